@@ -1,0 +1,3 @@
+//! Lighterman.
+pub mod model;
+pub mod read;

@@ -1,0 +1,74 @@
+//! One record of a file: where it stands, and the texts that the mapping asked for.
+
+use serde::{Deserialize, Serialize};
+
+/// Where a record stands in its file, in the file's own bytes and lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The line on which the record starts, from 1. CR, LF and CRLF end a line.
+    pub line: u64,
+    /// The offset of the record's first byte in the file as it came, a byte order mark included.
+    pub byte: u64,
+    /// How many bytes of the file the record takes, its line end included where it has one.
+    pub length: u64,
+}
+
+/// One CSV row, XML element or JSON value: for each selector the texts that it hit.
+///
+/// A reader fills the same `Record` again and again, so that no record costs an allocation.
+#[derive(Clone, Debug, Default)]
+pub struct Record {
+    /// The record's number in its file, from 1.
+    pub ordinal: u64,
+    /// Where it stands.
+    pub place: Place,
+    /// What the reader found wrong with this one record, as rule and advice; the file goes on.
+    pub faults: Vec<Fault>,
+    text: String,
+    hits: Vec<Hit>,
+}
+
+/// Something wrong with the form of one record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The rule's name: `ragged`, `json`, `size`, …
+    pub rule: &'static str,
+    /// What was read, shortened.
+    pub value: String,
+    /// What to do about it.
+    pub advice: String,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Hit {
+    slot: u32,
+    start: u32,
+    end: u32,
+}
+
+impl Record {
+    /// Empties the record for the next one and gives it its number.
+    pub fn start(&mut self, ordinal: u64) {
+        self.ordinal = ordinal;
+        self.place = Place::default();
+        self.faults.clear();
+        self.text.clear();
+        self.hits.clear();
+    }
+
+    /// Notes one text that the selector in `slot` hit, in the order of the file.
+    pub fn push(&mut self, slot: usize, text: &str) {
+        let start = self.text.len() as u32;
+        self.text.push_str(text);
+        self.hits.push(Hit { slot: slot as u32, start, end: self.text.len() as u32 });
+    }
+
+    /// All texts that the selector in `slot` hit, in the order of the file; none if it is missing.
+    pub fn texts(&self, slot: usize) -> impl Iterator<Item = &str> {
+        let slot = slot as u32;
+        self.hits
+            .iter()
+            .filter(move |hit| hit.slot == slot)
+            .map(|hit| &self.text[hit.start as usize..hit.end as usize])
+    }
+}
