@@ -1,3 +1,5 @@
 //! Lighterman.
 pub mod model;
+pub mod config;
 pub mod read;
+pub mod map;

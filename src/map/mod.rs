@@ -1,0 +1,99 @@
+//! Map: a record in; an output record, or a list of problems, out. Pure: no I/O, no clock, no
+//! async; it does not know where a record came from.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Environments, Faults};
+use crate::model::{Problem, Record};
+use crate::read::Dialect;
+
+/// The texts of a mapping and of every table it uses: what a claim pins, kept by its hash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bundle {
+    /// The mapping's name: the stem of its file.
+    pub name: String,
+    /// The file it was read from, for messages.
+    pub file: PathBuf,
+    /// The mapping's text.
+    pub text: String,
+    /// The AKA tables it uses, by name: the file each was read from and its text.
+    pub tables: BTreeMap<String, (PathBuf, String)>,
+}
+
+/// A compiled mapping: rules and tables, ready to be shared by threads.
+#[derive(Debug)]
+pub struct Mapping {
+    /// Its name.
+    pub name: String,
+    /// How its files are written.
+    pub dialect: Dialect,
+    /// What the reader is to look for: every distinct `from`, in the order of a record's slots.
+    pub selectors: Vec<String>,
+    /// How its messages are written.
+    pub output: Output,
+}
+
+/// How a message is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// An array of records; with `batch.records = 1` one object.
+    Json,
+    /// One object a line.
+    Ndjson,
+}
+
+/// What a mapping depends on besides the record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Context {
+    /// The customer, whose own rows of a table beat general ones.
+    pub customer: String,
+    /// The date by which the validity of table rows is judged: the claim's.
+    pub date: Date,
+}
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mapped {
+    /// The output record was appended; warnings may have been noted.
+    Ready,
+    /// At least one problem rejects it; nothing was appended.
+    Rejected,
+    /// The input's `only` does not want it; nothing was appended.
+    Discarded,
+}
+
+impl Bundle {
+    /// Reads a mapping of this name and its tables from the folder of mappings. Faults are noted.
+    pub fn load(_folder: &Path, _name: &str, _environments: &Environments, _faults: &Faults) -> Option<Bundle> {
+        todo!()
+    }
+
+    /// BLAKE3 over everything in it but the files' places.
+    pub fn hash(&self) -> String {
+        todo!()
+    }
+}
+
+impl Mapping {
+    /// Compiles a bundle for the environment in use. Faults are noted with file and line.
+    pub fn compile(_bundle: &Bundle, _environments: &Environments, _faults: &Faults) -> Option<Mapping> {
+        todo!()
+    }
+
+    /// Appends the output record of `record` to `out`, as one JSON object without a line end.
+    ///
+    /// Problems are appended to `problems`, with the record's ordinal and line.
+    pub fn apply(
+        &self,
+        _record: &Record,
+        _context: &Context,
+        _out: &mut Vec<u8>,
+        _problems: &mut Vec<Problem>,
+    ) -> Mapped {
+        todo!()
+    }
+}
