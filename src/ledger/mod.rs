@@ -1,0 +1,269 @@
+//! Ledger: the durable account of every file and record. One thread owns the store; whoever
+//! changes something gets the answer when the change is on disk, and changes that come together
+//! are made durable together.
+
+pub mod account;
+pub mod ordinals;
+mod store;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::mpsc;
+
+use anyhow::{Context, anyhow};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+pub use account::{Account, Phase, Pinned, Progress, Repeat, ResultNames, Wait, Waiting};
+pub use ordinals::Ordinals;
+pub use store::Store;
+
+use crate::model::{Arrival, Counts, State};
+
+/// A handle to the ledger; clones share it.
+#[derive(Clone)]
+pub struct Ledger {
+    commands: mpsc::Sender<Command>,
+}
+
+type Reply = Box<dyn FnOnce(Result<(), String>) + Send>;
+type Command = Box<dyn FnOnce(&mut Store) -> Reply + Send>;
+
+/// How many changes are gathered into one commit at most.
+const GROUP: usize = 1024;
+
+/// What becomes of records of one file.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// These ranges, both ends inclusive, reach a final state.
+    Final(State, Vec<(u64, u64)>),
+    /// These records wait.
+    Wait(Waiting),
+    /// The records that waited from this ordinal on wait no more.
+    Unwait(u64),
+    /// A restart need not cut messages before this ordinal again.
+    Mark(u64),
+    /// One more message was answered finally.
+    Message,
+    /// The rest of the file waits for a paused channel until then, or no more.
+    Hold(Option<Timestamp>),
+    /// The last call delivered for a release, and who keeps it busy.
+    Release {
+        /// The SCR API's URL.
+        api: String,
+        /// The release's address in lower case.
+        address: String,
+        /// What is now true of it.
+        age: ReleaseAge,
+    },
+}
+
+/// Age is (arrival, ordinal): the order in which records came in.
+pub type Age = (Arrival, u64);
+
+/// What the ledger knows of one release at one SCR API.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseAge {
+    /// The age of the last call delivered for it.
+    pub last: Option<Age>,
+    /// The record whose 202 is not confirmed yet.
+    pub busy: Option<Age>,
+}
+
+/// What is remembered of a file by its identity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settled {
+    /// Its last pick-up.
+    pub arrival: Arrival,
+    /// Its name then.
+    pub name: String,
+    /// When it was remembered.
+    pub at: Timestamp,
+}
+
+/// What is left of the settled files of one customer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Their records.
+    pub records: Counts,
+    /// The files themselves.
+    pub files: FileCounts,
+}
+
+/// How many files are in each state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileCounts {
+    /// In the source's folder, not claimed yet.
+    pub waiting: u64,
+    /// Claimed, and something is pending or in flight.
+    pub open: u64,
+    /// Nothing is pending or in flight, but not all records are final.
+    pub answered: u64,
+    /// All records are final.
+    pub settled: u64,
+    /// Set aside whole.
+    pub quarantined: u64,
+}
+
+/// How often a login was refused in a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoginRefusals {
+    /// How often.
+    pub times: u32,
+    /// When last.
+    pub last: Option<Timestamp>,
+    /// Sixteen bits by which a changed secret is noticed.
+    pub secret_mark: Option<u16>,
+}
+
+/// Something that a person should look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alarm {
+    /// Since when.
+    pub since: Timestamp,
+    /// The customer; empty for the provider as a whole.
+    pub customer: String,
+    /// The channel, where one is concerned.
+    pub channel: Option<String>,
+    /// What it is about.
+    pub kind: AlarmKind,
+    /// What to do.
+    pub advice: String,
+}
+
+/// What an alarm is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AlarmKind {
+    /// The token server refuses the login.
+    LoginRefused,
+    /// The subscription key is missing or refused.
+    SubscriptionKey,
+    /// The channel answers 403, 404 or another status that no record is to blame for.
+    ChannelRefused,
+    /// The server cannot be reached or is out of order; tried again by itself.
+    Unreachable,
+    /// Twenty messages in a row were refused.
+    EverythingRefused,
+    /// The disk is full, or a folder cannot be written.
+    Disk,
+    /// The customer's config cannot be used.
+    Config,
+}
+
+impl AlarmKind {
+    /// The word in `status`.
+    pub fn word(self) -> &'static str {
+        match self {
+            AlarmKind::LoginRefused => "login-refused",
+            AlarmKind::SubscriptionKey => "subscription-key",
+            AlarmKind::ChannelRefused => "channel-refused",
+            AlarmKind::Unreachable => "unreachable",
+            AlarmKind::EverythingRefused => "everything-refused",
+            AlarmKind::Disk => "disk",
+            AlarmKind::Config => "config",
+        }
+    }
+
+    /// Whether it lasts until a person acts.
+    pub fn needs_a_person(self) -> bool {
+        self != AlarmKind::Unreachable
+    }
+}
+
+impl Alarm {
+    /// Whether both are about the same thing.
+    pub fn same(&self, other: &Alarm) -> bool {
+        (&self.customer, &self.channel, self.kind) == (&other.customer, &other.channel, other.kind)
+    }
+}
+
+impl Ledger {
+    /// Opens the ledger in a folder and starts its thread. The thread ends with the last handle.
+    pub fn open(folder: &Path) -> anyhow::Result<Ledger> {
+        let (commands, queue) = mpsc::channel();
+        let (opened, result) = mpsc::channel();
+        let folder = folder.to_owned();
+        std::thread::Builder::new().name("ledger".to_owned()).spawn(move || {
+            match Store::open(&folder) {
+                Ok(store) => {
+                    let _ = opened.send(Ok(()));
+                    serve(store, &queue);
+                }
+                Err(error) => {
+                    let _ = opened.send(Err(error));
+                }
+            }
+        })?;
+        result.recv().context("the ledger's thread ended")??;
+        Ok(Ledger { commands })
+    }
+
+    /// Changes something; answers when it is on disk. An error means that nothing of it is.
+    pub async fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Store) -> anyhow::Result<T> + Send + 'static,
+    ) -> anyhow::Result<T> {
+        let (sender, receiver) = oneshot::channel();
+        self.commands
+            .send(Box::new(move |store| {
+                let result = change(store);
+                Box::new(move |committed| {
+                    let _ = sender.send(match committed {
+                        Ok(()) => result,
+                        Err(error) => Err(anyhow!(error)),
+                    });
+                })
+            }))
+            .map_err(|_| anyhow!("the ledger is closed"))?;
+        receiver.await.context("the ledger is closed")?
+    }
+
+    /// Notes what became of records of one file; answers when it is on disk.
+    pub async fn note(&self, arrival: Arrival, changes: Vec<Change>) -> anyhow::Result<()> {
+        self.change(move |store| store.change(arrival, changes)).await
+    }
+
+    /// Tells how many more records of a file are in flight, or fewer; not kept on disk.
+    pub fn in_flight(&self, arrival: Arrival, change: i64) {
+        let _ = self.commands.send(Box::new(move |store| {
+            if let Some((_, progress)) = store.files.get_mut(&arrival) {
+                progress.in_flight = progress.in_flight.saturating_add_signed(change);
+            }
+            Box::new(|_| {})
+        }));
+    }
+
+    /// The counts of every customer that the ledger knows; files that wait are not among them.
+    pub async fn summary(&self) -> anyhow::Result<BTreeMap<String, Tally>> {
+        self.change(|store| {
+            let mut summary = store.tallies.clone();
+            for (account, progress) in store.files.values() {
+                let tally = summary.entry(account.customer.clone()).or_default();
+                let total = account.pinned.as_ref().map_or(0, |pinned| pinned.total);
+                tally.records.add(&progress.counts(total, account.held_until.is_some()));
+                match account.answered {
+                    Some(_) => tally.files.answered += 1,
+                    None => tally.files.open += 1,
+                }
+            }
+            Ok(summary)
+        })
+        .await
+    }
+}
+
+fn serve(mut store: Store, queue: &mpsc::Receiver<Command>) {
+    while let Ok(command) = queue.recv() {
+        let mut replies = vec![command(&mut store)];
+        while replies.len() < GROUP {
+            let Ok(command) = queue.try_recv() else { break };
+            replies.push(command(&mut store));
+        }
+        let committed = store.commit().map_err(|error| format!("{error:#}"));
+        for reply in replies {
+            reply(committed.clone());
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Pickup: knows files, nothing of their content. It sees that a file is finished, claims it and
+//! hands it over. Events only wake a look; the look and the ledger decide.
+
+pub mod claim;
+pub mod local;
+pub mod readiness;
+pub mod watch;
+
+pub use claim::{claim, recover};
+pub use local::{Candidate, list};
+pub use readiness::Looks;
+pub use watch::Watch;

@@ -1,0 +1,90 @@
+//! Readiness: whether a file is finished, judged by two looks on our own clock, by its mere
+//! presence, or by a marker. Pure, but for the memory of earlier looks.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::local::{Candidate, Look, marker_name};
+use crate::config::Ready;
+
+/// What earlier looks into one folder saw.
+#[derive(Debug, Default)]
+pub struct Looks {
+    seen: BTreeMap<String, (Look, Instant)>,
+}
+
+impl Looks {
+    /// The candidates that are finished, and how long to wait for the next that may be.
+    ///
+    /// `present` tells whether a name lies in the folder, for markers.
+    pub fn judge(
+        &mut self,
+        ready: &Ready,
+        candidates: Vec<Candidate>,
+        now: Instant,
+        present: impl Fn(&str) -> bool,
+    ) -> (Vec<Candidate>, Option<Duration>) {
+        let quiet = match ready {
+            Ready::Renamed => return (candidates, None),
+            Ready::Marker(marker) => {
+                let finished = |one: &Candidate| present(&marker_name(marker, &one.name));
+                return (candidates.into_iter().filter(finished).collect(), None);
+            }
+            Ready::Quiet(quiet) => *quiet,
+        };
+        let mut earlier = std::mem::take(&mut self.seen);
+        let mut finished = Vec::new();
+        let mut next: Option<Duration> = None;
+        for one in candidates {
+            let since = match earlier.remove(&one.name) {
+                Some((look, since)) if look == one.look => since,
+                _ => now,
+            };
+            let unchanged = now.saturating_duration_since(since);
+            if unchanged >= quiet {
+                finished.push(one);
+            } else {
+                let wait = quiet - unchanged;
+                next = Some(next.map_or(wait, |next| next.min(wait)));
+                self.seen.insert(one.name, (one.look, since));
+            }
+        }
+        (finished, next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate(name: &str, size: u64) -> Candidate {
+        Candidate { name: name.to_owned(), look: Look { size, modified: 1, inode: 7 } }
+    }
+
+    #[test]
+    fn a_file_is_finished_when_it_was_quiet_long_enough_by_our_clock() {
+        let mut looks = Looks::default();
+        let ready = Ready::Quiet(Duration::from_secs(2));
+        let start = Instant::now();
+        let after = |ms| start + Duration::from_millis(ms);
+        let mut judge = |size, now| looks.judge(&ready, vec![candidate("a", size)], now, |_| false);
+
+        assert_eq!(judge(10, start), (vec![], Some(Duration::from_secs(2))));
+        assert_eq!(judge(10, after(500)), (vec![], Some(Duration::from_millis(1500))));
+        assert_eq!(judge(11, after(1900)), (vec![], Some(Duration::from_secs(2))), "it grew");
+        assert_eq!(judge(11, after(3900)), (vec![candidate("a", 11)], None));
+    }
+
+    #[test]
+    fn a_marker_finishes_only_its_own_file() {
+        let mut looks = Looks::default();
+        let ready = Ready::Marker("{stem}.ok".to_owned());
+        let (finished, next) = looks.judge(
+            &ready,
+            vec![candidate("a.csv", 1), candidate("b.csv", 1)],
+            Instant::now(),
+            |name| name == "b.ok",
+        );
+        assert_eq!((finished, next), (vec![candidate("b.csv", 1)], None));
+    }
+}

@@ -1,0 +1,225 @@
+//! Spool: the folders below `state/<environment>` and what lies in them. A claimed file in the
+//! spool is the queue: after a crash its records are read again from there.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Arrival, Problem};
+
+/// The folders of one environment's state.
+#[derive(Clone, Debug)]
+pub struct Spool {
+    root: PathBuf,
+}
+
+/// Who a spooled file belongs to; lies beside it, so that it can be adopted without a ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slip {
+    /// The customer's id.
+    pub customer: String,
+    /// The source's name.
+    pub source: String,
+    /// The file's name as it was found.
+    pub name: String,
+    /// When it was claimed.
+    pub picked_up: Timestamp,
+}
+
+impl Spool {
+    /// Opens the state folder, making what is not there; only its owner may look into it.
+    pub fn open(root: &Path) -> anyhow::Result<Spool> {
+        let spool = Spool { root: root.to_owned() };
+        for folder in [spool.root.clone(), spool.files(), spool.bundles(), spool.quarantine()] {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&folder)
+                .with_context(|| format!("{} cannot be made", folder.display()))?;
+        }
+        fs::set_permissions(&spool.root, fs::Permissions::from_mode(0o700))
+            .with_context(|| format!("{} cannot be closed to others", spool.root.display()))?;
+        Ok(spool)
+    }
+
+    /// The folder of the ledger.
+    pub fn ledger(&self) -> PathBuf {
+        self.root.join("ledger")
+    }
+
+    /// The folder of one claimed file.
+    pub fn folder(&self, arrival: Arrival) -> PathBuf {
+        self.files().join(format!("{:020}", arrival.0))
+    }
+
+    /// The claimed bytes.
+    pub fn data(&self, arrival: Arrival) -> PathBuf {
+        self.folder(arrival).join("data")
+    }
+
+    /// The bytes while they are copied from another file system.
+    pub fn part(&self, arrival: Arrival) -> PathBuf {
+        self.folder(arrival).join("data.part")
+    }
+
+    /// What inspection learnt.
+    pub fn inspection(&self, arrival: Arrival) -> PathBuf {
+        self.folder(arrival).join("inspection.json")
+    }
+
+    /// The pinned mapping and tables of this hash.
+    pub fn bundle(&self, hash: &str) -> PathBuf {
+        self.bundles().join(format!("{hash}.json"))
+    }
+
+    /// Where the quarantined records of a settled file lie, with their problems.
+    pub fn quarantined(&self, arrival: Arrival) -> PathBuf {
+        self.quarantine().join(format!("{:020}", arrival.0))
+    }
+
+    /// The arrivals whose folders lie in the spool.
+    pub fn arrivals(&self) -> anyhow::Result<Vec<Arrival>> {
+        let mut arrivals = Vec::new();
+        for entry in fs::read_dir(self.files())? {
+            if let Some(number) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) {
+                arrivals.push(Arrival(number));
+            }
+        }
+        arrivals.sort();
+        Ok(arrivals)
+    }
+
+    /// The arrivals that left something in quarantine.
+    pub fn quarantined_arrivals(&self) -> anyhow::Result<Vec<Arrival>> {
+        let mut arrivals = Vec::new();
+        for entry in fs::read_dir(self.quarantine())? {
+            if let Some(number) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) {
+                arrivals.push(Arrival(number));
+            }
+        }
+        arrivals.sort();
+        Ok(arrivals)
+    }
+
+    /// Makes the folder of a file that is being claimed, with its slip.
+    pub fn prepare(&self, arrival: Arrival, slip: &Slip) -> anyhow::Result<()> {
+        let folder = self.folder(arrival);
+        fs::create_dir_all(&folder)
+            .with_context(|| format!("{} cannot be made", folder.display()))?;
+        fs::write(folder.join("slip.json"), serde_json::to_vec_pretty(slip)?)
+            .with_context(|| format!("{} cannot be written", folder.display()))
+    }
+
+    /// Who the file of this arrival belongs to, if its slip can be read.
+    pub fn slip(&self, arrival: Arrival) -> Option<Slip> {
+        let bytes = fs::read(self.folder(arrival).join("slip.json")).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    /// Removes what lies of an arrival in the spool.
+    pub fn remove(&self, arrival: Arrival) -> io::Result<()> {
+        match fs::remove_dir_all(self.folder(arrival)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => sync_folder(&self.files()),
+        }
+    }
+
+    /// Appends problems to the journal of a file and makes them durable.
+    pub fn note_problems(&self, arrival: Arrival, problems: &[Problem]) -> anyhow::Result<()> {
+        let path = self.journal(arrival);
+        let mut lines = Vec::new();
+        for problem in problems {
+            serde_json::to_writer(&mut lines, problem)?;
+            lines.push(b'\n');
+        }
+        let mut file = File::options()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(&path)
+            .with_context(|| format!("{} cannot be opened", path.display()))?;
+        file.write_all(&lines)
+            .and_then(|()| file.sync_data())
+            .with_context(|| format!("{} cannot be written", path.display()))
+    }
+
+    /// The problems of a file so far, by record. A line that a crash cut short is left out: its
+    /// record was not final yet, and is mapped again.
+    pub fn problems(&self, arrival: Arrival) -> anyhow::Result<Vec<Problem>> {
+        let path = self.journal(arrival);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => {
+                return Err(error).with_context(|| format!("{} cannot be read", path.display()));
+            }
+        };
+        let mut problems: Vec<Problem> = bytes
+            .split(|byte| *byte == b'\n')
+            .filter_map(|line| serde_json::from_slice(line).ok())
+            .collect();
+        problems.sort_by_key(|problem| problem.record);
+        problems.dedup();
+        Ok(problems)
+    }
+
+    /// Keeps in a file's journal only the problems that `keep` picks.
+    pub fn retain_problems(
+        &self,
+        arrival: Arrival,
+        keep: impl Fn(&Problem) -> bool,
+    ) -> anyhow::Result<()> {
+        if !self.journal(arrival).exists() {
+            return Ok(());
+        }
+        let mut lines = Vec::new();
+        for problem in self.problems(arrival)?.iter().filter(|problem| keep(problem)) {
+            serde_json::to_writer(&mut lines, problem)?;
+            lines.push(b'\n');
+        }
+        write_whole(&self.journal(arrival), &lines, 0o600)
+    }
+
+    fn journal(&self, arrival: Arrival) -> PathBuf {
+        self.folder(arrival).join("problems.ndjson")
+    }
+
+    fn files(&self) -> PathBuf {
+        self.root.join("spool")
+    }
+
+    fn bundles(&self) -> PathBuf {
+        self.root.join("mappings")
+    }
+
+    fn quarantine(&self) -> PathBuf {
+        self.root.join("quarantine")
+    }
+}
+
+/// Writes a file whole or not at all: under a temporary name, synced, then renamed, replacing what
+/// was there; the folder is synced too.
+pub fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
+    let folder = path.parent().context("a file needs a folder")?;
+    let write = || -> io::Result<()> {
+        let mut file = tempfile::Builder::new()
+            .prefix(".lighterman-")
+            .permissions(fs::Permissions::from_mode(mode))
+            .tempfile_in(folder)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        sync_folder(folder)
+    };
+    write().with_context(|| format!("{} cannot be written", path.display()))
+}
+
+/// Makes the names in a folder durable.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
