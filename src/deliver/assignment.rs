@@ -1,0 +1,277 @@
+//! Assignment: what a mapped record asks of an SCR API, checked before anything is sent
+//! (design, section 4.2; SCR API 1.2.9, "Assign a release").
+
+use serde::Deserialize;
+
+use crate::model::{Level, Problem};
+use crate::remote::release::{Assignee, Barge, Driver};
+
+/// What is asked for one release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assignment {
+    /// Which release.
+    pub release: ReleaseName,
+    /// What is to happen to it.
+    pub action: Action,
+}
+
+/// How a release is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReleaseName {
+    /// By its address, in lower case.
+    Address(String),
+    /// By its container, with the bill of lading where it is known.
+    Container(String, Option<String>),
+}
+
+/// What is to happen to a release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// A driver or barge picks the container up.
+    Assign(Assignee),
+    /// The assignment is removed.
+    Unassign,
+}
+
+/// Text fields hold 255 characters (SCR API 1.2.9, "Field lengths and definitions").
+const FIELD_LIMIT: usize = 255;
+
+#[derive(Deserialize)]
+struct Mapped {
+    action: Option<String>,
+    #[serde(default)]
+    release: Named,
+    driver: Option<DriverFields>,
+    barge: Option<BargeFields>,
+}
+
+#[derive(Default, Deserialize)]
+struct Named {
+    address: Option<String>,
+    container: Option<String>,
+    bl: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DriverFields {
+    first_name: Option<String>,
+    last_name: Option<String>,
+    identification: Option<String>,
+    email: Option<String>,
+    phone: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BargeFields {
+    name: Option<String>,
+    identification: Option<String>,
+    visit_number: Option<String>,
+}
+
+/// Reads a mapped record. Problems name the mapping's `to`; those of level `warn` leave the
+/// assignment as it is.
+pub fn parse(body: &[u8], record: u64, line: u64) -> (Option<Assignment>, Vec<Problem>) {
+    let mut problems = Problems { record, line, list: Vec::new() };
+    let mapped: Mapped = match serde_json::from_slice(body) {
+        Ok(mapped) => mapped,
+        Err(error) => {
+            problems.reject("", "scr", "", &format!("the mapped record has another shape: {error}"));
+            return (None, problems.list);
+        }
+    };
+    let release = problems.release(mapped.release);
+    let action = match mapped.action.as_deref().unwrap_or("assign") {
+        "assign" => problems.assignee(mapped.driver, mapped.barge).map(Action::Assign),
+        "unassign" => Some(Action::Unassign),
+        action @ ("transfer" | "revoke") => {
+            problems.reject("action", "values", action, "this action is not available in this version");
+            None
+        }
+        other => {
+            problems.reject("action", "values", other, "the actions are assign and unassign");
+            None
+        }
+    };
+    let refused = problems.list.iter().any(|problem| problem.level == Level::Reject);
+    let assignment = match (release, action) {
+        (Some(release), Some(action)) if !refused => Some(Assignment { release, action }),
+        _ => None,
+    };
+    (assignment, problems.list)
+}
+
+struct Problems {
+    record: u64,
+    line: u64,
+    list: Vec<Problem>,
+}
+
+impl Problems {
+    fn release(&mut self, named: Named) -> Option<ReleaseName> {
+        let container = self.bounded("release.container", named.container);
+        let bl = self.bounded("release.bl", named.bl);
+        match (named.address, container) {
+            (Some(address), _) => {
+                let address = address.to_lowercase();
+                let sound = address.len() > 2
+                    && address.starts_with("0x")
+                    && address[2..].bytes().all(|byte| byte.is_ascii_hexdigit());
+                if sound {
+                    return Some(ReleaseName::Address(address));
+                }
+                self.reject("release.address", "address", &address, "an address is 0x and hexadecimal digits");
+                None
+            }
+            (None, Some(container)) => Some(ReleaseName::Container(container, bl)),
+            (None, None) => {
+                self.missing("release.container", "name the release by its container or its address");
+                None
+            }
+        }
+    }
+
+    fn assignee(
+        &mut self,
+        driver: Option<DriverFields>,
+        barge: Option<BargeFields>,
+    ) -> Option<Assignee> {
+        match (driver, barge) {
+            (Some(driver), None) => {
+                let first_name = self.needed("driver.firstName", driver.first_name);
+                let last_name = self.needed("driver.lastName", driver.last_name);
+                let identification = self.needed("driver.identification", driver.identification);
+                let email = self.bounded("driver.email", driver.email);
+                let phone = self.bounded("driver.phone", driver.phone);
+                Some(Assignee::Driver(Driver {
+                    first_name: first_name?,
+                    last_name: last_name?,
+                    identification: identification?,
+                    email,
+                    phone,
+                }))
+            }
+            (None, Some(barge)) => {
+                let name = self.needed("barge.name", barge.name);
+                let identification = self.needed("barge.identification", barge.identification);
+                let visit_number = self.bounded("barge.visitNumber", barge.visit_number);
+                if visit_number.is_none() {
+                    self.list.push(Problem {
+                        level: Level::Warn,
+                        ..self.problem(
+                            "barge.visitNumber",
+                            "required",
+                            "",
+                            "the terminal asks for the visit number when the loading order comes; \
+                             send it before then",
+                        )
+                    });
+                }
+                Some(Assignee::Barge(Barge {
+                    name: name?,
+                    identification: identification?,
+                    visit_number,
+                }))
+            }
+            (Some(_), Some(_)) => {
+                self.reject("driver", "required", "", "a release goes to a driver or to a barge, not to both");
+                None
+            }
+            (None, None) => {
+                self.missing("driver", "say which driver or barge the release goes to");
+                None
+            }
+        }
+    }
+
+    fn needed(&mut self, field: &str, value: Option<String>) -> Option<String> {
+        match value.filter(|value| !value.trim().is_empty()) {
+            Some(value) => self.bounded(field, Some(value)),
+            None => {
+                self.missing(field, "the SCR API asks for it in every assignment");
+                None
+            }
+        }
+    }
+
+    fn bounded(&mut self, field: &str, value: Option<String>) -> Option<String> {
+        let value = value?;
+        if value.chars().count() > FIELD_LIMIT {
+            let advice = format!("the SCR API takes {FIELD_LIMIT} characters");
+            self.reject(field, "max-length", &value, &advice);
+        }
+        Some(value)
+    }
+
+    fn missing(&mut self, field: &str, advice: &str) {
+        self.reject(field, "required", "", advice);
+    }
+
+    fn reject(&mut self, field: &str, rule: &str, value: &str, advice: &str) {
+        self.list.push(self.problem(field, rule, value, advice));
+    }
+
+    fn problem(&self, field: &str, rule: &str, value: &str, advice: &str) -> Problem {
+        Problem {
+            record: self.record,
+            line: self.line,
+            level: Level::Reject,
+            field: field.to_owned(),
+            value: value.to_owned(),
+            rule: rule.to_owned(),
+            advice: advice.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(body: &str) -> (Option<Assignment>, Vec<(String, String, &'static str)>) {
+        let (assignment, problems) = parse(body.as_bytes(), 5, 9);
+        let rows = problems
+            .into_iter()
+            .inspect(|problem| assert_eq!((problem.record, problem.line), (5, 9)))
+            .map(|problem| (problem.field, problem.rule, problem.level.word()));
+        (assignment, rows.collect())
+    }
+
+    #[test]
+    fn a_driver_needs_name_and_identification() {
+        let (assignment, problems) =
+            told(r#"{"release":{"address":"0xAB"},"driver":{"firstName":"An","lastName":" "}}"#);
+        assert_eq!(assignment, None);
+        let row = |field: &str| (field.to_owned(), "required".to_owned(), "reject");
+        assert_eq!(problems, [row("driver.lastName"), row("driver.identification")]);
+    }
+
+    #[test]
+    fn an_address_is_compared_in_lower_case() {
+        let (assignment, problems) = told(r#"{"action":"unassign","release":{"address":"0xABcd"}}"#);
+        let release = ReleaseName::Address("0xabcd".to_owned());
+        assert_eq!(assignment, Some(Assignment { release, action: Action::Unassign }));
+        assert_eq!(problems, []);
+    }
+
+    #[test]
+    fn a_barge_without_visit_number_goes_out_with_a_warning() {
+        let (assignment, problems) = told(
+            r#"{"release":{"container":"CSQU3054383"},"barge":{"name":"Antigoon","identification":"02054020"}}"#,
+        );
+        assert!(assignment.is_some());
+        assert_eq!(problems, [("barge.visitNumber".to_owned(), "required".to_owned(), "warn")]);
+    }
+
+    #[test]
+    fn what_has_no_release_no_assignee_or_another_action_is_set_aside() {
+        let rules = |body| told(body).1.into_iter().map(|(field, ..)| field).collect::<Vec<_>>();
+        assert_eq!(rules("{}"), ["release.container", "driver"]);
+        assert_eq!(rules(r#"{"action":"fly","release":{"container":"X"}}"#), ["action"]);
+        assert_eq!(rules(r#"{"release":{"address":"12"},"action":"unassign"}"#), ["release.address"]);
+        assert_eq!(rules("[]"), [""]);
+        let long = format!(r#"{{"action":"unassign","release":{{"container":"{}"}}}}"#, "X".repeat(256));
+        assert_eq!(rules(&long), ["release.container"]);
+    }
+}

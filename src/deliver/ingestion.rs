@@ -1,0 +1,133 @@
+//! Sending to an ingestion channel: one post a message, and a login that is not tried to death.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::Semaphore;
+
+use super::verdict::{Remote, Verdict, judge};
+use super::{Channel, Message, Outcome};
+use crate::config::{AnswerRule, Login};
+use crate::ledger::{AlarmKind, Ledger, LoginRefusals, Wait};
+use crate::model::Reply;
+use crate::remote::ingestion::Ingestion;
+use crate::remote::oauth2::secret_mark;
+
+/// A refused password is tried so often, then only when it changed or after a while: accounts lock
+/// (design, section 4.1).
+const LOGIN_TRIES: u32 = 3;
+const LOGIN_REST: Duration = Duration::from_secs(6 * 3600);
+
+/// One ingestion channel.
+pub struct Lines {
+    pub client: Ingestion,
+    pub login: Login,
+    pub rules: BTreeMap<u16, AnswerRule>,
+    pub permits: Arc<Semaphore>,
+    pub batch_bytes: usize,
+}
+
+impl Lines {
+    pub async fn send(
+        &self,
+        channel: &Channel,
+        ledger: &Ledger,
+        message: &mut Message,
+    ) -> anyhow::Result<Outcome> {
+        let leave = match channel.lane.enter().await {
+            Ok(leave) => leave,
+            Err(until) => {
+                return Ok(message.wait(Wait::Time, until, Timestamp::now(), false, "the channel is paused"));
+            }
+        };
+        let refusals = match leave.is_probe() {
+            true => Some(self.refusals(ledger).await?),
+            false => None,
+        };
+        if let Some((refusals, mark)) = &refusals
+            && let Some(rest) = resting(refusals, *mark, Timestamp::now())
+        {
+            let due = leave.pause(Some(rest));
+            let advice = "the login was refused three times and is left alone, since accounts \
+                          lock; correct the password, then reload";
+            let mut outcome = message.wait(Wait::Time, due, Timestamp::now(), false, advice);
+            outcome.alarm = Some(channel.alarm(AlarmKind::LoginRefused, advice.to_owned()));
+            return Ok(outcome);
+        }
+        let body = std::mem::take(&mut message.body);
+        let reply = self.client.post(&message.key(), body).await;
+        match &reply {
+            Reply::LoginRefused(_) => self.note_refusal(ledger).await?,
+            Reply::Answered(_) => {
+                if refusals.is_some_and(|(refusals, _)| refusals.times > 0) {
+                    let login = self.login.id.clone();
+                    ledger
+                        .change(move |store| Ok(store.set_login(&login, &LoginRefusals::default())))
+                        .await?;
+                }
+            }
+            _ => {}
+        }
+        let verdict = judge(Remote::Ingestion, &reply, &self.rules);
+        if matches!(verdict, Verdict::Pause(..)) {
+            self.client.reload();
+        }
+        Ok(channel.outcome(verdict, message, leave))
+    }
+
+    /// Logs in and nothing else; what went wrong, if something did.
+    pub async fn connect(&self) -> Option<Reply> {
+        self.client.connect().await
+    }
+
+    async fn refusals(&self, ledger: &Ledger) -> anyhow::Result<(LoginRefusals, Option<u16>)> {
+        let login = self.login.clone();
+        ledger
+            .change(move |store| {
+                Ok((store.login(&login.id)?, secret_mark(&login, &store.secret_key())))
+            })
+            .await
+    }
+
+    async fn note_refusal(&self, ledger: &Ledger) -> anyhow::Result<()> {
+        let login = self.login.clone();
+        ledger
+            .change(move |store| {
+                let mark = secret_mark(&login, &store.secret_key());
+                let before = store.login(&login.id)?;
+                let times = if before.secret_mark == mark { before.times + 1 } else { 1 };
+                let refusals =
+                    LoginRefusals { times, last: Some(Timestamp::now()), secret_mark: mark };
+                store.set_login(&login.id, &refusals);
+                Ok(())
+            })
+            .await
+    }
+}
+
+/// How much longer a login is left alone, if it is.
+fn resting(refusals: &LoginRefusals, mark: Option<u16>, now: Timestamp) -> Option<Duration> {
+    if refusals.times < LOGIN_TRIES || refusals.secret_mark != mark {
+        return None;
+    }
+    let passed = now.duration_since(refusals.last?);
+    let rest = jiff::SignedDuration::try_from(LOGIN_REST).ok()? - passed;
+    Duration::try_from(rest).ok().filter(|rest| !rest.is_zero())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_rests_after_three_refusals_until_its_secret_changes_or_six_hours_passed() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let refused = |times| LoginRefusals { times, last: Some(at(1000)), secret_mark: Some(7) };
+        assert_eq!(resting(&refused(2), Some(7), at(1001)), None);
+        assert_eq!(resting(&refused(3), Some(7), at(1600)), Some(Duration::from_secs(21_000)));
+        assert_eq!(resting(&refused(3), Some(8), at(1600)), None);
+        assert_eq!(resting(&refused(4), Some(7), at(1000 + 21_600)), None);
+    }
+}

@@ -1,0 +1,312 @@
+//! Deliver: gets each message to its channel, and says what became of it. It does not know how a
+//! message was made.
+
+pub mod assignment;
+mod ingestion;
+pub mod lane;
+pub mod message;
+pub mod order;
+pub mod retry;
+mod scr;
+pub mod verdict;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use jiff::Timestamp;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+pub use lane::Lane;
+pub use message::{Message, Outcome};
+pub use scr::{Gate, Prepared};
+
+use crate::config::{ChannelKind, Config, Retry};
+use crate::ledger::{Alarm, AlarmKind, Ledger, Wait};
+use crate::model::Reply;
+use crate::remote::http::Clients;
+use crate::remote::ingestion::Ingestion;
+use crate::remote::oauth2::Tokens;
+use crate::remote::scr::Scr;
+use verdict::Verdict;
+
+/// Refused messages in a row, with no success between, that pause a channel (design, section 3.7).
+const EVERYTHING_REFUSED: u32 = 20;
+
+/// The channels of all customers, by customer and name.
+pub type Channels = BTreeMap<(String, String), Arc<Channel>>;
+
+/// One customer's channel, ready to send.
+pub struct Channel {
+    customer: String,
+    name: String,
+    retry: Retry,
+    /// The traffic on it.
+    pub lane: Lane,
+    kind: Kind,
+    limits: Arc<Limits>,
+}
+
+enum Kind {
+    Ingestion(Box<ingestion::Lines>),
+    Scr(Box<scr::Releases>),
+}
+
+/// What all channels share.
+pub struct Limits {
+    in_flight: Arc<Semaphore>,
+    /// In KiB.
+    bytes: Arc<Semaphore>,
+    bytes_in_all: u32,
+}
+
+/// Room for one message: bounds how many requests and bytes are in flight. Holds its places until
+/// it is dropped.
+pub struct Room {
+    _places: Vec<OwnedSemaphorePermit>,
+}
+
+impl Limits {
+    /// Room for so many requests and bytes over all channels.
+    pub fn new(in_flight: usize, bytes: u64) -> Limits {
+        let kib = (bytes / 1024).clamp(1, u64::from(u32::MAX >> 4)) as u32;
+        Limits {
+            in_flight: Arc::new(Semaphore::new(in_flight)),
+            bytes: Arc::new(Semaphore::new(kib as usize)),
+            bytes_in_all: kib,
+        }
+    }
+}
+
+/// Opens the channels of every usable customer. Nothing is sent and no secret is read yet, except
+/// the keys that sign for SCR.
+///
+/// A channel that cannot be opened is told with its customer; the others are there.
+pub fn open(config: &Config) -> (Channels, Vec<(String, anyhow::Error)>) {
+    let clients = Arc::new(Clients::new());
+    let tokens = Arc::new(Tokens::new(Arc::clone(&clients)));
+    let limits = Arc::new(Limits::new(config.limits.in_flight, config.limits.in_flight_bytes));
+    let mut gates: BTreeMap<String, Arc<Gate>> = BTreeMap::new();
+    let mut channels = Channels::new();
+    let mut failed = Vec::new();
+    let mut users: BTreeMap<&str, usize> = BTreeMap::new();
+    for customer in config.customers.values() {
+        for api in customer.channels.values().filter_map(|channel| match &channel.kind {
+            ChannelKind::Scr(scr) => Some(scr.api.as_str()),
+            ChannelKind::Ingestion(_) => None,
+        }) {
+            *users.entry(api).or_default() += 1;
+        }
+    }
+    for customer in config.customers.values() {
+        for channel in customer.channels.values() {
+            let mut kind = || -> anyhow::Result<Kind> {
+                match &channel.kind {
+                    ChannelKind::Ingestion(ingestion) => Ok(Kind::Ingestion(Box::new(ingestion::Lines {
+                        client: Ingestion::open(ingestion, &clients, Arc::clone(&tokens))?,
+                        login: ingestion.login.clone(),
+                        rules: ingestion.answers.clone(),
+                        permits: Arc::new(Semaphore::new(ingestion.concurrency)),
+                        batch_bytes: ingestion.batch_bytes,
+                    }))),
+                    ChannelKind::Scr(scr) => {
+                        let api = config.scr.get(&scr.api).context("the SCR API is not there")?;
+                        let gate = match gates.get(&scr.api) {
+                            Some(gate) => Arc::clone(gate),
+                            None => {
+                                let client = Scr::open(api, &clients)?;
+                                let gate = Arc::new(Gate::new(client, &api.url, api.concurrency));
+                                gates.insert(scr.api.clone(), Arc::clone(&gate));
+                                gate
+                            }
+                        };
+                        Ok(Kind::Scr(Box::new(scr::Releases {
+                            gate,
+                            vat: customer.vat.clone(),
+                            shared: users.get(scr.api.as_str()).is_some_and(|users| *users > 1),
+                            park_for: scr.park_for,
+                            verdict_within: scr.verdict_within,
+                        })))
+                    }
+                }
+            };
+            match kind() {
+                Ok(kind) => {
+                    channels.insert(
+                        (customer.id.clone(), channel.name.clone()),
+                        Arc::new(Channel {
+                            customer: customer.id.clone(),
+                            name: channel.name.clone(),
+                            retry: channel.retry.clone(),
+                            lane: Lane::new(channel.retry.clone()),
+                            kind,
+                            limits: Arc::clone(&limits),
+                        }),
+                    );
+                }
+                Err(error) => {
+                    let error = error.context(format!("channel \"{}\"", channel.name));
+                    failed.push((customer.id.clone(), error));
+                }
+            }
+        }
+    }
+    (channels, failed)
+}
+
+impl Channel {
+    /// How many messages of one file are worked on at once.
+    pub fn window(&self) -> usize {
+        match &self.kind {
+            Kind::Ingestion(_) => usize::MAX,
+            // Records that wait for their release's turn hold no permit, but a record of another
+            // release must get past them.
+            Kind::Scr(_) => 512,
+        }
+    }
+
+    /// Waits for room for one more message, before its body is built.
+    pub async fn room(&self) -> Room {
+        let Kind::Ingestion(lines) = &self.kind else { return Room { _places: Vec::new() } };
+        let kib = (lines.batch_bytes / 1024 + 1).min(self.limits.bytes_in_all as usize) as u32;
+        let mut places = Vec::new();
+        // The semaphores are never closed.
+        places.extend(Arc::clone(&lines.permits).acquire_owned().await.ok());
+        places.extend(Arc::clone(&self.limits.in_flight).acquire_owned().await.ok());
+        places.extend(Arc::clone(&self.limits.bytes).acquire_many_owned(kib).await.ok());
+        Room { _places: places }
+    }
+
+    /// Takes a message's place in the order of its release, where there is one. Must be called in
+    /// the order of the records.
+    pub fn line_up(&self, message: &Message) -> Option<Prepared> {
+        match &self.kind {
+            Kind::Ingestion(_) => None,
+            Kind::Scr(releases) => Some(releases.line_up(message)),
+        }
+    }
+
+    /// Sends a message once, and tells what becomes of it. What the outcome says is to be noted in
+    /// the ledger before `prepared` is dropped.
+    pub async fn send(
+        &self,
+        ledger: &Ledger,
+        message: &mut Message,
+        prepared: Option<&mut Prepared>,
+    ) -> anyhow::Result<Outcome> {
+        match (&self.kind, prepared) {
+            (Kind::Ingestion(lines), _) => lines.send(self, ledger, message).await,
+            (Kind::Scr(releases), Some(prepared)) => {
+                releases.send(self, ledger, message, prepared).await
+            }
+            (Kind::Scr(_), None) => anyhow::bail!("a call to SCR did not line up"),
+        }
+    }
+
+    /// What a verdict that is the same for all channels makes of a message.
+    fn outcome(&self, verdict: Verdict, message: &Message, leave: lane::Leave) -> Outcome {
+        let now = Timestamp::now();
+        match verdict {
+            Verdict::Delivered | Verdict::Accepted => {
+                leave.worked();
+                Outcome { worked: true, ..message.end(crate::model::State::Delivered) }
+            }
+            Verdict::Refused(told) => {
+                let refusals = leave.refused();
+                let mut outcome = match message.count() {
+                    1 => message.quarantine(|record, line| {
+                        message.problem(record, line, "refused", "", &told)
+                    }),
+                    _ => message.halve(now, &told),
+                };
+                if refusals >= EVERYTHING_REFUSED {
+                    outcome.alarm = Some(self.alarm(
+                        AlarmKind::EverythingRefused,
+                        format!("{refusals} messages in a row were refused, the last with {told}; compare the mapping with what the channel takes"),
+                    ));
+                }
+                outcome
+            }
+            Verdict::TooLarge(told) => {
+                leave.refused();
+                match message.count() {
+                    1 => message.quarantine(|record, line| {
+                        message.problem(record, line, "refused", "", &told)
+                    }),
+                    _ => message.halve(now, &told),
+                }
+            }
+            Verdict::Later { reason, hold, answered, .. } => {
+                let paused = leave.failed(hold);
+                let attempts = message.earlier.as_ref().map_or(0, |earlier| earlier.attempts) + 1;
+                let chance = retry::chance(message.key().as_bytes());
+                let own = after(now, retry::wait(&self.retry, attempts, chance));
+                let due = paused.map_or(own, |paused| paused.max(own));
+                let mut outcome = message.wait(Wait::Time, due, now, answered, &reason);
+                if let Some(crate::ledger::Change::Wait(waiting)) = outcome.changes.first()
+                    && waiting.spent >= self.retry.give_up_after.as_secs()
+                {
+                    let told = format!("given up after {} attempts: {reason}", waiting.attempts);
+                    outcome = match message.count() {
+                        1 => message.quarantine(|record, line| {
+                            message.problem(record, line, "refused", "", &told)
+                        }),
+                        _ => message.halve(now, &told),
+                    };
+                }
+                if paused.is_some() {
+                    let advice = format!("{reason}; it is tried again by itself");
+                    outcome.alarm = Some(self.alarm(AlarmKind::Unreachable, advice));
+                }
+                outcome
+            }
+            Verdict::Pause(kind, advice) => {
+                let due = leave.pause(None);
+                let mut outcome = message.wait(Wait::Time, due, now, false, &advice);
+                outcome.alarm = Some(self.alarm(kind, advice));
+                outcome
+            }
+        }
+    }
+
+    fn alarm(&self, kind: AlarmKind, advice: String) -> Alarm {
+        Alarm {
+            since: Timestamp::now(),
+            customer: self.customer.clone(),
+            channel: Some(self.name.clone()),
+            kind,
+            advice,
+        }
+    }
+
+    /// The customer's id.
+    pub fn customer(&self) -> &str {
+        &self.customer
+    }
+
+    /// The channel's name in the customer's file.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Logs in, as a check that nothing is sent with.
+    pub async fn connect(&self) -> Result<(), String> {
+        let reply = match &self.kind {
+            Kind::Ingestion(lines) => lines.connect().await,
+            Kind::Scr(releases) => releases.connect().await,
+        };
+        match reply {
+            None => Ok(()),
+            Some(Reply::Answered(answer)) => Err(verdict::told(&answer)),
+            Some(Reply::TimedOut) => Err("no answer within the time-out".to_owned()),
+            Some(Reply::Broken(why) | Reply::NoLogin(why) | Reply::LoginRefused(why)) => Err(why),
+        }
+    }
+}
+
+/// A time so far from now.
+pub fn after(now: Timestamp, wait: Duration) -> Timestamp {
+    let wait = jiff::SignedDuration::try_from(wait).unwrap_or(jiff::SignedDuration::from_hours(24));
+    now.saturating_add(wait).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,117 @@
+//! Order: calls for one release never overlap and go out in the order in which they lined up;
+//! different releases never wait for each other.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::oneshot;
+
+/// The queues of all releases that somebody works on; clones share it.
+#[derive(Clone, Default)]
+pub struct OrderBook(Arc<Mutex<HashMap<String, VecDeque<Place>>>>);
+
+struct Place {
+    number: u64,
+    wake: Option<oneshot::Sender<()>>,
+}
+
+/// A place in the queue of one release. Dropping it lets the next one on.
+pub struct Turn {
+    book: OrderBook,
+    release: String,
+    number: u64,
+    called: Option<oneshot::Receiver<()>>,
+}
+
+impl OrderBook {
+    /// Lines up for a release; the place is taken at once, whenever it is waited for.
+    pub fn line_up(&self, release: &str) -> Turn {
+        let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let queue = book.entry(release.to_owned()).or_default();
+        let number = queue.back().map_or(0, |last| last.number + 1);
+        let (wake, called) = match queue.is_empty() {
+            true => (None, None),
+            false => {
+                let (wake, called) = oneshot::channel();
+                (Some(wake), Some(called))
+            }
+        };
+        queue.push_back(Place { number, wake });
+        Turn { book: self.clone(), release: release.to_owned(), number, called }
+    }
+
+    /// How many releases somebody works on.
+    pub fn busy(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+impl Turn {
+    /// Waits until everybody before has gone.
+    pub async fn wait(&mut self) {
+        if let Some(called) = self.called.as_mut() {
+            // The sender is dropped only with the whole book.
+            let _ = called.await;
+        }
+        self.called = None;
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut book = self.book.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(queue) = book.get_mut(&self.release) else { return };
+        let was_first = queue.front().is_some_and(|place| place.number == self.number);
+        queue.retain(|place| place.number != self.number);
+        if was_first && let Some(next) = queue.front_mut().and_then(|next| next.wake.take()) {
+            let _ = next.send(());
+        }
+        if queue.is_empty() {
+            book.remove(&self.release);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn calls_for_one_release_go_one_by_one_in_the_order_of_lining_up() {
+        let book = OrderBook::default();
+        let mut first = book.line_up("0xa");
+        let mut second = book.line_up("0xa");
+        let mut third = book.line_up("0xa");
+        first.wait().await;
+        assert!(third.wait().now_or_never().is_none());
+        drop(first);
+        second.wait().await;
+        drop(second);
+        drop(third);
+        assert_eq!(book.busy(), 0);
+    }
+
+    #[tokio::test]
+    async fn who_leaves_the_queue_early_is_passed_over() {
+        let book = OrderBook::default();
+        let mut first = book.line_up("0xa");
+        let second = book.line_up("0xa");
+        let mut third = book.line_up("0xa");
+        drop(second);
+        first.wait().await;
+        assert!(third.wait().now_or_never().is_none());
+        let mut fourth = book.line_up("0xa");
+        drop(first);
+        drop(third);
+        fourth.wait().await;
+    }
+
+    #[tokio::test]
+    async fn different_releases_never_wait_for_each_other() {
+        let book = OrderBook::default();
+        let _first = book.line_up("0xa");
+        assert!(book.line_up("0xb").wait().now_or_never().is_some());
+    }
+}

@@ -1,0 +1,346 @@
+//! Sending to an SCR API: at most so many calls open at once over all customers, one call a
+//! release at a time, in the order in which records came in (design, sections 3.4 and 3.5).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::assignment::{self, Action, Assignment, ReleaseName};
+use super::order::{OrderBook, Turn};
+use super::verdict::{Remote, Verdict, judge};
+use super::{Channel, Message, Outcome, after};
+use crate::ledger::{Change, Ledger, ReleaseAge, Wait};
+use crate::model::{Problem, Reply, State};
+use crate::remote::release::Release;
+use crate::remote::scr::Scr;
+
+/// How long the API may still be at work on a call after our own time-out (design, section 3.5).
+const AT_WORK: Duration = Duration::from_secs(60);
+
+/// The one way into an SCR API, for all customers that use it.
+pub struct Gate {
+    client: Scr,
+    url: String,
+    permits: Arc<Semaphore>,
+    book: OrderBook,
+}
+
+/// One customer's releases at an SCR API.
+pub struct Releases {
+    pub gate: Arc<Gate>,
+    pub vat: Option<String>,
+    /// Whether other channels use the API too: then whose a release is must be asked first.
+    pub shared: bool,
+    pub park_for: Duration,
+    pub verdict_within: Duration,
+}
+
+/// What a record asks, and its place in the order of its release. Dropping it lets the next call
+/// for that release go.
+pub struct Prepared {
+    assignment: Option<Assignment>,
+    problems: Vec<Problem>,
+    turns: Vec<Turn>,
+}
+
+enum Found {
+    Address(String),
+    Outcome(Box<Outcome>),
+}
+
+impl Gate {
+    /// A gate of so many calls.
+    pub fn new(client: Scr, url: &str, concurrency: usize) -> Gate {
+        Gate {
+            client,
+            url: url.to_owned(),
+            permits: Arc::new(Semaphore::new(concurrency)),
+            book: OrderBook::default(),
+        }
+    }
+}
+
+impl Releases {
+    pub fn line_up(&self, message: &Message) -> Prepared {
+        let (assignment, problems) =
+            assignment::parse(&message.body, message.first(), message.line);
+        let turns = assignment
+            .iter()
+            .map(|assignment| match &assignment.release {
+                ReleaseName::Address(address) => self.gate.book.line_up(address),
+                ReleaseName::Container(container, bl) => {
+                    let name = format!("{container} {}", bl.as_deref().unwrap_or(""));
+                    self.gate.book.line_up(&name)
+                }
+            })
+            .collect();
+        Prepared { assignment, problems, turns }
+    }
+
+    /// One read that changes nothing; what went wrong, if something did.
+    pub async fn connect(&self) -> Option<Reply> {
+        self.gate.client.find("CSQU3054383", None).await.err()
+    }
+
+    pub async fn send(
+        &self,
+        channel: &Channel,
+        ledger: &Ledger,
+        message: &Message,
+        prepared: &mut Prepared,
+    ) -> anyhow::Result<Outcome> {
+        let Some(assignment) = prepared.assignment.clone() else {
+            let mut outcome = message.end(State::Quarantined);
+            outcome.problems = std::mem::take(&mut prepared.problems);
+            return Ok(outcome);
+        };
+        for turn in &mut prepared.turns {
+            turn.wait().await;
+        }
+        let address = match self.address(channel, message, &assignment).await {
+            Found::Address(address) => address,
+            Found::Outcome(outcome) => return Ok(*outcome),
+        };
+        if !matches!(assignment.release, ReleaseName::Address(_)) {
+            let mut turn = self.gate.book.line_up(&address);
+            turn.wait().await;
+            prepared.turns.push(turn);
+        }
+
+        let mine = (message.arrival, message.first());
+        let (api, of) = (self.gate.url.clone(), address.clone());
+        let age = ledger.change(move |store| store.release(&api, &of)).await?;
+        if age.last.is_some_and(|last| last > mine) {
+            return Ok(message.end(State::Superseded));
+        }
+        if age.busy.is_some_and(|busy| busy != mine) {
+            let now = Timestamp::now();
+            let due = after(now, channel.retry.first);
+            let reason = "an earlier call for this release is not confirmed yet";
+            return Ok(message.wait(Wait::Time, due, now, false, reason));
+        }
+        let confirming = message.earlier.as_ref().is_some_and(|earlier| earlier.wait == Wait::Confirmation);
+        let mut outcome = match confirming {
+            true => self.confirm(channel, message, &address, age).await,
+            false => self.call(channel, message, prepared, &assignment, &address, age).await,
+        };
+        if message.earlier.is_none() {
+            outcome.problems.append(&mut prepared.problems);
+        }
+        Ok(outcome)
+    }
+
+    /// The call itself: a permit spans it and nothing else.
+    async fn call(
+        &self,
+        channel: &Channel,
+        message: &Message,
+        prepared: &mut Prepared,
+        assignment: &Assignment,
+        address: &str,
+        age: ReleaseAge,
+    ) -> Outcome {
+        // The semaphore is never closed.
+        let permit = Arc::clone(&self.gate.permits).acquire_owned().await.ok();
+        let leave = match channel.lane.enter().await {
+            Ok(leave) => leave,
+            Err(until) => {
+                return message.wait(Wait::Time, until, Timestamp::now(), false, "the channel is paused");
+            }
+        };
+        let reply = match &assignment.action {
+            Action::Assign(assignee) => self.gate.client.assign(address, assignee).await,
+            Action::Unassign => self.gate.client.unassign(address).await,
+        };
+        let verdict = judge(Remote::Scr, &reply, &BTreeMap::new());
+        if matches!(verdict, Verdict::Later { working: true, .. }) {
+            hold(permit, std::mem::take(&mut prepared.turns));
+        } else {
+            drop(permit);
+        }
+        match (&verdict, &assignment.action) {
+            (Verdict::Accepted, Action::Unassign) => {
+                leave.worked();
+                let mut outcome = self.confirm(channel, message, address, age).await;
+                outcome.worked = true;
+                outcome
+            }
+            _ => {
+                if matches!(verdict, Verdict::Pause(..)) {
+                    self.gate.client.reload();
+                }
+                let mut outcome = channel.outcome(verdict, message, leave);
+                if outcome.worked {
+                    outcome.changes.push(self.age(message, address, None, age));
+                }
+                outcome
+            }
+        }
+    }
+
+    /// Asks whether a 202 was carried out. For an unassign, that the release can be read is enough.
+    async fn confirm(
+        &self,
+        channel: &Channel,
+        message: &Message,
+        address: &str,
+        age: ReleaseAge,
+    ) -> Outcome {
+        let why = match self.gate.client.release(address).await {
+            Ok(Some(_)) => {
+                let mut outcome = message.end(State::Delivered);
+                outcome.changes.push(self.age(message, address, None, age));
+                return outcome;
+            }
+            Ok(None) => "the release is not there".to_owned(),
+            Err(reply) => describe(&reply),
+        };
+        let now = Timestamp::now();
+        let since = match &message.earlier {
+            Some(earlier) if earlier.wait == Wait::Confirmation => earlier.since,
+            _ => now,
+        };
+        if after(since, self.verdict_within) <= now {
+            let told = format!(
+                "unknown outcome: the call was accepted but not confirmed ({why}); look it up in \
+                 the SCR application, then drop the record again if it is still wanted"
+            );
+            let mut outcome = message
+                .quarantine(|record, line| message.problem(record, line, "unknown outcome", "", &told));
+            outcome.changes.push(self.age(message, address, None, age));
+            return outcome;
+        }
+        let due = after(now, channel.retry.first);
+        let mut outcome = message.wait(Wait::Confirmation, due, now, false, &why);
+        let mine = Some((message.arrival, message.first()));
+        outcome.changes.push(self.age(message, address, mine, age));
+        outcome
+    }
+
+    /// The release's address; or what becomes of the message when there is not exactly one.
+    async fn address(&self, channel: &Channel, message: &Message, assignment: &Assignment) -> Found {
+        let now = Timestamp::now();
+        let later = |reply: &Reply| {
+            let due = after(now, channel.retry.first);
+            Found::Outcome(Box::new(message.wait(Wait::Time, due, now, false, &describe(reply))))
+        };
+        let quarantined = |rule: &str, value: &str, advice: &str| {
+            Found::Outcome(Box::new(message.quarantine(|record, line| Problem {
+                field: match &assignment.release {
+                    ReleaseName::Address(_) => "release.address".to_owned(),
+                    ReleaseName::Container(..) => "release.container".to_owned(),
+                },
+                ..message.problem(record, line, rule, value, advice)
+            })))
+        };
+        match &assignment.release {
+            ReleaseName::Address(address) if !self.shared => Found::Address(address.clone()),
+            ReleaseName::Address(address) => match self.gate.client.release(address).await {
+                Ok(Some(release)) if self.is_ours(&release) => Found::Address(address.clone()),
+                Ok(Some(_)) => quarantined("release", address, "this release belongs to another company; correct the address"),
+                Ok(None) => self.park(channel, message, "no such release yet", address, &quarantined),
+                Err(reply) => later(&reply),
+            },
+            ReleaseName::Container(container, bl) => {
+                let found = match self.gate.client.find(container, bl.as_deref()).await {
+                    Ok(found) => found,
+                    Err(reply) => return later(&reply),
+                };
+                let ours: Vec<&Release> = found
+                    .iter()
+                    .filter(|release| !release.deleted && !release.gate_out && self.is_ours(release))
+                    .collect();
+                match ours.as_slice() {
+                    [one] => Found::Address(one.address.to_lowercase()),
+                    [] => self.park(channel, message, "no release for this container yet", container, &quarantined),
+                    several => {
+                        let candidates: Vec<String> = several
+                            .iter()
+                            .map(|release| {
+                                format!("{} (bill of lading {})", release.address, release.bl.as_deref().unwrap_or("unknown"))
+                            })
+                            .collect();
+                        let advice = format!(
+                            "several releases match: {}; name one by its bill of lading or its address",
+                            candidates.join(", ")
+                        );
+                        quarantined("release", container, &advice)
+                    }
+                }
+            }
+        }
+    }
+
+    /// A release is ours if it was not transferred on, and at a shared API only if its owner's VAT
+    /// number is the customer's (design, sections 3.6 and 4.2).
+    fn is_ours(&self, release: &Release) -> bool {
+        let moved_on = release.next_owner.is_some();
+        let vat = match (&release.self_owner_vat, &self.vat) {
+            (Some(theirs), Some(ours)) => same_vat(theirs, ours),
+            _ => !self.shared,
+        };
+        vat && !moved_on
+    }
+
+    fn park(
+        &self,
+        channel: &Channel,
+        message: &Message,
+        reason: &str,
+        value: &str,
+        quarantined: &dyn Fn(&str, &str, &str) -> Found,
+    ) -> Found {
+        let now = Timestamp::now();
+        let since = match &message.earlier {
+            Some(earlier) if earlier.wait == Wait::Release => earlier.since,
+            _ => now,
+        };
+        if after(since, self.park_for) <= now {
+            let advice = format!("{reason}, and `park_for` is over; ask who holds the release");
+            return quarantined("release", value, &advice);
+        }
+        let due = after(now, channel.retry.max);
+        Found::Outcome(Box::new(message.wait(Wait::Release, due, now, false, reason)))
+    }
+
+    fn age(
+        &self,
+        message: &Message,
+        address: &str,
+        busy: Option<crate::ledger::Age>,
+        age: ReleaseAge,
+    ) -> Change {
+        let mine = (message.arrival, message.first());
+        Change::Release {
+            api: self.gate.url.clone(),
+            address: address.to_owned(),
+            age: ReleaseAge { last: age.last.max(Some(mine)), busy },
+        }
+    }
+}
+
+/// Keeps permit and turns for as long as the API may still be at work.
+fn hold(permit: Option<OwnedSemaphorePermit>, turns: Vec<Turn>) {
+    tokio::spawn(async move {
+        tokio::time::sleep(AT_WORK).await;
+        drop((permit, turns));
+    });
+}
+
+fn same_vat(a: &str, b: &str) -> bool {
+    let plain = |vat: &str| -> String {
+        vat.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_uppercase()
+    };
+    plain(a) == plain(b)
+}
+
+fn describe(reply: &Reply) -> String {
+    match reply {
+        Reply::Answered(answer) => super::verdict::told(answer),
+        Reply::TimedOut => "no answer within the time-out".to_owned(),
+        Reply::Broken(why) | Reply::NoLogin(why) | Reply::LoginRefused(why) => why.clone(),
+    }
+}

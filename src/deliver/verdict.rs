@@ -1,0 +1,224 @@
+//! Verdict: what an answer means for the message and for its channel. Pure; the table is the
+//! design's section 4.4.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::config::AnswerRule;
+use crate::ledger::AlarmKind;
+use crate::model::{Answer, Reply};
+
+/// Which table judges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remote {
+    /// An NxtPort ingestion channel.
+    Ingestion,
+    /// An SCR API.
+    Scr,
+}
+
+/// What an answer means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The channel has the message.
+    Delivered,
+    /// The call is accepted, not done: it is still to be confirmed.
+    Accepted,
+    /// The message cannot succeed as it is: its record, or one of its records, is to blame.
+    Refused(String),
+    /// The message is too large.
+    TooLarge(String),
+    /// It may succeed later.
+    Later {
+        /// Why, for people.
+        reason: String,
+        /// How long the server asks to be left alone.
+        hold: Option<Duration>,
+        /// Whether the server answered: only then does the wait count towards `give_up_after`.
+        answered: bool,
+        /// Whether the server may still be at work on it.
+        working: bool,
+    },
+    /// No record is to blame: the channel pauses until it works again.
+    Pause(AlarmKind, String),
+}
+
+/// Judges what came back for one attempt; `rules` are the channel's `answers`.
+pub fn judge(remote: Remote, reply: &Reply, rules: &BTreeMap<u16, AnswerRule>) -> Verdict {
+    match reply {
+        Reply::Answered(answer) => match rules.get(&answer.status) {
+            Some(AnswerRule::Delivered) => Verdict::Delivered,
+            Some(AnswerRule::Record) => Verdict::Refused(told(answer)),
+            Some(AnswerRule::Channel) => {
+                Verdict::Pause(AlarmKind::ChannelRefused, channel_advice(answer))
+            }
+            Some(AnswerRule::Later) => later(answer, true),
+            None => judge_status(remote, answer),
+        },
+        Reply::TimedOut => Verdict::Later {
+            reason: "no answer within the time-out".to_owned(),
+            hold: None,
+            answered: false,
+            working: true,
+        },
+        Reply::Broken(why) | Reply::NoLogin(why) => {
+            Verdict::Later { reason: why.clone(), hold: None, answered: false, working: false }
+        }
+        Reply::LoginRefused(why) => Verdict::Pause(
+            AlarmKind::LoginRefused,
+            format!("the login is refused: {why}; correct the user, the password or the client"),
+        ),
+    }
+}
+
+fn judge_status(remote: Remote, answer: &Answer) -> Verdict {
+    match answer.status {
+        202 if remote == Remote::Scr => Verdict::Accepted,
+        200..=299 => Verdict::Delivered,
+        401 if speaks_of_subscription_key(&answer.text) => Verdict::Pause(
+            AlarmKind::SubscriptionKey,
+            format!("the subscription key is refused: {}; correct it", told(answer)),
+        ),
+        401 if remote == Remote::Scr => Verdict::Pause(
+            AlarmKind::LoginRefused,
+            format!(
+                "the SCR API refuses the signed token: {}; compare key and algorithm with its \
+                 configuration.json, and the clocks",
+                told(answer)
+            ),
+        ),
+        401 => Verdict::Pause(
+            AlarmKind::LoginRefused,
+            format!("the channel refuses a fresh token: {}; see what the login may do", told(answer)),
+        ),
+        403 if answer.retry_after.is_some() => later(answer, true),
+        // 502, 503 and 504 tell that the server is not there, which is not a word on the message.
+        502..=504 => later(answer, false),
+        408 | 425 | 429 | 500..=599 => later(answer, true),
+        413 => Verdict::TooLarge(told(answer)),
+        400 | 409 | 422 => Verdict::Refused(told(answer)),
+        _ => Verdict::Pause(AlarmKind::ChannelRefused, channel_advice(answer)),
+    }
+}
+
+fn later(answer: &Answer, answered: bool) -> Verdict {
+    Verdict::Later { reason: told(answer), hold: answer.retry_after, answered, working: false }
+}
+
+fn channel_advice(answer: &Answer) -> String {
+    format!(
+        "the channel answers {}; compare its URL and channel id with what the platform gave out, \
+         and ask whether the login may use it",
+        told(answer)
+    )
+}
+
+/// Azure API Management answers 401 for a missing or wrong subscription key too
+/// (reference/domain.md, section 1).
+fn speaks_of_subscription_key(text: &str) -> bool {
+    text.to_ascii_lowercase().contains("subscription key")
+}
+
+/// An answer's status and text, short enough for a cell.
+pub fn told(answer: &Answer) -> String {
+    let text = description(&answer.text).unwrap_or_else(|| answer.text.clone());
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match text.char_indices().nth(500) {
+        Some((end, _)) => format!("{} {}…", answer.status, &text[..end]),
+        None if text.is_empty() => answer.status.to_string(),
+        None => format!("{} {text}", answer.status),
+    }
+}
+
+/// SCR's `{code, description}` (SCR API 1.2.9, "Error codes"), read for people.
+fn description(text: &str) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Fault {
+        code: serde_json::Value,
+        description: String,
+    }
+    let fault: Fault = serde_json::from_str(text).ok()?;
+    Some(format!("code {}: {}", fault.code, fault.description))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(status: u16, text: &str) -> Reply {
+        Reply::Answered(Answer { status, retry_after: None, text: text.to_owned() })
+    }
+
+    fn word(remote: Remote, status: u16) -> &'static str {
+        match judge(remote, &answered(status, ""), &BTreeMap::new()) {
+            Verdict::Delivered => "delivered",
+            Verdict::Accepted => "accepted",
+            Verdict::Refused(_) => "record",
+            Verdict::TooLarge(_) => "smaller",
+            Verdict::Later { .. } => "later",
+            Verdict::Pause(..) => "channel",
+        }
+    }
+
+    #[test]
+    fn every_status_has_the_verdict_of_the_table() {
+        let table = [
+            ("delivered", vec![200, 201, 204]),
+            ("later", vec![408, 425, 429, 500, 502, 503, 504, 507]),
+            ("record", vec![400, 409, 422]),
+            ("smaller", vec![413]),
+            ("channel", vec![301, 302, 307, 401, 402, 403, 404, 405, 410, 415]),
+        ];
+        for (verdict, statuses) in table {
+            for status in statuses {
+                assert_eq!(word(Remote::Ingestion, status), verdict, "ingestion {status}");
+                assert_eq!(word(Remote::Scr, status), verdict, "scr {status}");
+            }
+        }
+        assert_eq!(word(Remote::Ingestion, 202), "delivered");
+        assert_eq!(word(Remote::Scr, 202), "accepted");
+    }
+
+    #[test]
+    fn a_forbidden_with_a_time_comes_back_later() {
+        let answer = Answer {
+            status: 403,
+            retry_after: Some(Duration::from_secs(7)),
+            text: "quota".to_owned(),
+        };
+        assert_eq!(
+            judge(Remote::Ingestion, &Reply::Answered(answer), &BTreeMap::new()),
+            Verdict::Later {
+                reason: "403 quota".to_owned(),
+                hold: Some(Duration::from_secs(7)),
+                answered: true,
+                working: false
+            }
+        );
+    }
+
+    #[test]
+    fn a_refused_subscription_key_is_told_apart() {
+        let reply = answered(401, "Access denied due to missing subscription key.");
+        let verdict = judge(Remote::Ingestion, &reply, &BTreeMap::new());
+        assert!(matches!(verdict, Verdict::Pause(AlarmKind::SubscriptionKey, _)), "{verdict:?}");
+    }
+
+    #[test]
+    fn the_configuration_overrides_the_table() {
+        let rules = BTreeMap::from([(409, AnswerRule::Delivered), (404, AnswerRule::Later)]);
+        let judged = |status| judge(Remote::Ingestion, &answered(status, ""), &rules);
+        assert_eq!(judged(409), Verdict::Delivered);
+        assert!(matches!(judged(404), Verdict::Later { .. }));
+    }
+
+    #[test]
+    fn an_scr_fault_is_told_with_code_and_description() {
+        let answer = Answer {
+            status: 500,
+            retry_after: None,
+            text: r#"{"code": 17, "description": "not the\n owner"}"#.to_owned(),
+        };
+        assert_eq!(told(&answer), "500 code 17: not the owner");
+    }
+}

@@ -1,0 +1,128 @@
+//! Inspect: one pass over the claimed bytes before anything is sent. It tells the file's identity,
+//! whether it is sound to its end, how many records it has, and where every 4,096th starts.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Identity, Record};
+use crate::read::{Dialect, Layout, Mark, Reader, Unsound};
+
+/// How many records lie between two marks.
+pub const STRIDE: u64 = 4096;
+
+/// What the pass learnt; kept beside the file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inspection {
+    /// BLAKE3 of the bytes.
+    pub identity: Identity,
+    /// The number of bytes.
+    pub size: u64,
+    /// The number of records.
+    pub records: u64,
+    /// Where the first record starts, and every 4,096th behind it.
+    pub marks: Vec<Mark>,
+    /// What stands around the records.
+    pub layout: Layout,
+}
+
+/// Inspects a sound file; an unsound one is told with its place, and its identity all the same.
+pub fn inspect(
+    path: &Path,
+    dialect: &Dialect,
+    selectors: &[String],
+) -> io::Result<(Identity, Result<Inspection, Unsound>)> {
+    let hashing = Hashing::open(path)?;
+    let sound = pass(&hashing, dialect, selectors);
+    let (identity, size) = hashing.finish()?;
+    Ok((
+        identity,
+        sound.map(|(records, marks, layout)| Inspection { identity, size, records, marks, layout }),
+    ))
+}
+
+/// The identity of a file that nobody reads.
+pub fn identify(path: &Path) -> io::Result<Identity> {
+    Ok(Hashing::open(path)?.finish()?.0)
+}
+
+/// Opens an inspected file at the last mark before the record `ordinal`.
+pub fn open_at(
+    path: &Path,
+    dialect: &Dialect,
+    selectors: &[String],
+    inspection: &Inspection,
+    ordinal: u64,
+) -> Result<Reader, Unsound> {
+    let mark = inspection.marks.iter().rev().find(|mark| mark.ordinal <= ordinal);
+    let unreadable = |error: io::Error| Unsound {
+        rule: "io",
+        line: mark.map_or(1, |mark| mark.line),
+        byte: mark.map_or(0, |mark| mark.byte),
+        what: format!("{} cannot be read: {error}", path.display()),
+        advice: "see whether the disk is sound".to_owned(),
+    };
+    let mut file = File::open(path).map_err(unreadable)?;
+    match mark {
+        Some(mark) if mark.ordinal > 1 => {
+            file.seek(SeekFrom::Start(mark.byte)).map_err(unreadable)?;
+            Reader::resume(dialect, selectors, &inspection.layout, *mark, Box::new(file))
+        }
+        _ => Reader::open(dialect, selectors, Box::new(file)),
+    }
+}
+
+fn pass(
+    hashing: &Hashing,
+    dialect: &Dialect,
+    selectors: &[String],
+) -> Result<(u64, Vec<Mark>, Layout), Unsound> {
+    // The selectors are looked up once, against the head of the file; the pass itself needs only
+    // to know where records start and end.
+    let mut reader = Reader::open(dialect, selectors, Box::new(hashing.clone()))?;
+    let layout = reader.layout();
+    reader.select_nothing();
+    let mut record = Record::default();
+    let mut marks = Vec::new();
+    let mut records = 0;
+    while reader.next(&mut record)? {
+        if records % STRIDE == 0 {
+            let (line, byte) = (record.place.line, record.place.byte);
+            marks.push(Mark { ordinal: record.ordinal, line, byte });
+        }
+        records += 1;
+    }
+    Ok((records, marks, layout))
+}
+
+/// A file that is hashed while it is read.
+#[derive(Clone)]
+struct Hashing(Arc<Mutex<(File, blake3::Hasher, u64)>>);
+
+impl Hashing {
+    fn open(path: &Path) -> io::Result<Hashing> {
+        Ok(Hashing(Arc::new(Mutex::new((File::open(path)?, blake3::Hasher::new(), 0)))))
+    }
+
+    /// Reads what nobody has read yet and tells the hash of everything.
+    fn finish(mut self) -> io::Result<(Identity, u64)> {
+        let mut rest = vec![0; 64 * 1024];
+        while self.read(&mut rest)? > 0 {}
+        let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok((Identity(*inner.1.finalize().as_bytes()), inner.2))
+    }
+}
+
+impl Read for Hashing {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (file, hasher, size) = &mut *inner;
+        let read = file.read(buffer)?;
+        hasher.update(&buffer[..read]);
+        *size += read as u64;
+        Ok(read)
+    }
+}
