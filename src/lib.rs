@@ -3,3 +3,4 @@ pub mod model;
 pub mod config;
 pub mod read;
 pub mod map;
+pub mod remote;
