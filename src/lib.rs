@@ -1,8 +1,11 @@
 //! Lighterman.
 pub mod model;
 pub mod config;
+pub mod spool;
 pub mod pickup;
+pub mod inspect;
 pub mod read;
 pub mod map;
+pub mod remote;
+pub mod deliver;
 pub mod ledger;
-pub mod spool;
