@@ -2,12 +2,22 @@
 //! not a path, and does not know what a record is for.
 
 pub mod text;
+mod csv;
+mod xml;
+mod json;
+mod ndjson;
 
 use std::io::Read;
 
 use encoding_rs::Encoding;
 
 use crate::model::Record;
+
+use self::csv::CsvReader;
+use self::json::JsonReader;
+use self::ndjson::NdjsonReader;
+use self::text::Text;
+use self::xml::XmlReader;
 
 /// How a file of one kind is written.
 #[derive(Clone, Debug, PartialEq)]
@@ -111,39 +121,83 @@ pub struct Layout {
 }
 
 /// A stream of records: `open` reads a file from its start, `resume` from a mark of the same file.
-pub struct Reader;
+pub struct Reader {
+    format: FormatReader,
+}
+
+/// One reader a format.
+enum FormatReader {
+    Csv(CsvReader),
+    Xml(XmlReader),
+    Json(JsonReader),
+    Ndjson(NdjsonReader),
+}
 
 impl Reader {
     /// Opens a whole file: reads preamble and header, and stands before the first record.
     ///
     /// `selectors` are the mapping's `from` texts; a record's slots are their positions. A
     /// selector that no record of the file can have (a column that the header lacks) is unsound.
+    /// Without selectors `next` only finds where records begin and end.
     pub fn open(
-        _dialect: &Dialect,
-        _selectors: &[String],
-        _input: Box<dyn Read + Send>,
+        dialect: &Dialect,
+        selectors: &[String],
+        input: Box<dyn Read + Send>,
     ) -> Result<Reader, Unsound> {
-        todo!()
+        let text = Text::open(dialect.encoding, input)?;
+        let format = match &dialect.format {
+            Format::Csv(csv) => FormatReader::Csv(CsvReader::open(text, csv, selectors)?),
+            Format::Xml(xml) => FormatReader::Xml(XmlReader::open(text, xml, selectors)?),
+            Format::Json(json) => FormatReader::Json(JsonReader::open(text, json, selectors)?),
+            Format::Ndjson => FormatReader::Ndjson(NdjsonReader::open(text, selectors)?),
+        };
+        Ok(Reader { format })
     }
 
     /// Reads on from `mark`; `input` stands at `mark.byte` of the file that `layout` came from.
     pub fn resume(
-        _dialect: &Dialect,
-        _selectors: &[String],
-        _layout: &Layout,
-        _mark: Mark,
-        _input: Box<dyn Read + Send>,
+        dialect: &Dialect,
+        selectors: &[String],
+        layout: &Layout,
+        mark: Mark,
+        input: Box<dyn Read + Send>,
     ) -> Result<Reader, Unsound> {
-        todo!()
+        let encoding = Encoding::for_label(layout.encoding.as_bytes()).unwrap_or(dialect.encoding);
+        let text = Text::resume(encoding, input, mark)?;
+        let format = match &dialect.format {
+            Format::Csv(csv) => {
+                FormatReader::Csv(CsvReader::resume(text, csv, selectors, layout, mark)?)
+            }
+            Format::Xml(xml) => {
+                FormatReader::Xml(XmlReader::resume(text, xml, selectors, layout, mark)?)
+            }
+            Format::Json(json) => {
+                FormatReader::Json(JsonReader::resume(text, json, selectors, layout, mark)?)
+            }
+            Format::Ndjson => {
+                FormatReader::Ndjson(NdjsonReader::resume(text, selectors, layout, mark)?)
+            }
+        };
+        Ok(Reader { format })
     }
 
     /// What was learnt from the head of the file.
     pub fn layout(&self) -> Layout {
-        todo!()
+        match &self.format {
+            FormatReader::Csv(csv) => csv.layout(),
+            FormatReader::Xml(xml) => xml.layout(),
+            FormatReader::Json(json) => json.layout(),
+            FormatReader::Ndjson(ndjson) => ndjson.layout(),
+        }
     }
 
     /// Fills `record` with the next record; `false` at the sound end of the file.
-    pub fn next(&mut self, _record: &mut Record) -> Result<bool, Unsound> {
-        todo!()
+    pub fn next(&mut self, record: &mut Record) -> Result<bool, Unsound> {
+        match &mut self.format {
+            FormatReader::Csv(csv) => csv.next(record),
+            FormatReader::Xml(xml) => xml.next(record),
+            FormatReader::Json(json) => json.next(record),
+            FormatReader::Ndjson(ndjson) => ndjson.next(record),
+        }
     }
 }

@@ -87,6 +87,14 @@ impl Text {
         self.byte
     }
 
+    /// Takes back the fault that a read from a `Text` reported, through whatever passed it on.
+    pub fn unsound(error: &io::Error) -> Unsound {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<Unsound>()) {
+            Some(unsound) => unsound.clone(),
+            None => unreadable(error, 0, 0),
+        }
+    }
+
     fn at(
         encoding: &'static Encoding,
         input: Box<dyn Read + Send>,
@@ -176,11 +184,8 @@ impl Text {
                     self.raw_end -= valid;
                 }
                 Decode::SingleByte(decoder) | Decode::Utf16(decoder) => {
-                    let (result, read, written) = decoder.decode_to_utf8_without_replacement(
-                        raw,
-                        &mut self.buffer,
-                        ended,
-                    );
+                    let (result, read, written) =
+                        decoder.decode_to_utf8_without_replacement(raw, &mut self.buffer, ended);
                     self.end = written;
                     self.raw.copy_within(read..self.raw_end, 0);
                     self.raw_end -= read;

@@ -1,0 +1,45 @@
+//! JSON records.
+
+use crate::model::Record;
+
+use super::text::Text;
+use super::{Json, Layout, Mark, Unsound};
+
+/// A stream of records.
+pub(super) struct JsonReader {
+    text: Text,
+}
+
+impl JsonReader {
+    pub(super) fn open(
+        text: Text,
+        _dialect: &Json,
+        _selectors: &[String],
+    ) -> Result<Self, Unsound> {
+        Ok(JsonReader { text })
+    }
+
+    pub(super) fn resume(
+        text: Text,
+        _dialect: &Json,
+        _selectors: &[String],
+        _layout: &Layout,
+        _mark: Mark,
+    ) -> Result<Self, Unsound> {
+        Ok(JsonReader { text })
+    }
+
+    pub(super) fn layout(&self) -> Layout {
+        Layout { encoding: self.text.encoding().name().to_owned(), columns: Vec::new() }
+    }
+
+    pub(super) fn next(&mut self, _record: &mut Record) -> Result<bool, Unsound> {
+        Err(Unsound {
+            rule: "json",
+            line: self.text.line(),
+            byte: self.text.byte(),
+            what: "this format is not read".to_owned(),
+            advice: "name another format".to_owned(),
+        })
+    }
+}
