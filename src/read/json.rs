@@ -30,7 +30,7 @@ impl JsonReader {
     }
 
     pub(super) fn layout(&self) -> Layout {
-        Layout { encoding: self.text.encoding().name().to_owned(), columns: Vec::new() }
+        Layout { encoding: self.text.encoding().name().to_owned(), ..Layout::default() }
     }
 
     pub(super) fn next(&mut self, _record: &mut Record) -> Result<bool, Unsound> {

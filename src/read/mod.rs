@@ -2,6 +2,7 @@
 //! not a path, and does not know what a record is for.
 
 pub mod text;
+mod bounded;
 mod csv;
 mod xml;
 mod json;
@@ -112,12 +113,15 @@ pub const RECORD_LIMIT: usize = 16 * 1024 * 1024;
 
 /// What a reader learns from the head of a file and needs to read on from a mark of it: the
 /// encoding, the columns, the elements around the records.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Layout {
     /// The name of the encoding in use, by the byte order mark or the dialect.
     pub encoding: String,
     /// CSV: the names of the columns, in order.
     pub columns: Vec<String>,
+    /// What stands open around the records, outermost first. XML: start tags with their namespaces
+    /// alone (`<Orders xmlns:o="urn:x">`). JSON: `{"orders":` for an object and `[` for an array.
+    pub around: Vec<String>,
 }
 
 /// A stream of records: `open` reads a file from its start, `resume` from a mark of the same file.
