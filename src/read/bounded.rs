@@ -126,3 +126,93 @@ pub(super) fn beginning(text: &str) -> String {
     }
     out
 }
+
+/// For tests: texts that arrive in pieces, and records as plain values.
+#[cfg(test)]
+pub(super) mod pieces {
+    use std::io::Read;
+
+    use encoding_rs::UTF_8;
+
+    use super::super::text::Text;
+    use super::super::{Mark, Unsound};
+    use crate::model::Record;
+    use crate::model::record::Fault;
+
+    /// Gives its bytes in pieces of the given sizes, over and over.
+    struct Pieces {
+        bytes: Vec<u8>,
+        at: usize,
+        cuts: Vec<usize>,
+        turn: usize,
+    }
+
+    impl Read for Pieces {
+        fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+            let piece = match self.cuts.len() {
+                0 => out.len(),
+                n => self.cuts[self.turn % n],
+            };
+            self.turn += 1;
+            let n = piece.min(out.len()).min(self.bytes.len() - self.at);
+            out[..n].copy_from_slice(&self.bytes[self.at..self.at + n]);
+            self.at += n;
+            Ok(n)
+        }
+    }
+
+    fn pieces(bytes: &[u8], cuts: &[usize]) -> Box<dyn Read + Send> {
+        Box::new(Pieces { bytes: bytes.to_vec(), at: 0, cuts: cuts.to_vec(), turn: 0 })
+    }
+
+    pub(in crate::read) fn text(bytes: &[u8], cuts: &[usize]) -> Result<Text, Unsound> {
+        Text::open(UTF_8, pieces(bytes, cuts))
+    }
+
+    pub(in crate::read) fn text_at(bytes: &[u8], mark: Mark, cuts: &[usize]) -> Text {
+        Text::resume(UTF_8, pieces(&bytes[mark.byte as usize..], cuts), mark).unwrap()
+    }
+
+    /// A record as it was read.
+    #[derive(Clone, Debug, PartialEq)]
+    pub(in crate::read) struct Taken {
+        pub(in crate::read) ordinal: u64,
+        pub(in crate::read) line: u64,
+        pub(in crate::read) byte: u64,
+        pub(in crate::read) length: u64,
+        pub(in crate::read) texts: Vec<Vec<String>>,
+        pub(in crate::read) faults: Vec<Fault>,
+    }
+
+    impl Taken {
+        pub(in crate::read) fn range(&self) -> std::ops::Range<usize> {
+            self.byte as usize..(self.byte + self.length) as usize
+        }
+
+        pub(in crate::read) fn mark(&self) -> Mark {
+            Mark { ordinal: self.ordinal, line: self.line, byte: self.byte }
+        }
+    }
+
+    /// Reads to the end.
+    pub(in crate::read) fn take(
+        slots: usize,
+        mut next: impl FnMut(&mut Record) -> Result<bool, Unsound>,
+    ) -> Result<Vec<Taken>, Unsound> {
+        let mut record = Record::default();
+        let mut taken = Vec::new();
+        while next(&mut record)? {
+            taken.push(Taken {
+                ordinal: record.ordinal,
+                line: record.place.line,
+                byte: record.place.byte,
+                length: record.place.length,
+                texts: (0..slots)
+                    .map(|slot| record.texts(slot).map(str::to_owned).collect())
+                    .collect(),
+                faults: record.faults.clone(),
+            });
+        }
+        Ok(taken)
+    }
+}
