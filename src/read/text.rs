@@ -96,15 +96,17 @@ impl Text {
         self.buffer.get(self.start..).unwrap_or_default()
     }
 
+    /// The line and the offset in the file after the next `amount` bytes in view.
+    pub fn place_ahead(&self, amount: usize) -> (u64, u64) {
+        let ahead = &self.buffer.as_bytes()[self.start..self.start + amount];
+        (self.line + line_ends(ahead, self.after_cr), self.byte + self.width(ahead))
+    }
+
     /// Brings more into view behind what is in view already; `false` at the end of the file.
     pub fn more(&mut self) -> io::Result<bool> {
         if let Some(fault) = &self.fault {
-            let ahead = &self.buffer.as_bytes()[self.start..];
-            return Err(io::Error::other(Unsound {
-                line: self.line + line_ends(ahead, self.after_cr),
-                byte: self.byte + self.width(ahead),
-                ..fault.clone()
-            }));
+            let (line, byte) = self.place_ahead(self.buffer.len() - self.start);
+            return Err(io::Error::other(Unsound { line, byte, ..fault.clone() }));
         }
         if self.ended && self.raw.is_empty() {
             return Ok(false);
@@ -249,12 +251,12 @@ impl BufRead for Text {
 
     fn consume(&mut self, amount: usize) {
         let ahead = &self.buffer.as_bytes()[self.start..];
-        let consumed = &ahead[..amount.min(ahead.len())];
-        let Some(last) = consumed.last() else { return };
-        self.line += line_ends(consumed, self.after_cr);
-        self.after_cr = *last == b'\r';
-        self.byte += self.width(consumed);
-        self.start += consumed.len();
+        let amount = amount.min(ahead.len());
+        let Some(last) = ahead[..amount].last() else { return };
+        let after_cr = *last == b'\r';
+        (self.line, self.byte) = self.place_ahead(amount);
+        self.after_cr = after_cr;
+        self.start += amount;
     }
 }
 
