@@ -7,12 +7,15 @@ mod csv;
 mod xml;
 mod json;
 mod ndjson;
+mod excerpt;
 
 use std::io::Read;
 
 use encoding_rs::Encoding;
 
 use crate::model::Record;
+
+pub use self::excerpt::excerpt;
 
 use self::csv::CsvReader;
 use self::json::JsonReader;
@@ -195,7 +198,8 @@ impl Reader {
         }
     }
 
-    /// Fills `record` with the next record; `false` at the sound end of the file.
+    /// Fills `record` with the next record; `false` at the sound end of the file. A record with
+    /// faults may lack texts, so that there is nothing in it to map.
     pub fn next(&mut self, record: &mut Record) -> Result<bool, Unsound> {
         match &mut self.format {
             FormatReader::Csv(csv) => csv.next(record),
