@@ -151,7 +151,11 @@ impl Reader {
         selectors: &[String],
         input: Box<dyn Read + Send>,
     ) -> Result<Reader, Unsound> {
-        let text = Text::open(dialect.encoding, input)?;
+        let (encoding, input) = match &dialect.format {
+            Format::Xml(_) => xml::sniff(dialect.encoding, input)?,
+            _ => (dialect.encoding, input),
+        };
+        let text = Text::open(encoding, input)?;
         let format = match &dialect.format {
             Format::Csv(csv) => FormatReader::Csv(CsvReader::open(text, csv, selectors)?),
             Format::Xml(xml) => FormatReader::Xml(XmlReader::open(text, xml, selectors)?),
@@ -195,6 +199,15 @@ impl Reader {
             FormatReader::Xml(xml) => xml.layout(),
             FormatReader::Json(json) => json.layout(),
             FormatReader::Ndjson(ndjson) => ndjson.layout(),
+        }
+    }
+
+    /// Whether a mark may stand at the record that was read last. It may not in XML where the
+    /// elements around the record are named otherwise than those around the first record.
+    pub fn resumable(&self) -> bool {
+        match &self.format {
+            FormatReader::Xml(xml) => xml.resumable(),
+            FormatReader::Csv(_) | FormatReader::Json(_) | FormatReader::Ndjson(_) => true,
         }
     }
 

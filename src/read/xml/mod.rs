@@ -14,7 +14,6 @@ use quick_xml::events::{BytesStart, Event};
 use crate::model::{Place, Record};
 
 pub(super) use declaration::sniff;
-pub use declaration::declared_encoding;
 
 use super::bounded::{Bounded, Spot, beginning, laid_open};
 use super::text::Text;
