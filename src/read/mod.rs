@@ -2,12 +2,26 @@
 //! not a path, and does not know what a record is for.
 
 pub mod text;
+mod bounded;
+mod csv;
+mod xml;
+mod json;
+mod ndjson;
+mod excerpt;
 
 use std::io::Read;
 
 use encoding_rs::Encoding;
 
 use crate::model::Record;
+
+pub use self::excerpt::excerpt;
+
+use self::csv::CsvReader;
+use self::json::JsonReader;
+use self::ndjson::NdjsonReader;
+use self::text::Text;
+use self::xml::XmlReader;
 
 /// How a file of one kind is written.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,48 +116,109 @@ pub const RECORD_LIMIT: usize = 16 * 1024 * 1024;
 
 /// What a reader learns from the head of a file and needs to read on from a mark of it: the
 /// encoding, the columns, the elements around the records.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Layout {
     /// The name of the encoding in use, by the byte order mark or the dialect.
     pub encoding: String,
     /// CSV: the names of the columns, in order.
     pub columns: Vec<String>,
+    /// What stands open around the records, outermost first. XML: start tags with their namespaces
+    /// alone (`<Orders xmlns:o="urn:x">`). JSON: `{"orders":` for an object and `[` for an array.
+    pub around: Vec<String>,
 }
 
 /// A stream of records: `open` reads a file from its start, `resume` from a mark of the same file.
-pub struct Reader;
+pub struct Reader {
+    format: FormatReader,
+}
+
+/// One reader a format.
+enum FormatReader {
+    Csv(CsvReader),
+    Xml(XmlReader),
+    Json(JsonReader),
+    Ndjson(NdjsonReader),
+}
 
 impl Reader {
     /// Opens a whole file: reads preamble and header, and stands before the first record.
     ///
     /// `selectors` are the mapping's `from` texts; a record's slots are their positions. A
     /// selector that no record of the file can have (a column that the header lacks) is unsound.
+    /// Without selectors `next` only finds where records begin and end.
     pub fn open(
-        _dialect: &Dialect,
-        _selectors: &[String],
-        _input: Box<dyn Read + Send>,
+        dialect: &Dialect,
+        selectors: &[String],
+        input: Box<dyn Read + Send>,
     ) -> Result<Reader, Unsound> {
-        todo!()
+        let (encoding, input) = match &dialect.format {
+            Format::Xml(_) => xml::sniff(dialect.encoding, input)?,
+            _ => (dialect.encoding, input),
+        };
+        let text = Text::open(encoding, input)?;
+        let format = match &dialect.format {
+            Format::Csv(csv) => FormatReader::Csv(CsvReader::open(text, csv, selectors)?),
+            Format::Xml(xml) => FormatReader::Xml(XmlReader::open(text, xml, selectors)?),
+            Format::Json(json) => FormatReader::Json(JsonReader::open(text, json, selectors)?),
+            Format::Ndjson => FormatReader::Ndjson(NdjsonReader::open(text, selectors)?),
+        };
+        Ok(Reader { format })
     }
 
     /// Reads on from `mark`; `input` stands at `mark.byte` of the file that `layout` came from.
     pub fn resume(
-        _dialect: &Dialect,
-        _selectors: &[String],
-        _layout: &Layout,
-        _mark: Mark,
-        _input: Box<dyn Read + Send>,
+        dialect: &Dialect,
+        selectors: &[String],
+        layout: &Layout,
+        mark: Mark,
+        input: Box<dyn Read + Send>,
     ) -> Result<Reader, Unsound> {
-        todo!()
+        let encoding = Encoding::for_label(layout.encoding.as_bytes()).unwrap_or(dialect.encoding);
+        let text = Text::resume(encoding, input, mark)?;
+        let format = match &dialect.format {
+            Format::Csv(csv) => {
+                FormatReader::Csv(CsvReader::resume(text, csv, selectors, layout, mark)?)
+            }
+            Format::Xml(xml) => {
+                FormatReader::Xml(XmlReader::resume(text, xml, selectors, layout, mark)?)
+            }
+            Format::Json(json) => {
+                FormatReader::Json(JsonReader::resume(text, json, selectors, layout, mark)?)
+            }
+            Format::Ndjson => {
+                FormatReader::Ndjson(NdjsonReader::resume(text, selectors, layout, mark)?)
+            }
+        };
+        Ok(Reader { format })
     }
 
     /// What was learnt from the head of the file.
     pub fn layout(&self) -> Layout {
-        todo!()
+        match &self.format {
+            FormatReader::Csv(csv) => csv.layout(),
+            FormatReader::Xml(xml) => xml.layout(),
+            FormatReader::Json(json) => json.layout(),
+            FormatReader::Ndjson(ndjson) => ndjson.layout(),
+        }
     }
 
-    /// Fills `record` with the next record; `false` at the sound end of the file.
-    pub fn next(&mut self, _record: &mut Record) -> Result<bool, Unsound> {
-        todo!()
+    /// Whether a mark may stand at the record that was read last. It may not in XML where the
+    /// elements around the record are named otherwise than those around the first record.
+    pub fn resumable(&self) -> bool {
+        match &self.format {
+            FormatReader::Xml(xml) => xml.resumable(),
+            FormatReader::Csv(_) | FormatReader::Json(_) | FormatReader::Ndjson(_) => true,
+        }
+    }
+
+    /// Fills `record` with the next record; `false` at the sound end of the file. A record with
+    /// faults may lack texts, so that there is nothing in it to map.
+    pub fn next(&mut self, record: &mut Record) -> Result<bool, Unsound> {
+        match &mut self.format {
+            FormatReader::Csv(csv) => csv.next(record),
+            FormatReader::Xml(xml) => xml.next(record),
+            FormatReader::Json(json) => json.next(record),
+            FormatReader::Ndjson(ndjson) => ndjson.next(record),
+        }
     }
 }

@@ -1,0 +1,236 @@
+//! CSV records (RFC 4180, and what is met beside it): rows under a header or numbered columns.
+
+mod columns;
+mod row;
+
+use std::io::BufRead;
+
+use crate::model::record::Fault;
+use crate::model::{Place, Record};
+
+use self::columns::{Columns, Names};
+use self::row::{Row, Split, Splitter};
+use super::text::Text;
+use super::{Csv, Layout, Mark, RECORD_LIMIT, Unsound};
+
+/// A stream of rows. Empty lines and lines of separators only are no records.
+pub(super) struct CsvReader {
+    text: Text,
+    splitter: Splitter,
+    columns: Columns,
+    /// For each selector the column it means; none of a file without rows.
+    slots: Vec<usize>,
+    pad: bool,
+    ordinal: u64,
+}
+
+impl CsvReader {
+    pub(super) fn open(text: Text, dialect: &Csv, selectors: &[String]) -> Result<Self, Unsound> {
+        let mut reader = CsvReader::at(text, dialect, 1)?;
+        let mut preamble = false;
+        for _ in 0..dialect.skip {
+            preamble |= reader.skip_line()?;
+        }
+        let first = reader.row()?;
+        let place = (reader.text.line(), reader.text.byte());
+        let Some(row) = first else {
+            // A file without any text has no records; one that stops short of its header is cut.
+            return match preamble && dialect.header {
+                false => Ok(reader),
+                true => Err(Unsound {
+                    rule: "header",
+                    line: place.0,
+                    byte: place.1,
+                    what: "the file ends before its header".to_owned(),
+                    advice: format!(
+                        "see whether the file is whole, and whether {} lines stand above its header",
+                        dialect.skip
+                    ),
+                }),
+            };
+        };
+        let ahead = reader.text.ahead();
+        let fields = reader.splitter.fields(ahead, row);
+        if dialect.header {
+            let names = (0..fields).map(|n| reader.splitter.field(ahead, row, n));
+            reader.columns = Columns::named(names);
+            reader.consume(row);
+        } else {
+            reader.columns = Columns::numbered(fields);
+        }
+        reader.slots = reader.columns.slots(selectors).map_err(|(what, advice)| Unsound {
+            rule: "header",
+            line: place.0,
+            byte: place.1,
+            what,
+            advice,
+        })?;
+        Ok(reader)
+    }
+
+    pub(super) fn resume(
+        text: Text,
+        dialect: &Csv,
+        selectors: &[String],
+        layout: &Layout,
+        mark: Mark,
+    ) -> Result<Self, Unsound> {
+        let mut reader = CsvReader::at(text, dialect, mark.ordinal)?;
+        reader.columns = Columns {
+            names: layout.columns.clone(),
+            from: if dialect.header { Names::Header } else { Names::Numbers },
+        };
+        reader.slots = reader.columns.slots(selectors).map_err(|(what, advice)| Unsound {
+            rule: "header",
+            line: mark.line,
+            byte: mark.byte,
+            what,
+            advice,
+        })?;
+        Ok(reader)
+    }
+
+    pub(super) fn layout(&self) -> Layout {
+        Layout {
+            encoding: self.text.encoding().name().to_owned(),
+            columns: self.columns.names.clone(),
+            ..Layout::default()
+        }
+    }
+
+    /// A row whose fields do not fit the columns has a fault and no texts: they may stand in the
+    /// wrong columns. Without selectors the fields are not looked at.
+    pub(super) fn next(&mut self, record: &mut Record) -> Result<bool, Unsound> {
+        let Some(row) = self.row()? else { return Ok(false) };
+        record.start(self.ordinal);
+        let (line, byte) = (self.text.line(), self.text.byte());
+        if !self.slots.is_empty() {
+            let ahead = self.text.ahead();
+            let fields = self.splitter.fields(ahead, row);
+            if self.pad || fields == self.columns.names.len() {
+                for (slot, column) in self.slots.iter().enumerate() {
+                    if *column < fields {
+                        record.push(slot, self.splitter.field(ahead, row, *column));
+                    }
+                }
+            } else {
+                record.faults.push(self.ragged(fields));
+            }
+        }
+        self.consume(row);
+        record.place = Place { line, byte, length: self.text.byte() - byte };
+        self.ordinal += 1;
+        Ok(true)
+    }
+
+    fn at(text: Text, dialect: &Csv, ordinal: u64) -> Result<Self, Unsound> {
+        Ok(CsvReader {
+            splitter: Splitter::new(dialect.delimiter, dialect.quote).map_err(|what| Unsound {
+                rule: "dialect",
+                line: text.line(),
+                byte: text.byte(),
+                what,
+                advice: "name two different ASCII characters under [input] in the mapping"
+                    .to_owned(),
+            })?,
+            text,
+            columns: Columns { names: Vec::new(), from: Names::Header },
+            slots: Vec::new(),
+            pad: dialect.pad,
+            ordinal,
+        })
+    }
+
+    /// Brings the next row with text into view and stands before it; none at the end.
+    fn row(&mut self) -> Result<Option<Row>, Unsound> {
+        let mut last = false;
+        loop {
+            let ahead = self.text.ahead();
+            match self.splitter.split(ahead, last) {
+                Split::Row(row) if row.length() > RECORD_LIMIT => return Err(self.too_large()),
+                Split::Row(row) => return Ok(Some(row)),
+                Split::Blank(row) => self.consume(row),
+                Split::Short if ahead.len() > RECORD_LIMIT => return Err(self.too_large()),
+                Split::Short => last = !self.text.more().map_err(|e| Text::unsound(&e))?,
+                Split::Unclosed { at } => return Err(self.unclosed(at)),
+                Split::End => return Ok(None),
+            }
+        }
+    }
+
+    fn consume(&mut self, row: Row) {
+        match row {
+            Row::Plain { content, length } if content < length => self.text.consume_line(length),
+            _ => self.text.consume(row.length()),
+        }
+    }
+
+    /// Skips one line; whether there was text on it.
+    fn skip_line(&mut self) -> Result<bool, Unsound> {
+        let mut written = false;
+        loop {
+            let ahead = self.text.fill_buf().map_err(|e| Text::unsound(&e))?;
+            let end = memchr::memchr2(b'\r', b'\n', ahead);
+            written |= !ahead[..end.unwrap_or(ahead.len())].trim_ascii().is_empty();
+            let Some(end) = end else {
+                let length = ahead.len();
+                if length == 0 {
+                    return Ok(written);
+                }
+                self.text.consume(length);
+                continue;
+            };
+            let cr = ahead[end] == b'\r';
+            self.text.consume(end + 1);
+            let ahead = self.text.fill_buf().map_err(|e| Text::unsound(&e))?;
+            if cr && ahead.first() == Some(&b'\n') {
+                self.text.consume(1);
+            }
+            return Ok(written);
+        }
+    }
+
+    fn ragged(&self, fields: usize) -> Fault {
+        Fault {
+            rule: "ragged",
+            value: match fields {
+                1 => "1 field".to_owned(),
+                _ => format!("{fields} fields"),
+            },
+            advice: format!(
+                "{}; correct the row, or let the mapping pad such rows",
+                self.columns.count()
+            ),
+        }
+    }
+
+    fn too_large(&self) -> Unsound {
+        let mut advice = "see whether the file has line ends".to_owned();
+        if self.splitter.quote.is_some() {
+            advice += ", and whether a quote in this row is never closed";
+        }
+        Unsound {
+            rule: "size",
+            line: self.text.line(),
+            byte: self.text.byte(),
+            what: format!("a row is larger than {} MiB", RECORD_LIMIT / 1024 / 1024),
+            advice,
+        }
+    }
+
+    fn unclosed(&self, at: usize) -> Unsound {
+        let (line, byte) = self.text.place_ahead(at);
+        Unsound {
+            rule: "truncated",
+            line,
+            byte,
+            what: "a quote is opened here and not closed before the end of the file".to_owned(),
+            advice: "see whether the file was cut off; if its quotes are ordinary characters, set \
+                     quote = \"none\" in the mapping"
+                .to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! Row: where the next row of a CSV text ends, and its fields.
+
+use csv_core::ReadRecordResult;
+
+/// A row in view, by its number of bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Row {
+    /// A line without quotes; `length` counts its line end too.
+    Plain { content: usize, length: usize },
+    /// A row with quotes, whose fields the splitter keeps.
+    Quoted { fields: usize, length: usize },
+}
+
+impl Row {
+    pub(super) fn length(self) -> usize {
+        match self {
+            Row::Plain { length, .. } | Row::Quoted { length, .. } => length,
+        }
+    }
+}
+
+/// What the text in view begins with.
+pub(super) enum Split {
+    Row(Row),
+    /// A line that holds nothing but separators and blanks.
+    Blank(Row),
+    /// More must come into view.
+    Short,
+    /// The file ends inside quotes that were opened at this offset.
+    Unclosed {
+        at: usize,
+    },
+    End,
+}
+
+/// Splits text into rows and rows into fields. A row is looked at again from its start when more
+/// came into view, so that nothing is remembered between rows.
+pub(super) struct Splitter {
+    delimiter: u8,
+    pub(super) quote: Option<u8>,
+    /// Rows without quotes are split by the delimiter alone; this one knows quotes.
+    parser: csv_core::Reader,
+    unquoted: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Splitter {
+    pub(super) fn new(delimiter: u8, quote: Option<u8>) -> Result<Splitter, String> {
+        for byte in [Some(delimiter), quote].into_iter().flatten() {
+            if !byte.is_ascii() || byte == b'\r' || byte == b'\n' {
+                return Err(format!("the byte {byte:02X} cannot part or quote fields"));
+            }
+        }
+        if quote == Some(delimiter) {
+            return Err("the delimiter and the quote are the same character".to_owned());
+        }
+        let mut builder = csv_core::ReaderBuilder::new();
+        builder.delimiter(delimiter).quoting(quote.is_some()).quote(quote.unwrap_or(b'"'));
+        let parser = builder.build();
+        Ok(Splitter { delimiter, quote, parser, unquoted: vec![0; 1024], ends: vec![0; 64] })
+    }
+
+    /// Looks at the text in view; `last` says that no more can come.
+    pub(super) fn split(&mut self, ahead: &str, last: bool) -> Split {
+        let bytes = ahead.as_bytes();
+        let end = match self.quote {
+            Some(quote) => memchr::memchr3(quote, b'\r', b'\n', bytes),
+            None => memchr::memchr2(b'\r', b'\n', bytes),
+        };
+        let row = match end {
+            Some(at) if Some(bytes[at]) == self.quote => return self.split_quoted(bytes, last),
+            Some(at) => match line_end(bytes, at, last) {
+                Some(length) => Row::Plain { content: at, length },
+                None => return Split::Short,
+            },
+            None if !last => return Split::Short,
+            None if bytes.is_empty() => return Split::End,
+            None => Row::Plain { content: bytes.len(), length: bytes.len() },
+        };
+        let Row::Plain { content, .. } = row else { return Split::Row(row) };
+        let blank = |byte: &u8| *byte == self.delimiter || *byte == b' ' || *byte == b'\t';
+        match bytes[..content].iter().all(blank) {
+            true => Split::Blank(row),
+            false => Split::Row(row),
+        }
+    }
+
+    /// Finds the fields of the row that `split` found last; how many they are.
+    pub(super) fn fields(&mut self, ahead: &str, row: Row) -> usize {
+        match row {
+            Row::Quoted { fields, .. } => fields,
+            Row::Plain { content, .. } => {
+                let line = &ahead.as_bytes()[..content];
+                self.ends.clear();
+                self.ends.extend(memchr::memchr_iter(self.delimiter, line));
+                self.ends.push(content);
+                self.ends.len()
+            }
+        }
+    }
+
+    /// The text of a field, by its number from 0, after `fields` has found it.
+    pub(super) fn field<'a>(&'a self, ahead: &'a str, row: Row, number: usize) -> &'a str {
+        let end = self.ends[number];
+        // Both are cut at ASCII bytes out of text, so that they are text.
+        match row {
+            Row::Plain { .. } => {
+                let start = if number == 0 { 0 } else { self.ends[number - 1] + 1 };
+                &ahead[start..end]
+            }
+            Row::Quoted { .. } => {
+                let start = if number == 0 { 0 } else { self.ends[number - 1] };
+                std::str::from_utf8(&self.unquoted[start..end]).unwrap_or_default()
+            }
+        }
+    }
+
+    fn split_quoted(&mut self, bytes: &[u8], last: bool) -> Split {
+        self.ends.resize(self.ends.capacity().max(64), 0);
+        loop {
+            self.restart();
+            let (mut result, read, written, mut fields) =
+                self.parser.read_record(bytes, &mut self.unquoted, &mut self.ends);
+            let mut length = Some(read);
+            if result == ReadRecordResult::Record {
+                length = line_end(bytes, read - 1, last);
+            } else if result == ReadRecordResult::InputEmpty && last {
+                // A line end ends the row, unless a quote is still open.
+                let (at_end, _, _, more) = self.parser.read_record(
+                    b"\n",
+                    &mut self.unquoted[written..],
+                    &mut self.ends[fields..],
+                );
+                result = at_end;
+                fields += more;
+            }
+            match (result, length) {
+                (ReadRecordResult::Record, Some(length)) => {
+                    return Split::Row(Row::Quoted { fields, length });
+                }
+                (ReadRecordResult::OutputFull, _) => {
+                    self.unquoted.resize(2 * self.unquoted.len(), 0);
+                }
+                (ReadRecordResult::OutputEndsFull, _) => self.ends.resize(2 * self.ends.len(), 0),
+                _ if last => return Split::Unclosed { at: self.last_field(bytes) },
+                _ => return Split::Short,
+            }
+        }
+    }
+
+    /// The parser takes a byte order mark off the first text it sees. `Text` has done so for the
+    /// file; one that stands further down is text. So it sees an empty line first.
+    fn restart(&mut self) {
+        self.parser.reset();
+        self.parser.read_record(b"\n", &mut [0], &mut [0]);
+    }
+
+    /// Where the last field of an unclosed row starts: with the quote that is not closed.
+    fn last_field(&mut self, bytes: &[u8]) -> usize {
+        self.restart();
+        let mut text = vec![0; bytes.len()];
+        let mut start = 0;
+        loop {
+            match self.parser.read_field(&bytes[start..], &mut text) {
+                (csv_core::ReadFieldResult::Field { .. }, read, _) => start += read,
+                _ => return start,
+            }
+        }
+    }
+}
+
+/// The length of a line whose line end starts at `at`; none if it cannot be told yet.
+fn line_end(bytes: &[u8], at: usize, last: bool) -> Option<usize> {
+    match (bytes[at], bytes.get(at + 1)) {
+        (b'\r', Some(b'\n')) => Some(at + 2),
+        (b'\r', None) if !last => None,
+        _ => Some(at + 1),
+    }
+}

@@ -1,0 +1,327 @@
+//! What a CSV reader promises.
+
+use std::io::{Cursor, Read};
+
+use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
+use proptest::prelude::*;
+
+use super::*;
+use crate::read::{Dialect, Format, Reader};
+
+const PLAIN: Csv = Csv { delimiter: b';', quote: Some(b'"'), header: true, skip: 0, pad: false };
+
+fn input(bytes: &[u8]) -> Box<dyn Read + Send> {
+    Box::new(Cursor::new(bytes.to_vec()))
+}
+
+fn dialect(csv: Csv, encoding: &'static Encoding) -> Dialect {
+    Dialect { format: Format::Csv(csv), encoding }
+}
+
+fn selectors(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// A record as a test sees it: line, byte, length, the first text of each slot, the faults' values.
+type Seen = (u64, u64, u64, Vec<Option<String>>, Vec<String>);
+
+fn seen(record: &Record, slots: usize) -> Seen {
+    let Place { line, byte, length } = record.place;
+    let texts = (0..slots).map(|slot| record.texts(slot).next().map(str::to_owned)).collect();
+    (line, byte, length, texts, record.faults.iter().map(|fault| fault.value.clone()).collect())
+}
+
+fn rest(reader: &mut Reader, slots: usize) -> Result<Vec<Seen>, Unsound> {
+    let mut record = Record::default();
+    let mut all = Vec::new();
+    while reader.next(&mut record)? {
+        all.push(seen(&record, slots));
+    }
+    Ok(all)
+}
+
+fn read_as(csv: Csv, names: &[&str], bytes: &[u8]) -> Result<Vec<Seen>, Unsound> {
+    let dialect = dialect(csv, UTF_8);
+    rest(&mut Reader::open(&dialect, &selectors(names), input(bytes))?, names.len())
+}
+
+/// The texts of each record, empty and missing ones alike.
+fn texts(csv: Csv, names: &[&str], bytes: &str) -> Vec<Vec<String>> {
+    let seen = read_as(csv, names, bytes.as_bytes()).unwrap();
+    seen.into_iter().map(|(.., texts, _)| texts.into_iter().flatten().collect()).collect()
+}
+
+fn refusal(csv: Csv, names: &[&str], bytes: &str) -> Unsound {
+    read_as(csv, names, bytes.as_bytes()).unwrap_err()
+}
+
+#[test]
+fn a_selector_gets_the_text_of_its_column() {
+    let rows = texts(PLAIN, &["B", "A"], "A;B;C\n01700; x ;\n;y;2\n");
+    assert_eq!(rows, [[" x ", "01700"], ["y", ""]]);
+}
+
+#[test]
+fn a_record_is_placed_by_its_true_line_and_bytes() {
+    let file = "A;B\r\n1;2\r\n\r\n\"x\r\ny\";3\r\n4;\"5\"";
+    let places: Vec<_> = read_as(PLAIN, &["A"], file.as_bytes())
+        .unwrap()
+        .into_iter()
+        .map(|(line, byte, length, ..)| (line, byte, length))
+        .collect();
+    assert_eq!(places, [(2, 5, 5), (4, 12, 10), (6, 22, 5)]);
+}
+
+#[test]
+fn cr_alone_ends_a_row() {
+    let rows = read_as(PLAIN, &["A", "B"], b"A;B\r1;2\r\"3\";4\r").unwrap();
+    let places: Vec<_> =
+        rows.iter().map(|(line, byte, length, ..)| (*line, *byte, *length)).collect();
+    assert_eq!(places, [(2, 4, 4), (3, 8, 6)]);
+}
+
+#[test]
+fn a_quoted_line_break_is_one_record() {
+    let rows = texts(PLAIN, &["A", "B"], "A;B\n\"one\ntwo; \"\"three\"\"\";4\n5;6\n");
+    assert_eq!(rows, [["one\ntwo; \"three\"", "4"], ["5", "6"]]);
+}
+
+#[test]
+fn a_quote_inside_an_unquoted_field_is_text() {
+    assert_eq!(texts(PLAIN, &["A", "B"], "A;B\n2\" pipe;x\n"), [["2\" pipe", "x"]]);
+}
+
+#[test]
+fn without_quoting_a_quote_is_text() {
+    let csv = Csv { quote: None, ..PLAIN };
+    assert_eq!(texts(csv, &["A", "B"], "A;B\n\"1;2\"\n\";3\n"), [["\"1", "2\""], ["\"", "3"]]);
+}
+
+#[test]
+fn another_delimiter_and_quote_part_and_quote() {
+    let csv = Csv { delimiter: b'\t', quote: Some(b'\''), ..PLAIN };
+    assert_eq!(texts(csv, &["A", "B"], "A\tB\n'1\t2'\t\"3\"\n"), [["1\t2", "\"3\""]]);
+}
+
+#[test]
+fn columns_without_a_header_are_numbered() {
+    let csv = Csv { header: false, ..PLAIN };
+    assert_eq!(texts(csv.clone(), &["3", "1"], "a;b;c\nd;e;f\n"), [["c", "a"], ["f", "d"]]);
+    let fault = refusal(csv, &["1", "4"], "a;b;c\n");
+    assert_eq!((fault.rule, fault.what.as_str()), ("header", "there is no column \"4\""));
+    assert!(fault.advice.contains("named 1 to 3"), "{}", fault.advice);
+}
+
+#[test]
+fn lines_above_the_header_are_skipped() {
+    let csv = Csv { skip: 2, ..PLAIN };
+    let rows = read_as(csv, &["B"], b"Report \"of\r\n\r\nA;B\r\n1;2\r\n").unwrap();
+    assert_eq!(rows, [(4, 19, 5, vec![Some("2".to_owned())], vec![])]);
+}
+
+#[test]
+fn empty_lines_and_lines_of_separators_are_no_records() {
+    let rows = texts(PLAIN, &["A", "B"], "\n;\nA;B\n\n;\n1;\n ; \n;;;\n;2\n;\n;");
+    assert_eq!(rows, [["1", ""], ["", "2"]]);
+}
+
+#[test]
+fn a_file_without_rows_has_no_records() {
+    for (bytes, skip) in [("", 0), ("", 3), ("\n\n", 1), ("A;B", 0), ("A;B\n", 0), ("\u{feff}", 0)]
+    {
+        let csv = Csv { skip, ..PLAIN };
+        assert_eq!(read_as(csv, &["A"], bytes.as_bytes()), Ok(vec![]), "{bytes:?}");
+    }
+    let fault = refusal(Csv { skip: 3, ..PLAIN }, &["A"], "Report\n\n");
+    assert_eq!((fault.rule, fault.line), ("header", 3));
+}
+
+#[test]
+fn names_are_compared_trimmed_and_composed() {
+    let rows = texts(PLAIN, &["Ge\u{301}wicht", "Ort"], "\u{feff} Géwicht ;Ort\u{a0}\n1;2\n");
+    assert_eq!(rows, [["1", "2"]]);
+}
+
+#[test]
+fn a_ragged_row_is_faulty_and_the_file_goes_on() {
+    let rows = read_as(PLAIN, &["A"], b"A;B;C\n1;2\n1;2;3\n1\n1;2;3;4\n").unwrap();
+    let faults: Vec<_> = rows.iter().map(|(.., faults)| faults.join(",")).collect();
+    assert_eq!(faults, ["2 fields", "", "1 field", "4 fields"]);
+    let texts: Vec<_> = rows.iter().map(|(_, _, _, texts, _)| texts[0].as_deref()).collect();
+    assert_eq!(texts, [None, Some("1"), None, None]);
+    let mut reader =
+        Reader::open(&dialect(PLAIN, UTF_8), &selectors(&["A"]), input(b"A;B;C\n1;2\n")).unwrap();
+    let mut record = Record::default();
+    assert!(reader.next(&mut record).unwrap());
+    assert_eq!(record.faults[0].rule, "ragged");
+    assert!(record.faults[0].advice.starts_with("the header has 3 columns; correct the row"));
+}
+
+#[test]
+fn a_padded_row_lacks_its_last_texts_and_drops_what_is_too_much() {
+    let csv = Csv { pad: true, ..PLAIN };
+    let rows = read_as(csv, &["A", "C"], b"A;B;C\n1;2\n1;2;3;4\n").unwrap();
+    let one = || Some("1".to_owned());
+    assert_eq!(rows[0].3, [one(), None]);
+    assert_eq!(rows[1].3, [one(), Some("3".to_owned())]);
+    assert!(rows.iter().all(|(.., faults)| faults.is_empty()));
+}
+
+#[test]
+fn all_missing_columns_are_named_with_the_nearest() {
+    let fault = refusal(PLAIN, &["CONT", "WEIGHT", "CONT_NO"], "\nCONT_NO;GROSS\n1;2\n");
+    assert_eq!((fault.rule, fault.line, fault.byte), ("header", 2, 1));
+    assert_eq!(fault.what, "there is no column \"CONT\", \"WEIGHT\"");
+    assert!(fault.advice.contains("the nearest to \"CONT\" is \"CONT_NO\""), "{}", fault.advice);
+    let fault = refusal(PLAIN, &["A"], "A,B\n1,2\n");
+    assert!(fault.advice.contains("the delimiter may be another"), "{}", fault.advice);
+}
+
+#[test]
+fn a_repeated_column_is_refused_where_a_selector_uses_it() {
+    assert_eq!(texts(PLAIN, &["B"], "A;A;B\n1;2;3\n"), [["3"]]);
+    let fault = refusal(PLAIN, &["A", "X"], "A;A;B\n1;2;3\n");
+    assert_eq!(fault.rule, "header");
+    assert_eq!(fault.what, "there is no column \"X\" and there is more than one column \"A\"");
+}
+
+#[test]
+fn an_unclosed_quote_is_told_where_it_was_opened() {
+    let fault = refusal(PLAIN, &["A"], "A;B\r\n1;2\r\n3;\"x\"\"\r\n5;6\r\n");
+    assert_eq!((fault.rule, fault.line, fault.byte), ("truncated", 3, 12));
+    assert_eq!(refusal(PLAIN, &[], "A;B\n1;\"").rule, "truncated");
+    assert_eq!(refusal(PLAIN, &[], "\"A;B\n1;2").rule, "truncated");
+}
+
+#[test]
+fn a_row_above_the_limit_is_unsound() {
+    let row = "x".repeat(RECORD_LIMIT);
+    for file in [format!("A\n1\n{row}x\n"), format!("A\n1\n\"{row}"), format!("A\n1\n{row}xx")] {
+        // Not `unwrap_err`, which would show what was read.
+        let read = read_as(PLAIN, &["A"], file.as_bytes());
+        assert!(read.is_err_and(|f| (f.rule, f.line, f.byte) == ("size", 3, 4)));
+    }
+}
+
+#[test]
+fn a_fault_is_told_again_when_asked_again() {
+    for bytes in [&b"A\n1\n\xFF\n"[..], b"A\n1\n\"2\n"] {
+        let dialect = dialect(PLAIN, UTF_8);
+        let mut reader = Reader::open(&dialect, &selectors(&["A"]), input(bytes)).unwrap();
+        let mut record = Record::default();
+        assert!(reader.next(&mut record).unwrap());
+        let first = reader.next(&mut record).unwrap_err();
+        assert_eq!(first.line, 3);
+        assert_eq!(reader.next(&mut record).unwrap_err(), first);
+    }
+}
+
+#[test]
+fn a_dialect_that_cannot_be_is_refused() {
+    for (delimiter, quote) in [(b'"', Some(b'"')), (0xA7, None), (b'\n', None)] {
+        let fault = refusal(Csv { delimiter, quote, ..PLAIN }, &[], "A;B\n");
+        assert_eq!(fault.rule, "dialect");
+    }
+}
+
+fn encode(text: &str, encoding: &'static Encoding) -> Vec<u8> {
+    match encoding.name() {
+        "UTF-16LE" => text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
+        "UTF-16BE" => text.encode_utf16().flat_map(u16::to_be_bytes).collect(),
+        _ => encoding.encode(text).0.into_owned(),
+    }
+}
+
+/// What the csv crate makes of the rows below a header of eight columns, without the lines that
+/// hold only separators; and whether the file ends inside quotes.
+fn by_the_csv_crate(text: &str) -> (Vec<Vec<String>>, bool) {
+    let read = |text: &str| -> Vec<(usize, Vec<String>)> {
+        let mut builder = ::csv::ReaderBuilder::new();
+        builder.has_headers(false).flexible(true).delimiter(b';');
+        let rows = builder.from_reader(text.as_bytes()).into_records().map(Result::unwrap);
+        rows.map(|row| {
+            let start = row.position().unwrap().byte() as usize;
+            (start, row.iter().map(str::to_owned).collect())
+        })
+        .collect()
+    };
+    // Further line ends become text only where a quote is open.
+    let length = |rows: Vec<(usize, Vec<String>)>| {
+        rows.last().map_or(0, |(_, row)| row.last().map_or(0, String::len))
+    };
+    let open = length(read(&format!("{text}\n\n"))) > length(read(&format!("{text}\n")));
+    let rows = read(text);
+    let ends = rows.iter().skip(1).map(|(start, _)| *start).chain([text.len()]);
+    let kept = rows.iter().zip(ends).filter(|((start, _), end)| {
+        !text[*start..*end].chars().all(|c| [';', ' ', '\t', '\r', '\n'].contains(&c))
+    });
+    (kept.map(|((_, row), _)| row.clone()).collect(), open)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+    #[test]
+    fn any_file_reads_as_the_csv_crate_reads_it_and_from_any_mark(
+        parts in proptest::collection::vec(
+            proptest::sample::select(vec![
+                "a", "b;", "é", "ÿ€", ";", ";", "\"", "\"\"", "\"x\"", ";\"y;\r\nz\";", " ", "\n",
+                "\r\n", "\r", "a;b\n", "long text without any end; ",
+            ]),
+            0..60,
+        ),
+        which in 0_usize..4,
+    ) {
+        const HEADER: &str = "1;2;3;4;5;6;7;8\r\n";
+        let encoding = [UTF_8, WINDOWS_1252, UTF_16LE, UTF_16BE][which];
+        let rows = parts.concat();
+        let bytes = encode(&format!("{HEADER}{rows}"), encoding);
+        let (expected, open) = by_the_csv_crate(&rows);
+        let names = selectors(&["1", "2", "3", "4", "5", "6", "7", "8"]);
+
+        let dialect = dialect(Csv { pad: true, ..PLAIN }, encoding);
+        let mut reader = Reader::open(&dialect, &names, input(&bytes)).unwrap();
+        let layout = reader.layout();
+        let read = rest(&mut reader, 8);
+        if open {
+            prop_assert_eq!(read.unwrap_err().rule, "truncated");
+            return Ok(());
+        }
+        let read = read.unwrap();
+        prop_assert_eq!(read.len(), expected.len());
+        let mut behind = encode(HEADER, encoding).len();
+        for (at, ((line, byte, length, texts, _), expected)) in read.iter().zip(&expected).enumerate() {
+            let texts: Vec<String> = texts.iter().flatten().cloned().collect();
+            prop_assert_eq!(&texts, &expected[..expected.len().min(8)]);
+
+            let (start, end) = (*byte as usize, (*byte + *length) as usize);
+            let decoded = |range| encoding.decode_without_bom_handling(&bytes[range]).0.into_owned();
+            let between = decoded(behind..start);
+            prop_assert!(between.chars().all(|c| "; \t\r\n".contains(c)), "{:?}", between);
+            let before = decoded(0..start).replace("\r\n", "\n").replace('\r', "\n");
+            prop_assert_eq!(*line, 1 + before.matches('\n').count() as u64);
+            behind = end;
+
+            let mark = Mark { ordinal: at as u64 + 1, line: *line, byte: *byte };
+            let tail = input(&bytes[start..]);
+            let mut resumed = Reader::resume(&dialect, &names, &layout, mark, tail).unwrap();
+            prop_assert_eq!(&rest(&mut resumed, 8).unwrap(), &read[at..]);
+        }
+        let after = encoding.decode_without_bom_handling(&bytes[behind..]).0.into_owned();
+        prop_assert!(after.chars().all(|c| "; \t\r\n".contains(c)), "{:?}", after);
+
+        // The same records, with their true number of fields, and their places alone.
+        let strict = super::super::Dialect { format: Format::Csv(PLAIN), encoding };
+        let faults = rest(&mut Reader::open(&strict, &names, input(&bytes)).unwrap(), 8).unwrap();
+        for ((.., faults), expected) in faults.iter().zip(&expected) {
+            let fault = match expected.len() {
+                8 => vec![],
+                1 => vec!["1 field".to_owned()],
+                count => vec![format!("{count} fields")],
+            };
+            prop_assert_eq!(faults, &fault);
+        }
+        let bare = rest(&mut Reader::open(&strict, &[], input(&bytes)).unwrap(), 0).unwrap();
+        let places = |all: &[Seen]| all.iter().map(|s| (s.0, s.1, s.2)).collect::<Vec<_>>();
+        prop_assert_eq!(places(&bare), places(&read));
+    }
+}

@@ -1,0 +1,177 @@
+//! What an excerpt promises.
+
+use std::io::Cursor;
+
+use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
+use proptest::prelude::*;
+
+use super::*;
+use crate::read::{Csv, Json, Xml};
+
+fn csv(skip: u64) -> Format {
+    Format::Csv(Csv { delimiter: b';', quote: Some(b'"'), header: true, skip, pad: true })
+}
+
+fn json(records: &str) -> Format {
+    Format::Json(Json { records: records.to_owned() })
+}
+
+fn xml(records: &str) -> Format {
+    Format::Xml(Xml { records: records.to_owned(), namespaces: Vec::new() })
+}
+
+fn excerpt_of(dialect: &Dialect, file: &[u8], keep: impl Fn(u64) -> bool) -> (Vec<u8>, u64) {
+    let mut out = Vec::new();
+    let input = || Ok(Box::new(Cursor::new(file.to_vec())) as Box<dyn Read + Send>);
+    let kept = excerpt(dialect, input, &mut |ordinal| keep(ordinal), &mut out).unwrap();
+    (out, kept)
+}
+
+/// The excerpt of a UTF-8 file with the records of these ordinals.
+fn kept(format: Format, file: &str, ordinals: &[u64]) -> String {
+    let dialect = Dialect { format, encoding: UTF_8 };
+    let (out, kept) = excerpt_of(&dialect, file.as_bytes(), |n| ordinals.contains(&n));
+    assert_eq!(kept, ordinals.len() as u64);
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn a_csv_excerpt_has_preamble_header_and_rows() {
+    let file = "\u{feff}Report\r\nA;B\r\n1;a\r\n\r\n\"2\r\n\";b\r\n;\r\n3;c";
+    assert_eq!(kept(csv(1), file, &[2]), "\u{feff}Report\r\nA;B\r\n\"2\r\n\";b\r\n");
+    assert_eq!(kept(csv(1), file, &[1, 3]), "\u{feff}Report\r\nA;B\r\n1;a\r\n;\r\n3;c");
+    assert_eq!(kept(csv(1), file, &[]), "\u{feff}Report\r\nA;B\r\n");
+}
+
+#[test]
+fn a_json_excerpt_stays_one_document() {
+    let file = "{\"n\": 3, \"orders\": [\n  {\"a\":1},\n  {\"a\":2},{\"a\":3}\n], \"z\": 0}\n";
+    let head = "{\"n\": 3, \"orders\": [\n  ";
+    let tail = "\n], \"z\": 0}\n";
+    let expect = |orders: &str| format!("{head}{orders}{tail}");
+    assert_eq!(kept(json("orders"), file, &[1]), expect("{\"a\":1}"));
+    assert_eq!(kept(json("orders"), file, &[3]), expect("{\"a\":3}"));
+    assert_eq!(kept(json("orders"), file, &[1, 3]), expect("{\"a\":1},{\"a\":3}"));
+    assert_eq!(kept(json("orders"), file, &[1, 2]), expect("{\"a\":1},\n  {\"a\":2}"));
+    assert_eq!(kept(json("orders"), file, &[]), expect(""));
+}
+
+#[test]
+fn an_xml_excerpt_keeps_the_elements_around() {
+    let file = "<?xml version=\"1.0\"?>\n<R>\n <G n=\"1\">\n  <O>1</O>\n  <O>2</O>\n </G>\n \
+                <G n=\"2\"><O>3</O><!-- four --><O>4</O></G>\n</R>\n";
+    let head = "<?xml version=\"1.0\"?>\n<R>\n <G n=\"1\">\n  ";
+    let between = "\n </G>\n <G n=\"2\">";
+    let tail = "</G>\n</R>\n";
+    let format = || xml("R/G/O");
+    assert_eq!(
+        kept(format(), file, &[2, 4]),
+        format!("{head}<O>2</O>{between}<!-- four --><O>4</O>{tail}")
+    );
+    assert_eq!(
+        kept(format(), file, &[1, 3]),
+        format!("{head}<O>1</O>{between}<O>3</O><!-- four -->{tail}")
+    );
+    assert_eq!(kept(format(), file, &[]), format!("{head}{between}<!-- four -->{tail}"));
+}
+
+#[test]
+fn long_filler_is_not_held_whole() {
+    let blanks = " ".repeat(3 * HELD);
+    let file = format!("[1,{blanks}2,{blanks}3]");
+    assert_eq!(kept(json(""), &file, &[1, 3]), format!("[1,{blanks}3]"));
+    assert_eq!(kept(json(""), &file, &[2]), "[2]");
+}
+
+#[test]
+fn an_unsound_file_or_a_failing_disk_is_an_error() {
+    let dialect = Dialect { format: csv(0), encoding: UTF_8 };
+    let open = |file: &'static [u8]| move || Ok(Box::new(file) as Box<dyn Read + Send>);
+    let error = excerpt(&dialect, open(b"A\n\"1"), &mut |_| true, &mut Vec::new()).unwrap_err();
+    assert!(format!("{error:#}").starts_with("line 2, byte 2: "), "{error:#}");
+    let first = std::cell::Cell::new(true);
+    let shrinks = || {
+        let file: &[u8] = if first.take() { b"A\n1\n2\n" } else { b"A\n1" };
+        Ok(Box::new(file) as Box<dyn Read + Send>)
+    };
+    let error = excerpt(&dialect, shrinks, &mut |_| true, &mut Vec::new()).unwrap_err();
+    assert!(format!("{error:#}").contains("ends at byte 3"), "{error:#}");
+}
+
+fn encode(text: &str, encoding: &'static Encoding) -> Vec<u8> {
+    let text = &format!("\u{feff}{text}");
+    match encoding.name() {
+        "UTF-16LE" => text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
+        "UTF-16BE" => text.encode_utf16().flat_map(u16::to_be_bytes).collect(),
+        "UTF-8" => text.as_bytes().to_vec(),
+        _ => encoding.encode(&text["\u{feff}".len()..]).0.into_owned(),
+    }
+}
+
+/// The texts of all records.
+fn texts(dialect: &Dialect, selector: &str, file: &[u8]) -> Vec<String> {
+    let input = Box::new(Cursor::new(file.to_vec()));
+    let mut reader = Reader::open(dialect, &[selector.to_owned()], input).unwrap();
+    let mut record = Record::default();
+    let mut all = Vec::new();
+    while reader.next(&mut record).unwrap() {
+        all.push(record.texts(0).collect::<Vec<_>>().join("|"));
+    }
+    all
+}
+
+/// A file of each format, with records and what may stand between them, and its selector.
+fn file(which: usize, records: &[(String, usize)]) -> (Format, &'static str, String) {
+    let (format, selector, head, tail) = match which {
+        0 => (csv(1), "A", "Report\nA;B\r\n", ";\r\n\n"),
+        1 => (Format::Ndjson, "a", "\n", "\n \n"),
+        2 => (json("x/y"), "a", "{\"x\":{\"n\":[1],\"y\": [\r\n ", "\n]},\"z\":[{\"a\":\"-\"}]}"),
+        _ => (xml("R/**/O"), "@a", "<R>\r\n<G>", "</G>\n</R>\n"),
+    };
+    let mut text = head.to_owned();
+    for (at, (value, between)) in records.iter().enumerate() {
+        if at > 0 {
+            text += match which {
+                0 | 1 => ["", "", "\n", "\r\n\n"][*between],
+                2 => [",", ",\n ", "\r\n,", " , "][*between],
+                _ => ["", "\n ", "</G>\n<G n='2'>", "<!-- - --> <E>-</E>"][*between],
+            };
+        }
+        text += &match which {
+            0 => format!("\"{value}\";{value}\r\n"),
+            1 => format!("{{\"a\": \"{value}\"}}\r\n"),
+            2 => format!("{{\"a\": \"{value}\"}}"),
+            _ => format!("<O a=\"{value}\">{value}</O>"),
+        };
+    }
+    (format, selector, text + tail)
+}
+
+proptest! {
+    #[test]
+    fn an_excerpt_reads_back_as_the_kept_records_and_a_whole_one_is_the_file(
+        records in proptest::collection::vec(
+            ("[ab,;é€ÿ]{0,6}", 0_usize..4, any::<bool>()),
+            0..12,
+        ),
+        which in 0_usize..4,
+        encoding in proptest::sample::select(vec![UTF_8, WINDOWS_1252, UTF_16LE, UTF_16BE]),
+    ) {
+        let keep = |ordinal: u64| records[ordinal as usize - 1].2;
+        let written: Vec<_> = records.iter().map(|(v, between, _)| (v.clone(), *between)).collect();
+        let (format, selector, text) = file(which, &written);
+        let file = encode(&text, encoding);
+        let dialect = Dialect { format, encoding };
+
+        let values: Vec<_> = records.iter().map(|record| record.0.clone()).collect();
+        prop_assert_eq!(texts(&dialect, selector, &file), values, "{}", text);
+        let (whole, all) = excerpt_of(&dialect, &file, |_| true);
+        prop_assert_eq!(all, records.len() as u64);
+        prop_assert_eq!(whole, file.clone());
+
+        let (some, _) = excerpt_of(&dialect, &file, keep);
+        let values: Vec<_> =
+            records.iter().filter(|record| record.2).map(|record| record.0.clone()).collect();
+        prop_assert_eq!(texts(&dialect, selector, &some), values);
+    }
+}

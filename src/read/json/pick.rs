@@ -1,0 +1,266 @@
+//! Pick: takes the selected texts out of one JSON value and passes over the rest. Used for the
+//! elements of a document and for the lines of NDJSON.
+
+use std::fmt;
+
+use serde::Deserializer as _;
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use serde_json::{Deserializer, Error};
+
+use crate::model::Record;
+
+/// The selectors of a mapping as one tree of keys.
+pub(in crate::read) struct Picker {
+    nodes: Vec<Node>,
+}
+
+#[derive(Default)]
+struct Node {
+    slots: Vec<usize>,
+    members: Vec<(String, usize)>,
+}
+
+impl Picker {
+    /// Reads the selectors; a selector's slot is its position.
+    pub(in crate::read) fn new(selectors: &[String]) -> Picker {
+        let mut picker = Picker { nodes: vec![Node::default()] };
+        for (slot, selector) in selectors.iter().enumerate() {
+            let mut node = 0;
+            for key in keys(selector) {
+                node = picker.member(node, key);
+            }
+            picker.nodes[node].slots.push(slot);
+        }
+        picker
+    }
+
+    /// Puts what the selectors hit in `value`, a sound JSON value, into the record.
+    ///
+    /// What the grammar allows and Unicode does not (half of a surrogate pair) is an error.
+    pub(in crate::read) fn pick(&self, value: &str, record: &mut Record) -> Result<(), Error> {
+        self.hit(value, 0, record)
+    }
+
+    fn member(&mut self, node: usize, key: &str) -> usize {
+        if let Some((_, member)) = self.nodes[node].members.iter().find(|(name, _)| name == key) {
+            return *member;
+        }
+        let member = self.nodes.len();
+        self.nodes.push(Node::default());
+        self.nodes[node].members.push((key.to_owned(), member));
+        member
+    }
+
+    /// A selected path has come to `value`: it may end here, go on, or both.
+    fn hit(&self, value: &str, node: usize, record: &mut Record) -> Result<(), Error> {
+        let slots = &self.nodes[node].slots;
+        match value.as_bytes().first() {
+            _ if slots.is_empty() => {}
+            Some(b'n') => {}
+            Some(b'"') if value.contains('\\') => {
+                let text: String = serde_json::from_str(value)?;
+                slots.iter().for_each(|slot| record.push(*slot, &text));
+            }
+            Some(b'"') => {
+                let text = &value[1..value.len() - 1];
+                slots.iter().for_each(|slot| record.push(*slot, text));
+            }
+            Some(b'{' | b'[') => {
+                let text = compact(value);
+                slots.iter().for_each(|slot| record.push(*slot, &text));
+            }
+            // true, false and numbers, as they are written.
+            _ => slots.iter().for_each(|slot| record.push(*slot, value)),
+        }
+        self.go_on(value, node, record)
+    }
+
+    /// Follows the paths that lead into `value`: an object by its keys, an array into each element.
+    fn go_on(&self, value: &str, node: usize, record: &mut Record) -> Result<(), Error> {
+        if self.nodes[node].members.is_empty() {
+            return Ok(());
+        }
+        match value.as_bytes().first() {
+            Some(b'{') => Deserializer::from_str(value).deserialize_map(Members {
+                picker: self,
+                node,
+                record,
+            }),
+            Some(b'[') => Deserializer::from_str(value).deserialize_seq(Elements {
+                picker: self,
+                node,
+                record,
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The keys of a path, dots or slashes between them.
+pub(in crate::read) fn keys(path: &str) -> impl Iterator<Item = &str> {
+    path.split(['.', '/']).filter(|key| !key.is_empty())
+}
+
+/// Values are taken raw: a number must stay as it is written, whatever its size.
+struct Members<'a> {
+    picker: &'a Picker,
+    node: usize,
+    record: &'a mut Record,
+}
+
+impl<'de> Visitor<'de> for Members<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<(), M::Error> {
+        let members = &self.picker.nodes[self.node].members;
+        while let Some(wanted) = map.next_key_seed(Wanted(members))? {
+            let Some(node) = wanted else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            let value = map.next_value::<&RawValue>()?.get();
+            self.picker.hit(value, node, self.record).map_err(serde::de::Error::custom)?;
+        }
+        Ok(())
+    }
+}
+
+struct Elements<'a> {
+    picker: &'a Picker,
+    node: usize,
+    record: &'a mut Record,
+}
+
+impl<'de> Visitor<'de> for Elements<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<(), S::Error> {
+        while let Some(value) = seq.next_element::<&RawValue>()? {
+            let value = value.get();
+            self.picker.go_on(value, self.node, self.record).map_err(serde::de::Error::custom)?;
+        }
+        Ok(())
+    }
+}
+
+/// Compares a key without keeping it.
+struct Wanted<'a>(&'a [(String, usize)]);
+
+impl<'de> DeserializeSeed<'de> for Wanted<'_> {
+    type Value = Option<usize>;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, key: D) -> Result<Self::Value, D::Error> {
+        key.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Wanted<'_> {
+    type Value = Option<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
+        Ok(self.0.iter().find(|(name, _)| name == key).map(|(_, node)| *node))
+    }
+}
+
+/// A value without the blanks between its tokens.
+fn compact(value: &str) -> String {
+    let mut out = String::with_capacity(value.len());
+    let mut in_text = false;
+    let mut escaped = false;
+    for c in value.chars() {
+        if !in_text && matches!(c, ' ' | '\t' | '\n' | '\r') {
+            continue;
+        }
+        out.push(c);
+        if c == '"' && !escaped {
+            in_text = !in_text;
+        }
+        escaped = in_text && c == '\\' && !escaped;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picked(selectors: &[&str], value: &str) -> Vec<Vec<String>> {
+        let selectors: Vec<String> = selectors.iter().map(|s| s.to_string()).collect();
+        let mut record = Record::default();
+        record.start(1);
+        Picker::new(&selectors).pick(value, &mut record).unwrap();
+        (0..selectors.len()).map(|n| record.texts(n).map(str::to_owned).collect()).collect()
+    }
+
+    #[test]
+    fn numbers_stay_as_they_are_written() {
+        let value = r#"{"a":1.10,"b":12345678901234567890,"c":-0,"d":1E+400,"e":{"f":01e}}"#
+            .replace("01e", "1e-999");
+        assert_eq!(
+            picked(&["a", "b", "c", "d", "e.f"], &value),
+            [["1.10"], ["12345678901234567890"], ["-0"], ["1E+400"], ["1e-999"]]
+        );
+    }
+
+    #[test]
+    fn a_huge_number_on_the_way_of_a_path_is_no_hit_and_no_error() {
+        assert_eq!(picked(&["a.b"], r#"{"a":1e999}"#), [[""; 0]]);
+    }
+
+    #[test]
+    fn booleans_are_words_and_null_is_no_hit() {
+        assert_eq!(
+            picked(&["a", "b", "c", "d"], r#"{"a":true,"b":false,"c":null}"#),
+            [vec!["true"], vec!["false"], vec![], vec![]]
+        );
+    }
+
+    #[test]
+    fn strings_are_unescaped_and_an_empty_one_is_a_hit() {
+        assert_eq!(
+            picked(&["a", "b", "é"], r#"{"a":"x\n\"\u00e9\ud83d\ude00","b":"","\u00e9":"y"}"#),
+            [["x\n\"é😀"], [""], ["y"]]
+        );
+    }
+
+    #[test]
+    fn an_array_on_the_way_gives_a_hit_for_each_element() {
+        let value = r#"{"items":[{"no":1},{"no":2},[{"no":3}],{"other":4},5]}"#;
+        assert_eq!(picked(&["items.no", "items/no"], value), [["1", "2", "3"], ["1", "2", "3"]]);
+    }
+
+    #[test]
+    fn a_path_that_ends_on_an_object_or_array_gives_its_compact_text() {
+        let value = r#"{"a": { "b" : [ 1 , "x \" y" ] , "c\\" : 2 } }"#;
+        assert_eq!(
+            picked(&["a", "a.b"], value),
+            [[r#"{"b":[1,"x \" y"],"c\\":2}"#], [r#"[1,"x \" y"]"#]]
+        );
+    }
+
+    #[test]
+    fn a_repeated_key_gives_both_texts() {
+        assert_eq!(picked(&["a"], r#"{"a":"1","a":"2"}"#), [["1", "2"]]);
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_is_an_error_where_it_is_selected() {
+        let picker = Picker::new(&["a".to_owned()]);
+        let mut record = Record::default();
+        assert!(picker.pick(r#"{"a":"\ud83d"}"#, &mut record).is_err());
+        assert!(picker.pick(r#"{"b":"\ud83d"}"#, &mut record).is_ok());
+    }
+}

@@ -1,0 +1,387 @@
+//! XML records: the elements at a path. quick-xml splits the document into events; whether the
+//! document is sound and whole is judged here and in `sound`.
+
+mod declaration;
+mod gather;
+mod names;
+mod path;
+mod sound;
+
+use quick_xml::Error;
+use quick_xml::errors::IllFormedError;
+use quick_xml::events::{BytesStart, Event};
+
+use crate::model::{Place, Record};
+
+pub(super) use declaration::sniff;
+
+use super::bounded::{Bounded, Spot, beginning, laid_open};
+use super::text::Text;
+use super::{Layout, Mark, Unsound, Xml};
+use gather::Gather;
+use names::Scope;
+use path::{Reached, RecordPath};
+
+/// How deep elements may be nested.
+const DEPTH_LIMIT: usize = 256;
+
+/// A stream of records.
+pub(super) struct XmlReader {
+    reader: quick_xml::Reader<Bounded>,
+    buffer: Vec<u8>,
+    records: String,
+    path: RecordPath,
+    scope: Scope,
+    gather: Gather,
+    /// The open elements around the records.
+    around: Vec<Open>,
+    /// The tags around the first record.
+    around_first: Option<Vec<String>>,
+    /// The start tag of the record in hand.
+    tag: String,
+    tag_name: usize,
+    /// The first record, which `open` has found.
+    found: Option<Found>,
+    ordinal: u64,
+    begun: bool,
+    rooted: bool,
+    ended: bool,
+    failed: Option<Unsound>,
+}
+
+/// An open element around records.
+struct Open {
+    /// Its start tag, cut down to the name and the namespaces.
+    tag: String,
+    reached: Reached,
+}
+
+/// A record whose start tag was read.
+struct Found {
+    at: Spot,
+    empty: bool,
+}
+
+impl XmlReader {
+    /// Reads up to the first record. A file with nothing but blanks is sound and has none.
+    pub(super) fn open(text: Text, dialect: &Xml, selectors: &[String]) -> Result<Self, Unsound> {
+        let mut reader = XmlReader::new(text, dialect, selectors, Vec::new(), 1)?;
+        let mut buffer = std::mem::take(&mut reader.buffer);
+        reader.found = reader.find(&mut buffer)?;
+        reader.buffer = buffer;
+        Ok(reader)
+    }
+
+    /// Reads on before the record at `mark`, inside the elements that `layout` holds. That is right
+    /// for marks of records that were `resumable`.
+    pub(super) fn resume(
+        text: Text,
+        dialect: &Xml,
+        selectors: &[String],
+        layout: &Layout,
+        mark: Mark,
+    ) -> Result<Self, Unsound> {
+        let front = layout.around.concat().into_bytes();
+        let mut reader = XmlReader::new(text, dialect, selectors, front, mark.ordinal)?;
+        reader.around_first = Some(layout.around.clone());
+        Ok(reader)
+    }
+
+    /// What was learnt on the way to the first record.
+    pub(super) fn layout(&self) -> Layout {
+        Layout {
+            encoding: self.reader.get_ref().encoding().to_owned(),
+            around: self.around_first.clone().unwrap_or_default(),
+            ..Layout::default()
+        }
+    }
+
+    /// Whether reading can begin at the record that was read last: the elements around it have the
+    /// names and namespaces of those around the first.
+    pub(super) fn resumable(&self) -> bool {
+        self.around_first.as_ref().is_some_and(|first| {
+            first.iter().eq(self.around.iter().map(|open| &open.tag))
+        })
+    }
+
+    /// Fills `record` with the next record; `false` at the sound end of the file.
+    pub(super) fn next(&mut self, record: &mut Record) -> Result<bool, Unsound> {
+        if let Some(failed) = &self.failed {
+            return Err(failed.clone());
+        }
+        if self.ended {
+            return Ok(false);
+        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let result = self.advance(&mut buffer, record);
+        self.buffer = buffer;
+        self.failed = result.as_ref().err().cloned();
+        result
+    }
+
+    fn new(
+        text: Text,
+        dialect: &Xml,
+        selectors: &[String],
+        front: Vec<u8>,
+        ordinal: u64,
+    ) -> Result<XmlReader, Unsound> {
+        let input = Bounded::new(text, front);
+        let start = input.spot();
+        let scope = Scope::new(&dialect.namespaces);
+        let path = RecordPath::parse(&dialect.records, &scope).map_err(|what| {
+            let what = format!("the path of the records {:?}: {what}", dialect.records);
+            unsound("xml", start, what, "name an element path in the mapping's `records`")
+        })?;
+        let gather = Gather::new(selectors, &scope).map_err(|what| {
+            unsound("xml", start, what, "write the mapping's `from` as a/b, a/@b or @b")
+        })?;
+        Ok(XmlReader {
+            reader: quick_xml::Reader::from_reader(input),
+            buffer: Vec::new(),
+            records: dialect.records.clone(),
+            path,
+            scope,
+            gather,
+            around: Vec::new(),
+            around_first: None,
+            tag: String::new(),
+            tag_name: 0,
+            found: None,
+            ordinal,
+            begun: false,
+            rooted: false,
+            ended: false,
+            failed: None,
+        })
+    }
+
+    fn advance(&mut self, buffer: &mut Vec<u8>, record: &mut Record) -> Result<bool, Unsound> {
+        let found = match self.found.take() {
+            Some(found) => Some(found),
+            None => self.find(buffer)?,
+        };
+        let Some(found) = found else {
+            self.ended = true;
+            return Ok(false);
+        };
+        record.start(self.ordinal);
+        self.read_record(&found, buffer, record)?;
+        let end = self.reader.get_ref().spot();
+        record.place =
+            Place { line: found.at.line, byte: found.at.byte, length: end.byte - found.at.byte };
+        self.ordinal += 1;
+        Ok(true)
+    }
+
+    /// Reads up to the next record's start tag, and takes that; none at the sound end.
+    fn find(&mut self, buffer: &mut Vec<u8>) -> Result<Option<Found>, Unsound> {
+        loop {
+            self.reader.get_mut().measure_anew();
+            let (at, event) = self.event(buffer)?;
+            let empty = matches!(event, Event::Empty(_));
+            let outside = self.around.is_empty();
+            match event {
+                Event::Start(tag) | Event::Empty(tag) => {
+                    if outside && self.rooted {
+                        let what = format!("a second root element <{}>", beginning(tag.name().0));
+                        return Err(unsound("xml", at, what, "write one document a file"));
+                    }
+                    self.rooted = true;
+                    let reached = self.open_around(at, &tag)?;
+                    if self.path.is_record(reached) {
+                        self.tag.clear();
+                        self.tag.push_str(&tag);
+                        self.tag_name = tag.name().0.len();
+                        if self.around_first.is_none() {
+                            let tags = self.around.iter().map(|open| open.tag.clone());
+                            self.around_first = Some(tags.collect());
+                        }
+                        return Ok(Some(Found { at, empty }));
+                    }
+                    if empty {
+                        self.scope.leave();
+                    } else {
+                        self.around.push(Open { tag: cut_down(&tag), reached });
+                    }
+                }
+                Event::End(_) => {
+                    self.around.pop();
+                    self.scope.leave();
+                }
+                Event::Text(text) if text.bytes().all(sound::is_blank) => continue,
+                Event::Text(_) | Event::CData(_) | Event::GeneralRef(_) if outside => {
+                    let (what, advice) = match self.rooted {
+                        false => ("text before the root element", "see whether the file is XML"),
+                        true => ("text behind the root element", "write one document a file"),
+                    };
+                    return Err(unsound("xml", at, what.to_owned(), advice));
+                }
+                Event::Text(text) => check(at, sound::check_characters(&text))?,
+                Event::CData(text) => check(at, sound::check_characters(&text))?,
+                Event::GeneralRef(reference) => {
+                    check(at, sound::resolved(&reference))?;
+                }
+                Event::Comment(_) | Event::PI(_) => {}
+                Event::Decl(_) if !self.begun => {}
+                Event::DocType(_) if !self.rooted => {}
+                Event::Decl(_) | Event::DocType(_) => return Err(misplaced(at)),
+                Event::Eof if outside && (self.rooted || !self.begun) => return Ok(None),
+                Event::Eof => return Err(self.truncated(None)),
+            }
+            self.begun = true;
+        }
+    }
+
+    /// Checks a tag around the records, takes in its namespaces and follows the path.
+    fn open_around(&mut self, at: Spot, tag: &BytesStart) -> Result<Reached, Unsound> {
+        check(at, sound::check_tag(tag))?;
+        self.check_depth(at)?;
+        check(at, self.scope.enter(tag).map_err(|error| error.to_string()))?;
+        let from = self.around.last().map_or(self.path.start(), |open| open.reached);
+        let reached = self.path.enter(from, tag.name(), &self.scope);
+        if self.around.is_empty() && reached.is_nowhere() {
+            let root = beginning(tag.name().0);
+            let what = format!("the root element is <{root}>, the records are at {}", self.records);
+            let advice = "see whether this is the right kind of file, or correct the mapping's \
+                          `records` and `namespaces`";
+            return Err(unsound("xml", at, what, advice));
+        }
+        Ok(reached)
+    }
+
+    /// Reads a record behind its start tag, up to and with its end tag.
+    fn read_record(
+        &mut self,
+        found: &Found,
+        buffer: &mut Vec<u8>,
+        record: &mut Record,
+    ) -> Result<(), Unsound> {
+        let tag = BytesStart::from_content(self.tag.as_str(), self.tag_name);
+        check(found.at, self.gather.begin(&tag, &self.scope, record))?;
+        if found.empty {
+            self.gather.leave(record);
+            self.scope.leave();
+        }
+        while self.gather.depth() > 0 {
+            let (at, event) = self.event(buffer)?;
+            let empty = matches!(event, Event::Empty(_));
+            match event {
+                Event::Start(tag) | Event::Empty(tag) => {
+                    check(at, sound::check_tag(&tag))?;
+                    self.check_depth(at)?;
+                    check(at, self.scope.enter(&tag).map_err(|error| error.to_string()))?;
+                    check(at, self.gather.enter(&tag, &self.scope, record))?;
+                    if empty {
+                        self.gather.leave(record);
+                        self.scope.leave();
+                    }
+                }
+                Event::End(_) => {
+                    self.gather.leave(record);
+                    self.scope.leave();
+                }
+                Event::Text(text) => {
+                    check(at, sound::check_characters(&text))?;
+                    if self.gather.wants_text() {
+                        self.gather.text(&text.xml10_content());
+                    }
+                }
+                Event::CData(text) => {
+                    check(at, sound::check_characters(&text))?;
+                    if self.gather.wants_text() {
+                        self.gather.text(&text.xml10_content());
+                    }
+                }
+                Event::GeneralRef(reference) => {
+                    let text = check(at, sound::resolved(&reference))?;
+                    self.gather.text(&text);
+                }
+                Event::Comment(_) | Event::PI(_) => {}
+                Event::Decl(_) | Event::DocType(_) => return Err(misplaced(at)),
+                Event::Eof => return Err(self.truncated(Some(found.at))),
+            }
+        }
+        Ok(())
+    }
+
+    /// The next event, and where it starts.
+    fn event<'b>(&mut self, buffer: &'b mut Vec<u8>) -> Result<(Spot, Event<'b>), Unsound> {
+        buffer.clear();
+        let at = self.reader.get_ref().spot();
+        match self.reader.read_event_into(buffer) {
+            Ok(event) => Ok((at, event)),
+            Err(error) => Err(self.broken(at, &error)),
+        }
+    }
+
+    fn check_depth(&self, at: Spot) -> Result<(), Unsound> {
+        if self.around.len() + self.gather.depth() < DEPTH_LIMIT {
+            return Ok(());
+        }
+        let what = format!("elements are nested more than {DEPTH_LIMIT} deep");
+        Err(unsound("xml", at, what, "see whether an end tag is missing"))
+    }
+
+    /// What an error of the parser says about the file.
+    fn broken(&mut self, at: Spot, error: &Error) -> Unsound {
+        if let Error::Io(error) = error {
+            return laid_open(error, at);
+        }
+        let open =
+            matches!(error, Error::Syntax(_) | Error::IllFormed(IllFormedError::UnclosedReference));
+        if open && matches!(self.reader.get_mut().peek(), Ok(None)) {
+            return self.truncated(None);
+        }
+        let advice = "write a document that an XML parser takes";
+        unsound("xml", at, beginning_of_error(error), advice)
+    }
+
+    fn truncated(&self, record: Option<Spot>) -> Unsound {
+        let what = match (record, self.around.last()) {
+            (Some(at), _) => format!("the file ends inside the record that starts on line {}", at.line),
+            (None, Some(open)) => format!("the file ends before {} is closed", beginning(&open.tag)),
+            (None, None) => "the file ends before its root element does".to_owned(),
+        };
+        unsound("truncated", self.reader.get_ref().spot(), what, "send the whole file again")
+    }
+}
+
+/// A start tag with nothing but its name and the namespaces that it declares.
+fn cut_down(tag: &BytesStart) -> String {
+    let mut out = format!("<{}", tag.name().0);
+    for attribute in tag.attributes().with_checks(false).flatten() {
+        if attribute.key.as_namespace_binding().is_some() {
+            let quote = if attribute.value.contains('"') { '\'' } else { '"' };
+            out.push_str(&format!(" {}={quote}{}{quote}", attribute.key.0, attribute.value));
+        }
+    }
+    out.push('>');
+    out
+}
+
+fn check<T>(at: Spot, result: Result<T, String>) -> Result<T, Unsound> {
+    result.map_err(|what| unsound("xml", at, what, "write a document that an XML parser takes"))
+}
+
+fn misplaced(at: Spot) -> Unsound {
+    let what = "an XML declaration or DOCTYPE that is not at the start".to_owned();
+    unsound("xml", at, what, "write one document a file")
+}
+
+fn beginning_of_error(error: &Error) -> String {
+    match error {
+        Error::IllFormed(IllFormedError::MismatchedEndTag { expected, found }) => {
+            let (expected, found) = (beginning(expected), beginning(found));
+            format!("</{found}> stands where </{expected}> is due")
+        }
+        other => other.to_string(),
+    }
+}
+
+fn unsound(rule: &'static str, at: Spot, what: String, advice: &str) -> Unsound {
+    Unsound { rule, line: at.line, byte: at.byte, what, advice: advice.to_owned() }
+}
+
+#[cfg(test)]
+mod tests;
