@@ -36,7 +36,7 @@ pub fn inspect(
     selectors: &[String],
 ) -> io::Result<(Identity, Result<Inspection, Unsound>)> {
     let hashing = Hashing::open(path)?;
-    let sound = pass(&hashing, dialect, selectors);
+    let sound = pass(path, &hashing, dialect, selectors);
     let (identity, size) = hashing.finish()?;
     Ok((
         identity,
@@ -58,13 +58,7 @@ pub fn open_at(
     ordinal: u64,
 ) -> Result<Reader, Unsound> {
     let mark = inspection.marks.iter().rev().find(|mark| mark.ordinal <= ordinal);
-    let unreadable = |error: io::Error| Unsound {
-        rule: "io",
-        line: mark.map_or(1, |mark| mark.line),
-        byte: mark.map_or(0, |mark| mark.byte),
-        what: format!("{} cannot be read: {error}", path.display()),
-        advice: "see whether the disk is sound".to_owned(),
-    };
+    let unreadable = |error: io::Error| unreadable(path, &error, mark);
     let mut file = File::open(path).map_err(unreadable)?;
     match mark {
         Some(mark) if mark.ordinal > 1 => {
@@ -75,16 +69,28 @@ pub fn open_at(
     }
 }
 
+fn unreadable(path: &Path, error: &io::Error, mark: Option<&Mark>) -> Unsound {
+    Unsound {
+        rule: "io",
+        line: mark.map_or(1, |mark| mark.line),
+        byte: mark.map_or(0, |mark| mark.byte),
+        what: format!("{} cannot be read: {error}", path.display()),
+        advice: "see whether the disk is sound".to_owned(),
+    }
+}
+
 fn pass(
+    path: &Path,
     hashing: &Hashing,
     dialect: &Dialect,
     selectors: &[String],
 ) -> Result<(u64, Vec<Mark>, Layout), Unsound> {
     // The selectors are looked up once, against the head of the file; the pass itself needs only
     // to know where records start and end.
-    let mut reader = Reader::open(dialect, selectors, Box::new(hashing.clone()))?;
+    let head = File::open(path).map_err(|error| unreadable(path, &error, None))?;
+    Reader::open(dialect, selectors, Box::new(head))?;
+    let mut reader = Reader::open(dialect, &[], Box::new(hashing.clone()))?;
     let layout = reader.layout();
-    reader.select_nothing();
     let mut record = Record::default();
     let mut marks = Vec::new();
     let mut records = 0;

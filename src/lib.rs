@@ -8,4 +8,6 @@ pub mod read;
 pub mod map;
 pub mod remote;
 pub mod deliver;
+pub mod settle;
 pub mod ledger;
+pub mod pipeline;

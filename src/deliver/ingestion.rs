@@ -13,7 +13,7 @@ use crate::config::{AnswerRule, Login};
 use crate::ledger::{AlarmKind, Ledger, LoginRefusals, Wait};
 use crate::model::Reply;
 use crate::remote::ingestion::Ingestion;
-use crate::remote::oauth2::secret_mark;
+use crate::remote::oauth2::{Tokens, secret_mark};
 
 /// A refused password is tried so often, then only when it changed or after a while: accounts lock
 /// (design, section 4.1).
@@ -23,6 +23,7 @@ const LOGIN_REST: Duration = Duration::from_secs(6 * 3600);
 /// One ingestion channel.
 pub struct Lines {
     pub client: Ingestion,
+    pub tokens: Arc<Tokens>,
     pub login: Login,
     pub rules: BTreeMap<u16, AnswerRule>,
     pub permits: Arc<Semaphore>,
@@ -79,7 +80,7 @@ impl Lines {
 
     /// Logs in and nothing else; what went wrong, if something did.
     pub async fn connect(&self) -> Option<Reply> {
-        self.client.connect().await
+        self.tokens.token(&self.login).await.err().map(|error| error.reply(&self.login))
     }
 
     async fn refusals(&self, ledger: &Ledger) -> anyhow::Result<(LoginRefusals, Option<u16>)> {

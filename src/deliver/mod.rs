@@ -105,6 +105,7 @@ pub fn open(config: &Config) -> (Channels, Vec<(String, anyhow::Error)>) {
                 match &channel.kind {
                     ChannelKind::Ingestion(ingestion) => Ok(Kind::Ingestion(Box::new(ingestion::Lines {
                         client: Ingestion::open(ingestion, &clients, Arc::clone(&tokens))?,
+                        tokens: Arc::clone(&tokens),
                         login: ingestion.login.clone(),
                         rules: ingestion.answers.clone(),
                         permits: Arc::new(Semaphore::new(ingestion.concurrency)),

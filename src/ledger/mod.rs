@@ -228,9 +228,7 @@ impl Ledger {
     /// Tells how many more records of a file are in flight, or fewer; not kept on disk.
     pub fn in_flight(&self, arrival: Arrival, change: i64) {
         let _ = self.commands.send(Box::new(move |store| {
-            if let Some((_, progress)) = store.files.get_mut(&arrival) {
-                progress.in_flight = progress.in_flight.saturating_add_signed(change);
-            }
+            store.in_flight(arrival, change);
             Box::new(|_| {})
         }));
     }

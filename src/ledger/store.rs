@@ -172,6 +172,13 @@ impl Store {
         Ok(())
     }
 
+    /// Tells how many more records of a file are in flight, or fewer; not kept on disk.
+    pub fn in_flight(&mut self, arrival: Arrival, change: i64) {
+        if let Some((_, progress)) = self.files.get_mut(&arrival) {
+            progress.in_flight = progress.in_flight.saturating_add_signed(change);
+        }
+    }
+
     /// The age of the last call delivered for a release, and who keeps it busy.
     pub fn release(&self, api: &str, address: &str) -> anyhow::Result<ReleaseAge> {
         Ok(self.get(&release_key(api, address))?.unwrap_or_default())

@@ -96,4 +96,9 @@ impl Mapping {
     ) -> Mapped {
         todo!()
     }
+
+    /// The `from` of the field that writes `to`, if one does.
+    pub fn from_of(&self, _to: &str) -> Option<&str> {
+        None
+    }
 }

@@ -1,0 +1,250 @@
+//! The beginning of a file: which route it takes, whether it is sound, whether it came before; and
+//! what its claim pins.
+
+use std::io;
+
+use anyhow::Context;
+use jiff::Timestamp;
+
+use super::{Parts, Pinnable, Work};
+use crate::config::{ChannelKind, Customer, Route};
+use crate::inspect::{Inspection, identify, inspect};
+use crate::ledger::{Change, Ordinals, Phase, Pinned, Repeat, Settled};
+use crate::model::{Identity, Level, Problem, State};
+use crate::read::{Layout, Unsound};
+use crate::spool::write_whole;
+
+impl<'a> Work<'a> {
+    /// Inspects a claimed file and pins how it is worked, or sets it aside whole.
+    pub async fn begin(&mut self) -> anyhow::Result<()> {
+        // A claim that was broken off here is begun anew: nothing of it was sent.
+        self.parts.spool.retain_problems(self.account.arrival, |_| false)?;
+        let Some(route) = self.route() else {
+            let problem = self.no_route();
+            return self.refuse(None, problem).await;
+        };
+        let parts: &'a Parts = self.parts;
+        let pinnable = parts
+            .mappings
+            .get(&route.mapping)
+            .with_context(|| format!("the mapping \"{}\" is not loaded", route.mapping))?;
+        let path = self.data();
+        let mapping = std::sync::Arc::clone(&pinnable.mapping);
+        let inspected = tokio::task::spawn_blocking(move || {
+            if std::fs::metadata(&path)?.len() == 0 {
+                let identity = identify(&path)?;
+                return Ok((identity, Ok(nothing(identity))));
+            }
+            inspect(&path, &mapping.dialect, &mapping.selectors)
+        })
+        .await?
+        .map_err(|error: io::Error| anyhow::anyhow!(error))
+        .with_context(|| format!("{} cannot be inspected", self.data().display()))?;
+        match inspected {
+            (identity, Err(unsound)) => {
+                let problem = of_unsound(&unsound);
+                self.refuse(Some((identity, route, pinnable)), problem).await
+            }
+            (_, Ok(inspection)) => self.pin(route, pinnable, &inspection).await,
+        }
+    }
+
+    fn route(&self) -> Option<&'a Route> {
+        let name = &self.account.name;
+        let customer: &'a Customer = self.customer;
+        customer
+            .routes
+            .iter()
+            .find(|route| route.source == self.account.source && route.pattern.is_match(name))
+    }
+
+    fn no_route(&self) -> Problem {
+        let mut patterns: Vec<(f64, &str)> = self
+            .customer
+            .routes
+            .iter()
+            .filter(|route| route.source == self.account.source)
+            .map(|route| {
+                let likeness = strsim::jaro_winkler(
+                    &self.account.name.to_lowercase(),
+                    &route.files.to_lowercase(),
+                );
+                (likeness, route.files.as_str())
+            })
+            .collect();
+        patterns.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let nearest: Vec<String> =
+            patterns.iter().take(3).map(|(_, pattern)| format!("\"{pattern}\"")).collect();
+        let advice = match nearest.is_empty() {
+            true => format!(
+                "source {} has no routes; add one to {}",
+                self.account.source,
+                self.customer.file.display()
+            ),
+            false => format!(
+                "no route of source {} matches this name; the nearest take {}; rename the file or \
+                 add a route to {}",
+                self.account.source,
+                nearest.join(", "),
+                self.customer.file.display()
+            ),
+        };
+        Problem::of_file("route", self.account.name.clone(), advice)
+    }
+
+    async fn pin(
+        &mut self,
+        route: &Route,
+        pinnable: &Pinnable,
+        inspection: &Inspection,
+    ) -> anyhow::Result<()> {
+        let arrival = self.account.arrival;
+        let spool = &self.parts.spool;
+        write_whole(&spool.inspection(arrival), &serde_json::to_vec(inspection)?, 0o600)?;
+        keep(&spool.bundle(&pinnable.hash), pinnable)?;
+        if inspection.records == 0 {
+            let warning = Problem {
+                level: Level::Warn,
+                ..Problem::of_file("empty", "", "the file holds no records; nothing was sent")
+            };
+            spool.note_problems(arrival, &[warning])?;
+        }
+        self.account.phase = Phase::Open;
+        self.account.pinned = Some(self.pinned(route, pinnable, inspection));
+        let mut account = self.account.clone();
+        let send_repeats = route.send_repeats;
+        let records = inspection.records;
+        self.account = self
+            .parts
+            .ledger
+            .change(move |store| {
+                let (customer, source) = (account.customer.clone(), account.source.clone());
+                let Some(pinned) = account.pinned.as_mut() else { return Ok(account) };
+                let identity = pinned.identity;
+                let earlier = store
+                    .settled(&customer, &source, &identity)?
+                    .filter(|earlier| earlier.arrival != arrival);
+                let mut repeats = Vec::new();
+                if let Some(earlier) = &earlier {
+                    pinned.repeat_of =
+                        Some(Repeat { name: earlier.name.clone(), arrival: earlier.arrival });
+                    if !send_repeats {
+                        let failed = match store.files.get(&earlier.arrival) {
+                            Some((_, progress)) => progress.quarantined.clone(),
+                            None => store.left_quarantined(earlier.arrival)?,
+                        };
+                        repeats = all_but(&failed, records);
+                    }
+                }
+                let name = account.name.clone();
+                store.set_account(account.clone());
+                if !repeats.is_empty() {
+                    store.change(arrival, vec![Change::Final(State::Discarded, repeats)])?;
+                }
+                let settled = Settled { arrival, name, at: Timestamp::now() };
+                store.remember(&customer, &source, &identity, &settled);
+                Ok(account)
+            })
+            .await?;
+        Ok(())
+    }
+
+    fn pinned(&self, route: &Route, pinnable: &Pinnable, inspection: &Inspection) -> Pinned {
+        let (batch_records, batch_bytes) =
+            match self.customer.channels.get(&route.channel).map(|channel| &channel.kind) {
+                Some(ChannelKind::Ingestion(channel)) => {
+                    (channel.batch_records as u64, channel.batch_bytes as u64)
+                }
+                _ => (1, u64::MAX),
+            };
+        Pinned {
+            identity: inspection.identity,
+            total: inspection.records,
+            mapping: route.mapping.clone(),
+            bundle: pinnable.hash.clone(),
+            channel: route.channel.clone(),
+            batch_records,
+            batch_bytes,
+            date: self.account.picked_up.to_zoned(jiff::tz::TimeZone::system()).date(),
+            generation: 0,
+            repeat_of: None,
+        }
+    }
+
+    /// Sets the whole file aside; its results are written by `finish`.
+    async fn refuse(
+        &mut self,
+        known: Option<(Identity, &Route, &Pinnable)>,
+        problem: Problem,
+    ) -> anyhow::Result<()> {
+        let arrival = self.account.arrival;
+        tracing::warn!(
+            customer = %self.account.customer,
+            file.name = %self.account.name,
+            "Set aside whole: {} ({})",
+            problem.advice,
+            problem.rule
+        );
+        self.parts.spool.note_problems(arrival, &[problem])?;
+        self.account.phase = Phase::Refused;
+        self.account.pinned = known.map(|(identity, route, pinnable)| {
+            self.pinned(route, pinnable, &nothing(identity))
+        });
+        let account = self.account.clone();
+        self.parts.ledger.change(move |store| Ok(store.set_account(account))).await
+    }
+}
+
+/// The inspection of a file without records.
+fn nothing(identity: Identity) -> Inspection {
+    Inspection { identity, size: 0, records: 0, marks: Vec::new(), layout: Layout::default() }
+}
+
+/// Keeps the texts of a mapping under their hash, once.
+fn keep(path: &std::path::Path, pinnable: &Pinnable) -> anyhow::Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    write_whole(path, &serde_json::to_vec(&pinnable.bundle)?, 0o600)
+}
+
+fn of_unsound(unsound: &Unsound) -> Problem {
+    let advice = format!("line {}, byte {}: {}", unsound.line, unsound.byte, unsound.advice);
+    Problem::of_file(unsound.rule, unsound.what.clone(), advice)
+}
+
+/// The ordinals from 1 to `records` that are not in `set`, as ranges.
+fn all_but(set: &Ordinals, records: u64) -> Vec<(u64, u64)> {
+    let mut ranges = Vec::new();
+    let mut next = 1;
+    for (first, last) in set.ranges() {
+        if first > next {
+            ranges.push((next, (first - 1).min(records)));
+        }
+        next = last + 1;
+    }
+    if next <= records {
+        ranges.push((next, records));
+    }
+    ranges.retain(|(first, last)| first <= last);
+    ranges
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repeat_leaves_out_all_but_what_failed() {
+        let mut failed = Ordinals::default();
+        failed.insert(3, 4);
+        failed.insert(9, 9);
+        assert_eq!(all_but(&failed, 10), [(1, 2), (5, 8), (10, 10)]);
+        assert_eq!(all_but(&failed, 9), [(1, 2), (5, 8)]);
+        assert_eq!(all_but(&Ordinals::default(), 2), [(1, 2)]);
+        assert_eq!(all_but(&Ordinals::default(), 0), []);
+        let mut all = Ordinals::default();
+        all.insert(1, 5);
+        assert_eq!(all_but(&all, 5), []);
+    }
+}

@@ -1,0 +1,145 @@
+//! Pipeline: the story of one file, from claim to close. It knows no triggers, no other files and
+//! no waiting: what cannot be done now is told with the time at which it can.
+
+mod begin;
+pub mod cursor;
+mod finish;
+mod pass;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context;
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, Customer, Faults, Source};
+use crate::deliver::{Channel, Channels};
+use crate::ledger::{Account, Ledger, Phase};
+use crate::map::{Bundle, Mapping};
+use crate::model::Arrival;
+use crate::spool::Spool;
+
+/// What every file's pipeline works with.
+pub struct Parts {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The account of everything.
+    pub ledger: Ledger,
+    /// Where the claimed files lie.
+    pub spool: Spool,
+    /// Where messages go.
+    pub channels: Channels,
+    /// Today's mappings, by name.
+    pub mappings: BTreeMap<String, Arc<Pinnable>>,
+    /// Mappings that claims have pinned, by hash; filled as they are needed.
+    pub pinned: Mutex<BTreeMap<String, Arc<Mapping>>>,
+}
+
+/// A mapping with the texts it was compiled from, as a claim pins it.
+pub struct Pinnable {
+    /// The texts.
+    pub bundle: Bundle,
+    /// The hash under which they are kept.
+    pub hash: String,
+    /// The compiled mapping.
+    pub mapping: Arc<Mapping>,
+}
+
+/// What is left of a file after a pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// All its records are final, and its results are put away.
+    Settled,
+    /// Something waits; the earliest is due then, where a time is known.
+    Waiting(Option<Timestamp>),
+}
+
+/// Why a pass is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// A run has just started: each paused channel is probed once, and what is parked is looked up
+    /// once.
+    Start,
+    /// Something is due.
+    Due,
+}
+
+/// One file under work.
+struct Work<'a> {
+    parts: &'a Parts,
+    account: Account,
+    customer: &'a Customer,
+    source: &'a Source,
+}
+
+/// Takes a file as far as it can go now.
+pub async fn advance(
+    parts: &Arc<Parts>,
+    arrival: Arrival,
+    occasion: Occasion,
+    stop: &CancellationToken,
+) -> anyhow::Result<Left> {
+    let Some(mut work) = Work::open(parts, arrival).await? else { return Ok(Left::Waiting(None)) };
+    if matches!(work.account.phase, Phase::Claiming | Phase::Claimed) {
+        work.begin().await?;
+    }
+    if work.account.phase == Phase::Open && !pass::run(parts, &work, occasion, stop).await? {
+        return Ok(Left::Waiting(None));
+    }
+    work.finish().await
+}
+
+impl Parts {
+    /// The mapping kept under a hash: compiled once, from today's or from what the claim kept.
+    pub fn mapping(&self, hash: &str) -> anyhow::Result<Arc<Mapping>> {
+        if let Some(today) = self.mappings.values().find(|today| today.hash == hash) {
+            return Ok(Arc::clone(&today.mapping));
+        }
+        let mut pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mapping) = pinned.get(hash) {
+            return Ok(Arc::clone(mapping));
+        }
+        let path = self.spool.bundle(hash);
+        let bytes = std::fs::read(&path)
+            .with_context(|| format!("the pinned mapping {} cannot be read", path.display()))?;
+        let bundle: Bundle = serde_json::from_slice(&bytes)
+            .with_context(|| format!("the pinned mapping {} is damaged", path.display()))?;
+        let faults = Faults::default();
+        let mapping = Mapping::compile(&bundle, &self.config.environments, &faults)
+            .with_context(|| format!("the pinned mapping {} is not valid", path.display()))?;
+        let mapping = Arc::new(mapping);
+        pinned.insert(hash.to_owned(), Arc::clone(&mapping));
+        Ok(mapping)
+    }
+}
+
+impl<'a> Work<'a> {
+    /// The file with its customer and source; none while the config lacks either.
+    async fn open(parts: &'a Parts, arrival: Arrival) -> anyhow::Result<Option<Work<'a>>> {
+        let account = parts
+            .ledger
+            .change(move |store| {
+                let file = store.files.get(&arrival);
+                Ok(file.map(|(account, _)| account.clone()))
+            })
+            .await?
+            .with_context(|| format!("arrival {arrival} is not open in the ledger"))?;
+        let customer = parts.config.customers.get(&account.customer);
+        let source = customer.and_then(|customer| customer.sources.get(&account.source));
+        Ok(match (customer, source) {
+            (Some(customer), Some(source)) => Some(Work { parts, account, customer, source }),
+            _ => None,
+        })
+    }
+
+    fn data(&self) -> PathBuf {
+        self.parts.spool.data(self.account.arrival)
+    }
+
+    fn channel(&self, name: &str) -> Option<Arc<Channel>> {
+        let key = (self.account.customer.clone(), name.to_owned());
+        self.parts.channels.get(&key).map(Arc::clone)
+    }
+}

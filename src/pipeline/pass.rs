@@ -1,0 +1,370 @@
+//! A pass over one file: everything of it that can be sent now is sent, first what waited, then
+//! the rest. The mark moves only over what the ledger answers for.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context;
+use jiff::Timestamp;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::cursor::{Cursor, Piece};
+use super::{Occasion, Parts, Work};
+use crate::deliver::{Channel, Message, Prepared};
+use crate::deliver::Room;
+use crate::inspect::Inspection;
+use crate::ledger::{Change, Pinned, Progress, Wait, Waiting};
+use crate::map::Mapping;
+use crate::model::{Arrival, Problem, State};
+use crate::read::Unsound;
+
+/// Makes one pass; `false` if the channel is not there to send to.
+pub async fn run(
+    parts: &Arc<Parts>,
+    work: &Work<'_>,
+    occasion: Occasion,
+    stop: &CancellationToken,
+) -> anyhow::Result<bool> {
+    let pinned = work.account.pinned.clone().context("an open file pins nothing")?;
+    let Some(channel) = work.channel(&pinned.channel) else { return Ok(false) };
+    let arrival = work.account.arrival;
+    let progress = parts
+        .ledger
+        .change(move |store| {
+            // Nothing of the file is under way between passes.
+            store.in_flight(arrival, i64::MIN);
+            Ok(store.files.get(&arrival).map(|(_, progress)| progress.clone()))
+        })
+        .await?
+        .unwrap_or_default();
+    let mut pass = Pass::open(parts, work, pinned, channel, progress)?;
+    pass.send_what_waited(occasion, stop).await?;
+    pass.send_the_rest(stop).await?;
+    pass.drain().await?;
+    Ok(true)
+}
+
+struct Pass {
+    parts: Arc<Parts>,
+    arrival: Arrival,
+    customer: String,
+    source: String,
+    mark: u64,
+    held: bool,
+    pinned: Pinned,
+    channel: Arc<Channel>,
+    mapping: Arc<Mapping>,
+    inspection: Arc<Inspection>,
+    path: std::path::PathBuf,
+    repeats: Arc<crate::ledger::Ordinals>,
+    progress: Progress,
+    /// Where the pieces start that are not answered yet, and where the next cut starts.
+    cuts: Arc<Mutex<Cuts>>,
+    running: JoinSet<anyhow::Result<()>>,
+}
+
+#[derive(Default)]
+struct Cuts {
+    open: BTreeSet<u64>,
+    next: u64,
+}
+
+impl Pass {
+    fn open(
+        parts: &Arc<Parts>,
+        work: &Work<'_>,
+        pinned: Pinned,
+        channel: Arc<Channel>,
+        progress: Progress,
+    ) -> anyhow::Result<Pass> {
+        let path = parts.spool.inspection(work.account.arrival);
+        let bytes = std::fs::read(&path)
+            .with_context(|| format!("{} cannot be read", path.display()))?;
+        let inspection: Inspection = serde_json::from_slice(&bytes)
+            .with_context(|| format!("{} is damaged", path.display()))?;
+        // Only records that were discarded before the first cut are left out of every cut alike.
+        let repeats = match pinned.repeat_of {
+            Some(_) => progress.discarded.clone(),
+            None => crate::ledger::Ordinals::default(),
+        };
+        Ok(Pass {
+            parts: Arc::clone(parts),
+            arrival: work.account.arrival,
+            customer: work.account.customer.clone(),
+            source: work.account.source.clone(),
+            mark: work.account.mark.max(1),
+            held: work.account.held_until.is_some(),
+            mapping: parts.mapping(&pinned.bundle)?,
+            pinned,
+            channel,
+            inspection: Arc::new(inspection),
+            path: work.data(),
+            repeats: Arc::new(repeats),
+            progress,
+            cuts: Arc::default(),
+            running: JoinSet::new(),
+        })
+    }
+
+    fn cursor(&self) -> Cursor {
+        Cursor::new(
+            self.path.clone(),
+            Arc::clone(&self.inspection),
+            Arc::clone(&self.mapping),
+            &self.customer,
+            &self.pinned,
+            Arc::clone(&self.repeats),
+        )
+    }
+
+    /// Sends again what is due of the records that wait.
+    async fn send_what_waited(
+        &mut self,
+        occasion: Occasion,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<()> {
+        let now = Timestamp::now();
+        let due: Vec<Waiting> = self
+            .progress
+            .waiting
+            .values()
+            .filter(|waiting| is_due(waiting, occasion, now))
+            .cloned()
+            .collect();
+        if due.is_empty() {
+            return Ok(());
+        }
+        let progress = Arc::new(self.progress.clone());
+        let mut cursor = self.cursor();
+        for waiting in due {
+            self.make_way().await?;
+            if stop.is_cancelled() || self.channel.lane.paused_until().is_some_and(|until| until > Timestamp::now()) {
+                break;
+            }
+            let room = self.channel.room().await;
+            let (first, last) = (waiting.first, waiting.last);
+            let wanted = Arc::clone(&progress);
+            let (moved, piece) = tokio::task::spawn_blocking(move || {
+                let piece = cursor.again(first, last, |ordinal| !wanted.is_final(ordinal));
+                (cursor, piece)
+            })
+            .await?;
+            cursor = moved;
+            let piece = piece.map_err(changed)?;
+            let message = self.message(&piece, Some(waiting));
+            let prepared = self.channel.line_up(&message);
+            // The problems of these records were noted when they were first mapped.
+            self.spawn(message, prepared, room, Vec::new(), Vec::new(), None);
+        }
+        Ok(())
+    }
+
+    /// Cuts and sends what was never sent, or not answered before a restart.
+    async fn send_the_rest(&mut self, stop: &CancellationToken) -> anyhow::Result<()> {
+        let end = self.pinned.total + 1;
+        let mut next = self.mark;
+        self.lock().next = next;
+        let mut cursor = self.cursor();
+        while next < end {
+            self.make_way().await?;
+            if stop.is_cancelled() {
+                return Ok(());
+            }
+            if let Some(until) = self.channel.lane.paused_until().filter(|until| *until > Timestamp::now()) {
+                let hold = vec![Change::Hold(Some(until))];
+                self.parts.ledger.note(self.arrival, hold).await?;
+                return Ok(());
+            }
+            let room = self.channel.room().await;
+            let start = next;
+            let (moved, piece, position) = tokio::task::spawn_blocking(move || {
+                let piece = cursor.cut(start);
+                let position = cursor.position();
+                (cursor, piece, position)
+            })
+            .await?;
+            cursor = moved;
+            let piece = piece.map_err(changed)?;
+            next = if piece.ended { end } else { position };
+            {
+                let mut cuts = self.lock();
+                cuts.next = next;
+                cuts.open.insert(start);
+            }
+            if self.was_answered(&piece) {
+                self.lock().open.remove(&start);
+                continue;
+            }
+            let mut changes = Vec::new();
+            if !piece.rejected.is_empty() {
+                changes.push(Change::Final(State::Quarantined, piece.rejected.clone()));
+            }
+            if !piece.unwanted.is_empty() {
+                changes.push(Change::Final(State::Discarded, piece.unwanted.clone()));
+            }
+            if std::mem::take(&mut self.held) {
+                changes.push(Change::Hold(None));
+            }
+            let message = self.message(&piece, None);
+            let prepared = match piece.records.is_empty() {
+                true => None,
+                false => self.channel.line_up(&message),
+            };
+            self.spawn(message, prepared, room, piece.problems, changes, Some(start));
+        }
+        if self.running.is_empty() && self.mark < end {
+            // Everything before the end was answered earlier.
+            let changes = vec![Change::Mark(end), Change::Hold(None)];
+            self.parts.ledger.note(self.arrival, changes).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until all that was sent is answered for. The first error is told after the last.
+    async fn drain(&mut self) -> anyhow::Result<()> {
+        let mut result = Ok(());
+        while let Some(done) = self.running.join_next().await {
+            let done = done.map_err(anyhow::Error::from).and_then(|done| done);
+            result = result.and(done);
+        }
+        result
+    }
+
+    async fn make_way(&mut self) -> anyhow::Result<()> {
+        while let Some(done) = self.running.try_join_next() {
+            done??;
+        }
+        while self.running.len() >= self.channel.window() {
+            if let Some(done) = self.running.join_next().await {
+                done??;
+            }
+        }
+        Ok(())
+    }
+
+    fn message(&self, piece: &Piece, earlier: Option<Waiting>) -> Message {
+        Message {
+            customer: self.customer.clone(),
+            source: self.source.clone(),
+            identity: self.pinned.identity,
+            arrival: self.arrival,
+            generation: self.pinned.generation,
+            records: piece.records.clone(),
+            line: piece.line,
+            body: piece.body.clone(),
+            earlier,
+        }
+    }
+
+    /// Whether a piece was answered for before a restart: its records are final or wait.
+    fn was_answered(&self, piece: &Piece) -> bool {
+        let firsts = [&piece.records, &piece.rejected, &piece.unwanted];
+        let first = firsts.iter().find_map(|ranges| ranges.first().map(|range| range.0));
+        first.is_none_or(|first| {
+            self.progress.is_final(first)
+                || self
+                    .progress
+                    .waiting
+                    .range(..=first)
+                    .next_back()
+                    .is_some_and(|(_, waiting)| waiting.last >= first)
+        })
+    }
+
+    /// Sends one message and notes what became of it, with what its cut found besides.
+    fn spawn(
+        &mut self,
+        mut message: Message,
+        mut prepared: Option<Prepared>,
+        room: Room,
+        mut problems: Vec<Problem>,
+        mut changes: Vec<Change>,
+        start: Option<u64>,
+    ) {
+        let (parts, channel) = (Arc::clone(&self.parts), Arc::clone(&self.channel));
+        let cuts = Arc::clone(&self.cuts);
+        let (arrival, mapping) = (self.arrival, Arc::clone(&self.mapping));
+        self.running.spawn(async move {
+            let count = message.count();
+            let mut raised = None;
+            let mut worked = false;
+            if count > 0 {
+                parts.ledger.in_flight(arrival, count as i64);
+                let outcome = channel.send(&parts.ledger, &mut message, prepared.as_mut()).await?;
+                changes.extend(outcome.changes);
+                problems.extend(outcome.problems.into_iter().map(|problem| named(problem, &mapping)));
+                raised = outcome.alarm;
+                worked = outcome.worked;
+            }
+            drop(room);
+            if !problems.is_empty() {
+                let spool = parts.spool.clone();
+                tokio::task::spawn_blocking(move || spool.note_problems(arrival, &problems))
+                    .await??;
+            }
+            if let Some(start) = start {
+                let cuts = cuts.lock().unwrap_or_else(PoisonError::into_inner);
+                let others = cuts.open.iter().find(|open| **open != start);
+                changes.push(Change::Mark(others.copied().unwrap_or(cuts.next)));
+            }
+            let (customer, name) = (channel.customer().to_owned(), channel.name().to_owned());
+            let new_alarm = parts
+                .ledger
+                .change(move |store| {
+                    store.change(arrival, changes)?;
+                    store.in_flight(arrival, -(count as i64));
+                    if worked {
+                        store.clear(|alarm| {
+                            alarm.customer == customer && alarm.channel.as_ref() == Some(&name)
+                        });
+                    }
+                    Ok(raised.filter(|alarm| store.raise(alarm.clone())))
+                })
+                .await?;
+            if let Some(alarm) = new_alarm {
+                tracing::error!(
+                    customer = %alarm.customer,
+                    channel = alarm.channel.as_deref().unwrap_or_default(),
+                    alarm = alarm.kind.word(),
+                    "Channel paused: {}",
+                    alarm.advice
+                );
+            }
+            if let Some(start) = start {
+                cuts.lock().unwrap_or_else(PoisonError::into_inner).open.remove(&start);
+            }
+            drop(prepared);
+            Ok(())
+        });
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Cuts> {
+        self.cuts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a record that waits is tried in this pass. What waits only because a channel was paused
+/// or out of reach is due when a run starts: the channel's probe decides.
+fn is_due(waiting: &Waiting, occasion: Occasion, now: Timestamp) -> bool {
+    if waiting.due <= now {
+        return true;
+    }
+    occasion == Occasion::Start
+        && match waiting.wait {
+            Wait::Time => !waiting.answered,
+            Wait::Release | Wait::Confirmation => true,
+        }
+}
+
+/// A problem that names a mapping's `to` names its `from` instead.
+fn named(mut problem: Problem, mapping: &Mapping) -> Problem {
+    if let Some(from) = mapping.from_of(&problem.field) {
+        problem.field = from.to_owned();
+    }
+    problem
+}
+
+fn changed(unsound: Unsound) -> anyhow::Error {
+    anyhow::anyhow!(unsound).context("the file in the spool is not what was inspected")
+}

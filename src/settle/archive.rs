@@ -1,0 +1,78 @@
+//! Archive: the file as it came, put away without ever taking another file's name.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use anyhow::{Context, bail};
+
+use crate::spool::sync_folder;
+
+/// Puts `from` at `to`, for good: as a link where both are on one file system, since `from` is
+/// removed afterwards; else as a copy.
+pub fn put(from: &Path, to: &Path) -> anyhow::Result<()> {
+    fs::set_permissions(from, fs::Permissions::from_mode(0o640))
+        .with_context(|| format!("{} cannot be prepared", from.display()))?;
+    match fs::hard_link(from, to) {
+        Ok(()) => synced(to),
+        Err(_) => put_copy(from, to),
+    }
+}
+
+/// Puts a copy of `from` at `to`, for files whose `from` lives on. If `to` is there with the same
+/// content, an earlier attempt has put it there.
+pub fn put_copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let folder = to.parent().context("a file needs a folder")?;
+    match copy(from, to, folder) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            if !same_content(from, to)? {
+                bail!("{} is there with another content; move it away", to.display());
+            }
+        }
+        Err(error) => {
+            return Err(error).with_context(|| format!("{} cannot be written", to.display()));
+        }
+    }
+    synced(to)
+}
+
+fn synced(path: &Path) -> anyhow::Result<()> {
+    let folder = path.parent().context("a file needs a folder")?;
+    sync_folder(folder).with_context(|| format!("{} cannot be synced", folder.display()))
+}
+
+fn copy(from: &Path, to: &Path, folder: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(to).is_ok() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    let mut copy = tempfile::Builder::new()
+        .prefix(".lighterman-")
+        .permissions(fs::Permissions::from_mode(0o640))
+        .tempfile_in(folder)?;
+    io::copy(&mut File::open(from)?, copy.as_file_mut())?;
+    copy.as_file().sync_all()?;
+    copy.persist_noclobber(to).map_err(|failed| failed.error)?;
+    Ok(())
+}
+
+fn same_content(a: &Path, b: &Path) -> anyhow::Result<bool> {
+    let (of_a, of_b) = (fs::metadata(a)?, fs::metadata(b)?);
+    if (of_a.dev(), of_a.ino()) == (of_b.dev(), of_b.ino()) {
+        return Ok(true);
+    }
+    Ok(of_a.len() == of_b.len() && hash(a)? == hash(b)?)
+}
+
+fn hash(path: &Path) -> io::Result<blake3::Hash> {
+    let mut hasher = blake3::Hasher::new();
+    let mut file = File::open(path)?;
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hasher.finalize()),
+            read => hasher.update(&buffer[..read]),
+        };
+    }
+}

@@ -1,0 +1,101 @@
+//! Settle: puts away what a file left: the original into the archive, the failed records into the
+//! rejects, what was wrong with them beside those, and a receipt. Every step can be taken again
+//! after a crash, and nothing that was there before is overwritten.
+
+mod archive;
+mod names;
+mod problems;
+mod receipt;
+mod rejects;
+
+use std::path::Path;
+
+use anyhow::Context;
+
+pub use names::{choose, result_name};
+pub use problems::write as write_problems;
+pub use receipt::Receipt;
+
+use crate::config::Source;
+use crate::ledger::{Account, ResultNames};
+use crate::model::{Counts, Problem};
+use crate::read::Dialect;
+use crate::spool::Spool;
+
+/// Everything that the results of one file say.
+pub struct Report<'a> {
+    /// The file's account; its result names are fixed.
+    pub account: &'a Account,
+    /// Those names.
+    pub names: &'a ResultNames,
+    /// Where the results go.
+    pub source: &'a Source,
+    /// How the file is written; none for a file that nobody could read.
+    pub dialect: Option<&'a Dialect>,
+    /// How many records are in each state.
+    pub counts: Counts,
+    /// What is wrong, by record.
+    pub problems: &'a [Problem],
+    /// Whether all records are final now.
+    pub settled: Option<jiff::Timestamp>,
+    /// Tells of a record whether it is quarantined.
+    pub quarantined: &'a dyn Fn(u64) -> bool,
+}
+
+/// Writes the results of a file whose records were worked: again while it is not settled.
+pub fn write(spool: &Spool, report: &Report<'_>) -> anyhow::Result<()> {
+    let Report { account, names, source, .. } = report;
+    let data = spool.data(account.arrival);
+    let name = result_name(&account.name, names.suffix);
+    for folder in [&source.rejects, &source.receipts, &source.archive] {
+        make_folder(folder)?;
+    }
+    if report.counts.quarantined > 0
+        && let Some(dialect) = report.dialect
+    {
+        rejects::write(&data, dialect, report.quarantined, &source.rejects.join(&name))?;
+    }
+    write_rest(spool, report, &name)?;
+    let day = source.archive.join(names.day.to_string());
+    make_folder(&day)?;
+    match report.settled {
+        Some(_) => archive::put(&data, &day.join(&name))?,
+        None => archive::put_copy(&data, &day.join(&name))?,
+    }
+    receipt::write(report, &name)
+}
+
+/// Writes the results of a file that is set aside whole: it lies in the rejects unchanged.
+pub fn refuse(spool: &Spool, report: &Report<'_>) -> anyhow::Result<()> {
+    let Report { account, names, source, .. } = report;
+    let name = result_name(&account.name, names.suffix);
+    for folder in [&source.rejects, &source.receipts] {
+        make_folder(folder)?;
+    }
+    archive::put(&spool.data(account.arrival), &source.rejects.join(&name))?;
+    write_rest(spool, report, &name)?;
+    receipt::write(report, &name)
+}
+
+/// The problems file, and what quarantine keeps when the file is settled.
+fn write_rest(spool: &Spool, report: &Report<'_>, name: &str) -> anyhow::Result<()> {
+    if !report.problems.is_empty() {
+        let path = report.source.rejects.join(format!("{name}.problems.csv"));
+        problems::write(report.problems, &path)?;
+    }
+    let set_aside = report.counts.quarantined > 0 || report.dialect.is_none();
+    if report.settled.is_some() && set_aside {
+        let kept = spool.quarantined(report.account.arrival);
+        make_folder(&kept)?;
+        archive::put_copy(&report.source.rejects.join(name), &kept.join("data"))?;
+        let account = serde_json::to_vec_pretty(report.account)?;
+        crate::spool::write_whole(&kept.join("account.json"), &account, 0o600)?;
+        let problems = serde_json::to_vec(report.problems)?;
+        crate::spool::write_whole(&kept.join("problems.json"), &problems, 0o600)?;
+    }
+    Ok(())
+}
+
+fn make_folder(folder: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))
+}
