@@ -52,14 +52,18 @@ pub(super) fn check(owners: &[Owner<'_>]) {
             claims.entry((stake.thing, &stake.key)).or_default().push((index, stake));
         }
     }
-    for ((thing, key), claims) in claims {
-        for (index, stake) in &claims {
+    for ((thing, _), mut claims) in claims {
+        claims.sort_by_key(|(index, stake)| (*index, stake.line));
+        for (position, (index, stake)) in claims.iter().enumerate() {
             let owner = &owners[*index];
-            let clashes = |(other, theirs): &&(usize, &Stake)| match other == index {
-                true => thing != Thing::Ingestion && theirs.line < stake.line,
-                false => !owner.is_provider,
+            let own = || claims[..position].iter().find(|(other, _)| other == index);
+            let foreign = || claims.iter().find(|(other, _)| other != index);
+            let clash = match thing {
+                Thing::Ingestion => foreign(),
+                _ if owner.is_provider => own(),
+                _ => own().or_else(foreign),
             };
-            let Some((other, theirs)) = claims.iter().find(clashes) else { continue };
+            let Some((other, theirs)) = clash else { continue };
             let place = match other == index {
                 true => format!("[{}] in line {}", theirs.section, theirs.line),
                 false => {
@@ -68,24 +72,17 @@ pub(super) fn check(owners: &[Owner<'_>]) {
                 }
             };
             let what = match thing {
-                Thing::ScrApi => format!(
-                    "[{}] has the same url as {place}: one API has one gate, so name it once",
-                    stake.section
-                ),
-                Thing::Folder => format!(
-                    "[{}] has the same folder as {place}: each file can have one source only",
-                    stake.section
-                ),
+                Thing::ScrApi => {
+                    format!("has the same url as {place}: one API has one gate, so name it once")
+                }
+                Thing::Folder => {
+                    format!("has the same folder as {place}: a file can have one source only")
+                }
                 Thing::Ingestion => format!(
-                    "[{}] sends to {key} as another customer does, [{}] in {}:{}: \
-                     each customer has channels of its own",
-                    stake.section,
-                    theirs.section,
-                    owners[*other].file.display(),
-                    theirs.line
+                    "sends to the same URL as {place}: two customers cannot share a channel"
                 ),
             };
-            owner.faults.error(&owner.file, stake.line, what);
+            owner.faults.error(&owner.file, stake.line, format!("[{}] {what}", stake.section));
         }
     }
 }

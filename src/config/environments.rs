@@ -16,55 +16,57 @@ pub struct Environments {
 }
 
 impl Environments {
-    /// Reads them from the provider's file; `chosen` overrides the one in use.
-    pub(super) fn parse(section: &mut Section, chosen: Option<&str>) -> Option<Environments> {
-        let names = section.texts("environments");
+    /// Reads them from the provider's file; `chosen` overrides the one in use. Where that one
+    /// cannot be known, it is empty and the fault is noted.
+    pub(super) fn parse(section: &mut Section, chosen: Option<&str>) -> Environments {
         let written = section.filled("environment");
-        if section.faults().any_error() {
-            return None;
-        }
-        let names = match (names, &written) {
-            (Some(names), _) => names,
-            (None, Some(written)) => vec![written.clone()],
-            (None, None) => vec!["production".to_owned()],
+        let names = match (section.has("environments"), &written) {
+            (true, _) => section.texts("environments").unwrap_or_default(),
+            (false, Some(written)) => vec![written.clone()],
+            (false, None) => vec!["production".to_owned()],
         };
-        check_names(section, &names);
-
-        let alone = || (names.len() == 1).then(|| names[0].clone());
-        let (current, by) = match (chosen, written) {
-            (Some(chosen), _) => (Some(chosen.to_owned()), "--environment"),
-            (None, Some(written)) => (Some(written), "environment"),
-            (None, None) => (alone(), "environment"),
-        };
-        match current {
-            Some(current) if names.contains(&current) => Some(Environments { names, current }),
-            Some(current) => {
-                let key = if by == "environment" { by } else { "environments" };
-                let advice = match nearest(&current, names.iter().map(String::as_str)) {
-                    Some(name) => format!(": did you mean \"{name}\"?"),
-                    None => format!(": known are {}", names.join(", ")),
-                };
-                section.error(key, format!("{by} is \"{current}\", which is no environment{advice}"));
-                None
-            }
-            None => {
-                section.error(
-                    "environments",
-                    format!(
-                        "\"environment\" is missing: it, or --environment, names the one in use of {}",
-                        names.join(", ")
-                    ),
-                );
-                None
-            }
+        if !section.faults().any_error() {
+            check_names(section, &names);
         }
-        .filter(|_| !section.faults().any_error())
+        let current = current(section, &names, chosen, written).unwrap_or_default();
+        Environments { names, current }
     }
 
     /// Whether a key is the name of an environment.
     pub(super) fn has(&self, key: &str) -> bool {
         self.names.iter().any(|name| name == key)
     }
+}
+
+fn current(
+    section: &mut Section,
+    names: &[String],
+    chosen: Option<&str>,
+    written: Option<String>,
+) -> Option<String> {
+    let (by, key, current) = match (chosen, written, names) {
+        _ if section.faults().any_error() => return None,
+        (Some(chosen), _, _) => ("--environment", "environments", chosen.to_owned()),
+        (None, Some(written), _) => ("environment", "environment", written),
+        (None, None, [alone]) => return Some(alone.clone()),
+        (None, None, names) => {
+            let what = format!(
+                "\"environment\" is missing: it, or --environment, names the one in use of {}",
+                names.join(", ")
+            );
+            section.error("environments", what);
+            return None;
+        }
+    };
+    if names.contains(&current) {
+        return Some(current);
+    }
+    let advice = match nearest(&current, names.iter().map(String::as_str)) {
+        Some(name) => format!("did you mean \"{name}\"?"),
+        None => format!("known are {}", names.join(", ")),
+    };
+    section.error(key, format!("{by} is {current:?}, which is no environment: {advice}"));
+    None
 }
 
 fn check_names(section: &Section, names: &[String]) {

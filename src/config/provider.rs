@@ -31,11 +31,11 @@ pub(super) struct Provider {
 }
 
 impl Provider {
-    /// Reads the provider's file; `None` if not even the environment is known.
+    /// Reads the provider's file; `None` if it is not even TOML.
     pub fn read(file: &Path, environment: Option<&str>, faults: &Faults) -> Option<Provider> {
         let text = text::read(file, faults)?;
         let mut section = Section::parse(file, &text, &Environments::default(), faults)?;
-        let environments = Environments::parse(&mut section, environment)?;
+        let environments = Environments::parse(&mut section, environment);
         let mut section = section.with_environments(&environments);
 
         let customers = folder(&mut section, "customers");

@@ -130,10 +130,12 @@ fn concurrency(section: &mut Section) -> Option<usize> {
     if !section.has("concurrency") {
         return Some(CEILING as usize);
     }
-    let concurrency = section.integer("concurrency", 1, i64::MAX)?;
-    if concurrency > CEILING {
-        let what =
-            format!("concurrency is {concurrency}, but {CEILING} is the ceiling of an SCR API");
+    let concurrency = section.number("concurrency")?;
+    if !(1..=CEILING).contains(&concurrency) {
+        let what = format!(
+            "concurrency is {concurrency}, but must be from 1 to {CEILING}: {CEILING} is the \
+             ceiling of an SCR API"
+        );
         section.error("concurrency", what);
         return None;
     }

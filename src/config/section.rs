@@ -224,6 +224,14 @@ impl Section {
         }
     }
 
+    /// A whole number.
+    pub fn number(&mut self, key: &str) -> Option<i64> {
+        match self.take(key, Wanted::Plain)? {
+            Value { kind: Kind::Integer(value), .. } => Some(value),
+            other => self.wrong(key, &other, "a whole number"),
+        }
+    }
+
     /// A whole number within bounds, both inclusive.
     pub fn integer(&mut self, key: &str, least: i64, most: i64) -> Option<i64> {
         match self.take(key, Wanted::Plain)? {
@@ -428,6 +436,8 @@ impl Section {
         let current = &environments.current;
         match keys.get(current) {
             Some((_, value)) => self.resolved(key, value.clone(), wanted),
+            // Which one is in use is not known, and has been told.
+            None if current.is_empty() => None,
             None => {
                 let what = format!("{path} has no value for the environment \"{current}\" in use");
                 self.faults().error(self.file(), value.line, what);

@@ -136,13 +136,11 @@ fn sftp(mut section: Section) {
 
 impl Ready {
     fn parse(source: &mut Section) -> Option<Ready> {
-        let Some(mut section) = source.section("ready") else {
-            return Some(Ready::Quiet(Duration::from_secs(2)));
-        };
+        let default = Ready::Quiet(Duration::from_secs(2));
+        let Some(mut section) = source.section("ready") else { return Some(default) };
         if !section.has("when") {
             section.missing("when");
         }
-        let default = Ready::Quiet(Duration::from_secs(2));
         let words = [("quiet", 0), ("renamed", 1), ("marker", 2)];
         let when = section.choice("when", &words)?;
         let quiet_for = section.duration("for");
