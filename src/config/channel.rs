@@ -21,6 +21,7 @@ pub struct Channel {
 
 /// What a channel speaks to.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "channels are few, and made once")]
 pub enum ChannelKind {
     /// An NxtPort ingestion channel.
     Ingestion(IngestionChannel),

@@ -41,6 +41,10 @@ pub fn load(file: Option<&Path>, environment: Option<&str>) -> Result<Loaded, Ve
         let all = drafts.iter().flat_map(|draft| draft.faults.take());
         return Err(faults.take().into_iter().chain(all).collect());
     }
+    if drafts.is_empty() {
+        let folder = &provider.customers;
+        faults.warning(folder, 0, "there is no customer: each *.toml here adds one");
+    }
     Ok(assemble(provider, faults.take(), drafts))
 }
 
@@ -90,9 +94,6 @@ fn drafts(provider: &Provider, faults: &Faults) -> Vec<Draft> {
             }
             _ => {}
         }
-    }
-    if drafts.is_empty() && !faults.any_error() {
-        faults.warning(folder, 0, "there is no customer: each *.toml here adds one");
     }
     drafts
 }

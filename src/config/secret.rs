@@ -162,7 +162,8 @@ fn without_line_end(mut text: String) -> String {
 }
 
 fn readable_by_others(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o044 != 0)
+    std::fs::metadata(path)
+        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o044 != 0)
 }
 
 #[cfg(test)]

@@ -490,14 +490,20 @@ impl Section {
     }
 }
 
-/// The nearest of some names, if one is near enough to be meant.
+/// The nearest of some names, if one is near enough to be meant: alike on the whole, or one slip
+/// of a finger away.
 pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase();
-    known
-        .map(|candidate| (strsim::jaro_winkler(&name, &candidate.to_lowercase()), candidate))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, candidate)| candidate)
+    let mut best: Option<(f64, &str)> = None;
+    for candidate in known {
+        let other = candidate.to_lowercase();
+        let likeness = strsim::jaro_winkler(&name, &other);
+        let one_slip = || name.len() > 2 && strsim::osa_distance(&name, &other) == 1;
+        if (likeness > 0.8 || one_slip()) && best.is_none_or(|(most, _)| likeness > most) {
+            best = Some((likeness, candidate));
+        }
+    }
+    best.map(|(_, candidate)| candidate)
 }
 
 /// Why a name cannot be one, if it cannot: names become parts of paths, keys and lines of a log.

@@ -77,9 +77,7 @@ fn names_of_environments_are_free_except_a_few() {
     );
     assert_eq!(
         of("environments = [\"a/b\"]", None),
-        fault(
-            "lighterman.toml:1: the environment \"a/b\" holds a slash or a control character"
-        )
+        fault("lighterman.toml:1: the environment \"a/b\" holds a slash or a control character")
     );
     assert_eq!(
         of("environments = []", None),
@@ -174,10 +172,8 @@ channel = "releases"
 fn a_value_that_lacks_the_environment_in_use_is_an_error() {
     assert_eq!(
         acme_with("\"channel-acme\"", "{ production = \"x\" }"),
-        [
-            "customers/acme.toml:16: channels.releases.channel_id has no value for the \
-             environment \"uat\" in use"
-        ]
+        ["customers/acme.toml:16: channels.releases.channel_id has no value for the \
+             environment \"uat\" in use"]
     );
 }
 
@@ -185,17 +181,13 @@ fn a_value_that_lacks_the_environment_in_use_is_an_error() {
 fn a_table_that_mixes_environments_with_others_is_an_error() {
     assert_eq!(
         acme_with("\"channel-acme\"", "{\n uat = \"x\",\n prod = \"y\" }"),
-        [
-            "customers/acme.toml:18: channels.releases.channel_id is keyed by environment, but \
-             \"prod\" is none: known are uat, production"
-        ]
+        ["customers/acme.toml:18: channels.releases.channel_id is keyed by environment, but \
+             \"prod\" is none: known are uat, production"]
     );
     assert_eq!(
         acme_with("\"channel-acme\"", "{ test = \"x\", prod = \"y\" }"),
-        [
-            "customers/acme.toml:16: channel_id is a table, but must be a text in quotes, or one \
-             for each of uat, production"
-        ]
+        ["customers/acme.toml:16: channel_id is a table, but must be a text in quotes, or one \
+             for each of uat, production"]
     );
 }
 

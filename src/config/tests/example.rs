@@ -153,10 +153,7 @@ fn the_customer_of_the_design_loads() {
 
     let channel = &acme.channels["releases"];
     let day = seconds(86_400);
-    assert_eq!(
-        channel.retry,
-        Retry { first: seconds(1), max: seconds(300), give_up_after: day }
-    );
+    assert_eq!(channel.retry, Retry { first: seconds(1), max: seconds(300), give_up_after: day });
     let ChannelKind::Ingestion(ingestion) = &channel.kind else { panic!() };
     assert_eq!(ingestion.url, "https://api.example/ingestion/acme-test");
     assert_eq!(ingestion.media_type, "application/json");
@@ -181,10 +178,7 @@ fn the_customer_of_the_design_loads() {
     assert_eq!(*password, SecretSource::File(file));
 
     let channel = &acme.channels["assignments"];
-    assert_eq!(
-        channel.retry,
-        Retry { first: seconds(30), max: seconds(600), give_up_after: day }
-    );
+    assert_eq!(channel.retry, Retry { first: seconds(30), max: seconds(600), give_up_after: day });
     let ChannelKind::Scr(scr) = &channel.kind else { panic!() };
     assert_eq!(scr.api, "wallet-a");
     assert_eq!((scr.park_for, scr.verdict_within), (30 * day, seconds(3600)));
@@ -206,7 +200,10 @@ fn the_values_of_the_design_are_the_defaults() {
     let (bare, full) = (folder.acme(), example().acme());
     assert_eq!(config.limits, Limits::default());
     assert_eq!(example().config().limits, Limits::default());
-    assert_eq!((config.scr["wallet"].concurrency, config.scr["wallet"].timeout), (20, seconds(300)));
+    assert_eq!(
+        (config.scr["wallet"].concurrency, config.scr["wallet"].timeout),
+        (20, seconds(300))
+    );
     for name in ["releases", "assignments"] {
         assert_eq!(bare.channels[name].retry, full.channels[name].retry);
     }

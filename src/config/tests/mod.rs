@@ -1,7 +1,13 @@
 //! Whole folders of config files, loaded: what comes out, and every fault with its line.
 
-mod environments;
 mod example;
+mod environments;
+mod provider;
+mod scr;
+mod customer;
+mod clashes;
+mod secrets;
+mod unknown_keys;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
