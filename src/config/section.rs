@@ -1,149 +1,88 @@
 //! Section: one table of a TOML file, asked key by key. It knows its file and lines, resolves
 //! values keyed by environment, and answers for every key that nobody asked for.
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
-
-/// One thing wrong with the configuration, or worth a warning.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// The file it stands in.
-    pub file: PathBuf,
-    /// The line, from 1; 0 where no single line is at fault.
-    pub line: usize,
-    /// Whether the program can go on.
-    pub weight: Weight,
-    /// What is wrong, and what to do.
-    pub what: String,
-}
-
-/// How much a fault weighs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weight {
-    /// Told, and the program goes on.
-    Warning,
-    /// The file cannot be used.
-    Error,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let file = self.file.display();
-        match (self.line, self.weight) {
-            (0, Weight::Error) => write!(f, "{file}: {}", self.what),
-            (line, Weight::Error) => write!(f, "{file}:{line}: {}", self.what),
-            (0, Weight::Warning) => write!(f, "{file}: warning: {}", self.what),
-            (line, Weight::Warning) => write!(f, "{file}:{line}: warning: {}", self.what),
-        }
-    }
-}
-
-/// The faults found so far; shared by all sections of a load.
-#[derive(Clone, Debug, Default)]
-pub struct Faults(Rc<RefCell<Vec<Fault>>>);
-
-impl Faults {
-    /// Notes an error.
-    pub fn error(&self, file: &Path, line: usize, what: impl Into<String>) {
-        self.note(file, line, Weight::Error, what.into());
-    }
-
-    /// Notes a warning.
-    pub fn warning(&self, file: &Path, line: usize, what: impl Into<String>) {
-        self.note(file, line, Weight::Warning, what.into());
-    }
-
-    /// All faults so far, in the order of files and lines.
-    pub fn take(&self) -> Vec<Fault> {
-        let mut faults = std::mem::take(&mut *self.0.borrow_mut());
-        faults.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
-        faults
-    }
-
-    /// Whether an error was noted.
-    pub fn any_error(&self) -> bool {
-        self.0.borrow().iter().any(|fault| fault.weight == Weight::Error)
-    }
-
-    fn note(&self, file: &Path, line: usize, weight: Weight, what: String) {
-        self.0.borrow_mut().push(Fault { file: file.to_owned(), line, weight, what });
-    }
-}
-
-/// The environments that a configuration knows, and the one in use.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Environments {
-    /// All names.
-    pub names: Vec<String>,
-    /// The one in use.
-    pub current: String,
-}
-
-/// A value and the line it stands on.
-#[derive(Clone, Debug)]
-struct Value {
-    line: usize,
-    kind: Kind,
-}
-
-#[derive(Clone, Debug)]
-enum Kind {
-    Text(String),
-    Integer(i64),
-    Float(f64),
-    Boolean(bool),
-    Date(String),
-    List(Vec<Value>),
-    Table(BTreeMap<String, (usize, Value)>),
-}
+pub use super::environments::Environments;
+pub use super::fault::{Fault, Faults, Weight};
+pub use super::quantity::{parse_duration, parse_size};
+use super::value::{self, Keys, Kind, Value};
 
 /// One table of a TOML file.
 pub struct Section {
     path: String,
     line: usize,
-    file: Rc<PathBuf>,
-    keys: BTreeMap<String, (usize, Value)>,
-    asked: BTreeSet<String>,
+    keys: Rc<Keys>,
+    /// Every key that was asked for, with the line of its value for the environment in use.
+    asked: BTreeMap<String, Option<usize>>,
+    document: Rc<Document>,
+}
+
+/// What all sections of a file share.
+struct Document {
+    file: PathBuf,
+    environments: Environments,
     faults: Faults,
 }
 
+/// A value with a short and a long form.
+pub enum TextOrSection {
+    /// The short form.
+    Text(String),
+    /// The long form.
+    Section(Section),
+}
+
+/// What a key is expected to hold, which tells a table keyed by environment from other tables.
+#[derive(Clone, Copy)]
+enum Wanted {
+    /// No table, or one with a short form.
+    Plain,
+    /// A table with keys of ours.
+    Table,
+    /// A table of tables whose keys are the user's names: an environment's name may be one.
+    Names,
+}
+
 impl Section {
-    /// Parses a whole file; `None`, with the fault noted, if it is not TOML.
+    /// Parses a whole file; `None`, with the faults noted, if it is not TOML.
     pub fn parse(
         file: &Path,
         text: &str,
         environments: &Environments,
         faults: &Faults,
     ) -> Option<Section> {
-        let table = match DeTable::parse(text) {
-            Ok(table) => table,
-            Err(error) => {
-                let line = error.span().map_or(0, |span| line_of(text, span.start));
-                faults.error(file, line, error.message().replace('\n', ", "));
-                return None;
-            }
+        let keys = value::parse(file, text, faults)?;
+        let document = Document {
+            file: file.to_owned(),
+            environments: environments.clone(),
+            faults: faults.clone(),
         };
-        let resolve = Resolve { text, file, environments, faults };
         Some(Section {
             path: String::new(),
             line: 1,
-            file: Rc::new(file.to_owned()),
-            keys: resolve.table(table.get_ref(), ""),
-            asked: BTreeSet::new(),
-            faults: faults.clone(),
+            keys: Rc::new(keys),
+            asked: BTreeMap::new(),
+            document: Rc::new(document),
         })
+    }
+
+    /// The same section, with values resolved for these environments from here on.
+    pub(super) fn with_environments(self, environments: &Environments) -> Section {
+        let document = Document {
+            file: self.document.file.clone(),
+            environments: environments.clone(),
+            faults: self.document.faults.clone(),
+        };
+        Section { document: Rc::new(document), ..self }
     }
 
     /// The file that the section stands in.
     pub fn file(&self) -> &Path {
-        &self.file
+        &self.document.file
     }
 
     /// The line on which the section starts.
@@ -158,44 +97,32 @@ impl Section {
 
     /// The line of a key, or of the section when the key is not there.
     pub fn line_of(&self, key: &str) -> usize {
-        self.keys.get(key).map_or(self.line, |(line, _)| *line)
+        match (self.asked.get(key), self.keys.get(key)) {
+            (Some(Some(line)), _) => *line,
+            (_, Some((line, _))) => *line,
+            _ => self.line,
+        }
     }
 
     /// Whether the key is there; counts as asked.
     pub fn has(&mut self, key: &str) -> bool {
-        self.asked.insert(key.to_owned());
+        self.asked.entry(key.to_owned()).or_default();
         self.keys.contains_key(key)
+    }
+
+    /// All keys of the section, in the order of their letters.
+    pub fn names(&self) -> Vec<String> {
+        self.keys.keys().cloned().collect()
     }
 
     /// Notes an error at the key's line.
     pub fn error(&self, key: &str, what: impl Into<String>) {
-        self.faults.error(&self.file, self.line_of(key), what);
+        self.faults().error(self.file(), self.line_of(key), what);
     }
 
     /// Notes a warning at the key's line.
     pub fn warning(&self, key: &str, what: impl Into<String>) {
-        self.faults.warning(&self.file, self.line_of(key), what);
-    }
-
-    /// The faults that this section notes into.
-    pub fn faults(&self) -> &Faults {
-        &self.faults
-    }
-
-    /// A text.
-    pub fn text(&mut self, key: &str) -> Option<String> {
-        match self.take(key)? {
-            Value { kind: Kind::Text(text), .. } => Some(text),
-            other => self.wrong(key, &other, "a text in quotes"),
-        }
-    }
-
-    /// A text that must be there.
-    pub fn required(&mut self, key: &str) -> Option<String> {
-        if !self.has(key) {
-            self.missing(key);
-        }
-        self.text(key)
+        self.faults().warning(self.file(), self.line_of(key), what);
     }
 
     /// Notes that the key must be there.
@@ -204,20 +131,110 @@ impl Section {
             "" => format!("\"{key}\" is missing"),
             path => format!("[{path}] lacks \"{key}\""),
         };
-        self.faults.error(&self.file, self.line, what);
+        self.faults().error(self.file(), self.line, what);
+    }
+
+    /// Notes that the key names something that is not there, with the nearest that is.
+    pub fn unknown_name<'a>(
+        &self,
+        key: &str,
+        noun: &str,
+        name: &str,
+        known: impl Iterator<Item = &'a str> + Clone,
+    ) {
+        let advice = match nearest(name, known.clone()) {
+            Some(near) => format!(": did you mean \"{near}\"?"),
+            None => match known.take(20).collect::<Vec<_>>().join(", ").as_str() {
+                "" => ": there is none".to_owned(),
+                known => format!(": known are {known}"),
+            },
+        };
+        self.error(key, format!("there is no {noun} \"{name}\"{advice}"));
+    }
+
+    /// Notes that this version does not have what the key asks for.
+    pub fn not_available(&mut self, key: &str, what: &str) {
+        if self.has(key) {
+            self.error(key, format!("{what} not available in this version"));
+        }
+    }
+
+    /// The faults that this section notes into.
+    pub fn faults(&self) -> &Faults {
+        &self.document.faults
+    }
+
+    /// A text.
+    pub fn text(&mut self, key: &str) -> Option<String> {
+        match self.take(key, Wanted::Plain)? {
+            Value { kind: Kind::Text(text), .. } => Some(text),
+            other => self.wrong(key, &other, "a text in quotes"),
+        }
+    }
+
+    /// A text that is not empty.
+    pub fn filled(&mut self, key: &str) -> Option<String> {
+        let text = self.text(key)?;
+        if text.trim().is_empty() {
+            self.error(key, format!("{key} is empty"));
+            return None;
+        }
+        Some(text)
+    }
+
+    /// A text that must be there and not be empty.
+    pub fn required(&mut self, key: &str) -> Option<String> {
+        if !self.has(key) {
+            self.missing(key);
+        }
+        self.filled(key)
+    }
+
+    /// One of a closed set of words.
+    pub fn choice<T: Copy>(&mut self, key: &str, choices: &[(&str, T)]) -> Option<T> {
+        let text = self.text(key)?;
+        if let Some((_, choice)) = choices.iter().find(|(word, _)| *word == text) {
+            return Some(*choice);
+        }
+        let words: Vec<String> = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+        let advice = match nearest(&text, choices.iter().map(|(word, _)| *word)) {
+            Some(near) => format!(": did you mean \"{near}\"?"),
+            None => String::new(),
+        };
+        self.error(key, format!("{key} is {text:?}, but must be {}{advice}", words.join(" or ")));
+        None
+    }
+
+    /// A path; a relative one is relative to the file that it stands in.
+    pub fn file_path(&mut self, key: &str) -> Option<PathBuf> {
+        let text = self.filled(key)?;
+        Some(self.beside(&text))
+    }
+
+    /// A path relative to this file.
+    pub fn beside(&self, path: &str) -> PathBuf {
+        self.file().parent().unwrap_or(Path::new("")).join(path)
     }
 
     /// True or false.
     pub fn boolean(&mut self, key: &str) -> Option<bool> {
-        match self.take(key)? {
+        match self.take(key, Wanted::Plain)? {
             Value { kind: Kind::Boolean(value), .. } => Some(value),
             other => self.wrong(key, &other, "true or false"),
         }
     }
 
+    /// A whole number.
+    pub fn number(&mut self, key: &str) -> Option<i64> {
+        match self.take(key, Wanted::Plain)? {
+            Value { kind: Kind::Integer(value), .. } => Some(value),
+            other => self.wrong(key, &other, "a whole number"),
+        }
+    }
+
     /// A whole number within bounds, both inclusive.
     pub fn integer(&mut self, key: &str, least: i64, most: i64) -> Option<i64> {
-        match self.take(key)? {
+        match self.take(key, Wanted::Plain)? {
             Value { kind: Kind::Integer(value), .. } if (least..=most).contains(&value) => {
                 Some(value)
             }
@@ -227,325 +244,277 @@ impl Section {
 
     /// A time span such as "500ms", "30s", "5m", "24h", "90d".
     pub fn duration(&mut self, key: &str) -> Option<Duration> {
-        match self.take(key)? {
-            Value { kind: Kind::Text(text), line } => match parse_duration(&text) {
-                Some(duration) => Some(duration),
-                None => {
-                    let value = Value { kind: Kind::Text(text), line };
-                    self.wrong(key, &value, "a time span such as \"30s\", \"5m\" or \"24h\"")
-                }
-            },
-            other => self.wrong(key, &other, "a time span such as \"30s\", \"5m\" or \"24h\""),
-        }
+        let value = self.take(key, Wanted::Plain)?;
+        let duration = match &value.kind {
+            Kind::Text(text) => parse_duration(text),
+            _ => None,
+        };
+        let wanted = "a time span such as \"30s\", \"5m\" or \"24h\"";
+        duration.or_else(|| self.wrong(key, &value, wanted))
     }
 
     /// A size in bytes such as "1 MiB" or "16 KiB".
     pub fn size(&mut self, key: &str) -> Option<u64> {
-        match self.take(key)? {
-            Value { kind: Kind::Integer(value), .. } if value >= 0 => Some(value as u64),
-            Value { kind: Kind::Text(text), line } => match parse_size(&text) {
-                Some(size) => Some(size),
-                None => {
-                    let value = Value { kind: Kind::Text(text), line };
-                    self.wrong(key, &value, "a size such as \"1 MiB\"")
-                }
-            },
-            other => self.wrong(key, &other, "a size such as \"1 MiB\""),
-        }
+        let value = self.take(key, Wanted::Plain)?;
+        let size = match &value.kind {
+            Kind::Integer(number) => u64::try_from(*number).ok(),
+            Kind::Text(text) => parse_size(text),
+            _ => None,
+        };
+        size.or_else(|| self.wrong(key, &value, "a size such as \"1 MiB\""))
     }
 
     /// A list of texts; a single text counts as a list of one.
     pub fn texts(&mut self, key: &str) -> Option<Vec<String>> {
-        match self.take(key)? {
-            Value { kind: Kind::Text(text), .. } => Some(vec![text]),
-            Value { kind: Kind::List(values), line } => {
-                let mut texts = Vec::new();
-                for value in &values {
-                    match &value.kind {
-                        Kind::Text(text) => texts.push(text.clone()),
-                        _ => {
-                            let list = Value { line, kind: Kind::List(values.clone()) };
-                            return self.wrong(key, &list, "a list of texts");
-                        }
-                    }
-                }
-                Some(texts)
-            }
-            other => self.wrong(key, &other, "a list of texts"),
-        }
+        let value = self.take(key, Wanted::Plain)?;
+        let texts =
+            self.members(key, &value, Wanted::Plain)?.into_iter().map(|value| match value.kind {
+                Kind::Text(text) => Some(text),
+                _ => None,
+            });
+        let texts: Option<Vec<String>> = texts.collect();
+        texts.or_else(|| self.wrong(key, &value, "a list of texts"))
     }
 
     /// A table whose values are all texts, in the order of their keys.
     pub fn text_table(&mut self, key: &str) -> Option<Vec<(String, String)>> {
         let mut section = self.section(key)?;
-        let names: Vec<String> = section.keys.keys().cloned().collect();
-        Some(
-            names
-                .into_iter()
-                .filter_map(|name| section.text(&name).map(|text| (name, text)))
-                .collect(),
-        )
+        let texts = section.names().into_iter().filter_map(|name| {
+            let text = section.text(&name)?;
+            Some((name, text))
+        });
+        Some(texts.collect())
     }
 
     /// A table.
     pub fn section(&mut self, key: &str) -> Option<Section> {
-        match self.take(key)? {
-            Value { kind: Kind::Table(keys), line } => Some(self.child(key, line, keys)),
-            other => self.wrong(key, &other, "a table"),
-        }
+        self.table(key, Wanted::Table)
     }
 
     /// Either a text or a table, for keys that have a short and a long form.
     pub fn text_or_section(&mut self, key: &str) -> Option<TextOrSection> {
-        match self.take(key)? {
-            Value { kind: Kind::Text(text), .. } => Some(TextOrSection::Text(text)),
-            Value { kind: Kind::Table(keys), line } => {
-                Some(TextOrSection::Section(self.child(key, line, keys)))
-            }
-            other => self.wrong(key, &other, "a text or a table"),
-        }
+        let value = self.take(key, Wanted::Plain)?;
+        self.either(key, &value).or_else(|| self.wrong(key, &value, "a text or a table"))
     }
 
     /// A list whose members are texts or tables, such as `clean`; one alone counts as a list.
     pub fn texts_or_sections(&mut self, key: &str) -> Option<Vec<TextOrSection>> {
-        let value = self.take(key)?;
-        let values = match value.kind {
-            Kind::List(values) => values,
-            _ => vec![value],
-        };
-        let mut list = Vec::new();
-        for value in values {
-            match value.kind {
-                Kind::Text(text) => list.push(TextOrSection::Text(text)),
-                Kind::Table(keys) => {
-                    list.push(TextOrSection::Section(self.child(key, value.line, keys)));
-                }
-                _ => return self.wrong(key, &value, "a list of texts and tables"),
+        let value = self.take(key, Wanted::Plain)?;
+        let members = self.members(key, &value, Wanted::Plain)?;
+        let list: Option<Vec<_>> = members.iter().map(|value| self.either(key, value)).collect();
+        list.or_else(|| self.wrong(key, &value, "a list of texts and tables"))
+    }
+
+    /// A table in whose place an error must not show what it found; it says `advice` instead.
+    pub fn private_section(&mut self, key: &str, advice: &str) -> Option<Section> {
+        match self.take(key, Wanted::Plain)? {
+            Value { kind: Kind::Table(keys), line } => Some(self.child(key, line, keys)),
+            _ => {
+                self.error(key, advice);
+                None
             }
         }
-        Some(list)
+    }
+
+    /// A text in whose place an error must not show what it found; it says `advice` instead.
+    pub fn private_text(&mut self, key: &str, advice: &str) -> Option<String> {
+        match self.take(key, Wanted::Plain)? {
+            Value { kind: Kind::Text(text), .. } => Some(text),
+            _ => {
+                self.error(key, advice);
+                None
+            }
+        }
     }
 
     /// The members of a table whose keys are names given by the user, such as `[channels.x]`.
     pub fn named_sections(&mut self, key: &str) -> Vec<(String, Section)> {
-        let Some(mut table) = self.section(key) else { return Vec::new() };
-        let names: Vec<String> = table.keys.keys().cloned().collect();
-        names
-            .into_iter()
-            .filter_map(|name| table.section(&name).map(|section| (name, section)))
-            .collect()
+        let Some(mut table) = self.table(key, Wanted::Names) else { return Vec::new() };
+        let mut sections = Vec::new();
+        for name in table.names() {
+            if let Some(fault) = name_fault(&name) {
+                table.error(&name, format!("the name {name:?} in [{}] {fault}", table.path));
+            }
+            if let Some(section) = table.section(&name) {
+                sections.push((name, section));
+            }
+        }
+        sections
     }
 
     /// The members of an array of tables, such as `[[routes]]`.
     pub fn sections(&mut self, key: &str) -> Vec<Section> {
-        match self.take(key) {
-            Some(Value { kind: Kind::List(values), .. }) => {
-                let mut sections = Vec::new();
-                for value in values {
-                    match value.kind {
-                        Kind::Table(keys) => sections.push(self.child(key, value.line, keys)),
-                        _ => return self.wrong(key, &value, "tables").unwrap_or_default(),
-                    }
+        let Some(value) = self.take(key, Wanted::Plain) else { return Vec::new() };
+        let members = match &value.kind {
+            Kind::List(_) => self.members(key, &value, Wanted::Table),
+            _ => self.wrong(key, &value, &format!("an array of tables: [[{key}]]")),
+        };
+        let mut sections = Vec::new();
+        for member in members.unwrap_or_default() {
+            match member.kind {
+                Kind::Table(keys) => sections.push(self.child(key, member.line, keys)),
+                _ => {
+                    self.wrong::<()>(key, &value, &format!("an array of tables: [[{key}]]"));
+                    return Vec::new();
                 }
-                sections
             }
-            Some(other) => self.wrong(key, &other, "an array of tables").unwrap_or_default(),
-            None => Vec::new(),
         }
+        sections
     }
 
     /// Notes an error for every key that was never asked for, with the nearest that was.
     pub fn finish(self) {
-        for (key, (line, _)) in &self.keys {
-            if self.asked.contains(key) {
+        for (key, (line, _)) in self.keys.iter() {
+            if self.asked.contains_key(key) {
                 continue;
             }
             let place = match self.path.as_str() {
                 "" => String::new(),
                 path => format!(" in [{path}]"),
             };
-            let advice = match nearest(key, self.asked.iter().map(String::as_str)) {
+            let advice = match nearest(key, self.asked.keys().map(String::as_str)) {
                 Some(name) => format!(": did you mean \"{name}\"?"),
                 None => {
-                    let known: Vec<&str> = self.asked.iter().map(String::as_str).collect();
+                    let known: Vec<&str> = self.asked.keys().map(String::as_str).collect();
                     format!(": known here are {}", known.join(", "))
                 }
             };
-            self.faults.error(&self.file, *line, format!("unknown key \"{key}\"{place}{advice}"));
+            let what = format!("unknown key {key:?}{place}{advice}");
+            self.faults().error(self.file(), *line, what);
         }
     }
 
-    fn take(&mut self, key: &str) -> Option<Value> {
-        self.asked.insert(key.to_owned());
-        self.keys.get(key).map(|(_, value)| value.clone())
-    }
-
-    fn child(
-        &self,
-        key: &str,
-        line: usize,
-        keys: BTreeMap<String, (usize, Value)>,
-    ) -> Section {
-        let path = match self.path.as_str() {
-            "" => key.to_owned(),
-            path => format!("{path}.{key}"),
-        };
-        Section {
-            path,
-            line,
-            file: Rc::clone(&self.file),
-            keys,
-            asked: BTreeSet::new(),
-            faults: self.faults.clone(),
+    fn table(&mut self, key: &str, wanted: Wanted) -> Option<Section> {
+        match self.take(key, wanted)? {
+            Value { kind: Kind::Table(keys), line } => Some(self.child(key, line, keys)),
+            other => self.wrong(key, &other, "a table"),
         }
     }
 
-    fn wrong<T>(&self, key: &str, value: &Value, wanted: &str) -> Option<T> {
-        let found = match &value.kind {
-            Kind::Text(text) => format!("\"{text}\""),
-            Kind::Integer(value) => value.to_string(),
-            Kind::Float(value) => value.to_string(),
-            Kind::Boolean(value) => value.to_string(),
-            Kind::Date(text) => text.clone(),
-            Kind::List(_) => "a list".to_owned(),
-            Kind::Table(_) => "a table".to_owned(),
-        };
-        self.error(key, format!("{key} is {found}, but must be {wanted}"));
-        None
-    }
-}
-
-/// A value with a short and a long form.
-pub enum TextOrSection {
-    /// The short form.
-    Text(String),
-    /// The long form.
-    Section(Section),
-}
-
-/// The nearest of some names, if one is near enough to be meant.
-pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, candidate)| candidate)
-}
-
-/// Reads "500ms", "30s", "5m", "24h" or "90d".
-pub fn parse_duration(text: &str) -> Option<Duration> {
-    let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 = text[..digits].parse().ok()?;
-    let seconds = |factor: u64| number.checked_mul(factor).map(Duration::from_secs);
-    match text[digits..].trim() {
-        "ms" => Some(Duration::from_millis(number)),
-        "s" => seconds(1),
-        "m" => seconds(60),
-        "h" => seconds(3600),
-        "d" => seconds(24 * 3600),
-        _ => None,
-    }
-}
-
-/// Reads "512", "512 B", "16 KiB", "1 MiB" or "1 GiB".
-pub fn parse_size(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 = text[..digits].parse().ok()?;
-    match text[digits..].trim() {
-        "" | "B" => Some(number),
-        "KiB" => number.checked_mul(1 << 10),
-        "MiB" => number.checked_mul(1 << 20),
-        "GiB" => number.checked_mul(1 << 30),
-        _ => None,
-    }
-}
-
-struct Resolve<'a> {
-    text: &'a str,
-    file: &'a Path,
-    environments: &'a Environments,
-    faults: &'a Faults,
-}
-
-impl Resolve<'_> {
-    fn table(&self, table: &DeTable<'_>, path: &str) -> BTreeMap<String, (usize, Value)> {
-        table
-            .iter()
-            .filter_map(|(key, value)| {
-                let name = key.get_ref().to_string();
-                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-                let line = line_of(self.text, key.span().start);
-                self.value(value, &path).map(|value| (name, (line, value)))
-            })
-            .collect()
+    fn take(&mut self, key: &str, wanted: Wanted) -> Option<Value> {
+        self.asked.entry(key.to_owned()).or_default();
+        let (_, value) = self.keys.get(key)?.clone();
+        let value = self.resolved(key, value, wanted)?;
+        self.asked.insert(key.to_owned(), Some(value.line));
+        Some(value)
     }
 
-    fn value(&self, value: &Spanned<DeValue<'_>>, path: &str) -> Option<Value> {
-        let line = line_of(self.text, value.span().start);
-        let kind = match value.get_ref() {
-            DeValue::String(text) => Kind::Text(text.to_string()),
-            DeValue::Integer(integer) => {
-                let digits: String = integer.as_str().chars().filter(|c| *c != '_').collect();
-                match i64::from_str_radix(&digits, integer.radix()) {
-                    Ok(number) => Kind::Integer(number),
-                    Err(_) => {
-                        self.faults.error(self.file, line, format!("{path} is too large"));
-                        return None;
-                    }
-                }
+    /// The members of a list, each for the environment in use; what is no list is its one member.
+    fn members(&self, key: &str, value: &Value, wanted: Wanted) -> Option<Vec<Value>> {
+        match &value.kind {
+            Kind::List(values) => {
+                values.iter().map(|value| self.resolved(key, value.clone(), wanted)).collect()
             }
-            DeValue::Float(float) => Kind::Float(float.as_str().parse().unwrap_or(f64::NAN)),
-            DeValue::Boolean(value) => Kind::Boolean(*value),
-            DeValue::Datetime(date) => Kind::Date(date.to_string()),
-            DeValue::Array(values) => {
-                Kind::List(values.iter().filter_map(|value| self.value(value, path)).collect())
-            }
-            DeValue::Table(table) => {
-                let keyed = table.keys().any(|key| {
-                    self.environments.names.iter().any(|name| *name == key.get_ref().as_ref())
-                });
-                if keyed {
-                    return self.for_environment(table, line, path);
-                }
-                Kind::Table(self.table(table, path))
-            }
-        };
-        Some(Value { line, kind })
-    }
-
-    /// The value for the environment in use, from a table keyed by environments.
-    fn for_environment(&self, table: &DeTable<'_>, line: usize, path: &str) -> Option<Value> {
-        for key in table.keys() {
-            if !self.environments.names.iter().any(|name| *name == key.get_ref().as_ref()) {
-                let line = line_of(self.text, key.span().start);
-                self.faults.error(
-                    self.file,
-                    line,
-                    format!(
-                        "{path} is keyed by environment, but \"{}\" is none: known are {}",
-                        key.get_ref(),
-                        self.environments.names.join(", ")
-                    ),
-                );
-            }
+            _ => Some(vec![value.clone()]),
         }
-        let current = &self.environments.current;
-        match table.iter().find(|(key, _)| key.get_ref().as_ref() == current.as_str()) {
-            Some((_, value)) => self.value(value, path),
+    }
+
+    fn either(&self, key: &str, value: &Value) -> Option<TextOrSection> {
+        match &value.kind {
+            Kind::Text(text) => Some(TextOrSection::Text(text.clone())),
+            Kind::Table(keys) => {
+                Some(TextOrSection::Section(self.child(key, value.line, Rc::clone(keys))))
+            }
+            _ => None,
+        }
+    }
+
+    /// The value for the environment in use, if it is keyed by environment; else the value.
+    fn resolved(&self, key: &str, value: Value, wanted: Wanted) -> Option<Value> {
+        let keys = match &value.kind {
+            Kind::Table(keys) if self.is_keyed(keys, wanted) => Rc::clone(keys),
+            _ => return Some(value),
+        };
+        let environments = &self.document.environments;
+        let path = self.path_of(key);
+        for (name, (line, _)) in keys.iter().filter(|(name, _)| !environments.has(name)) {
+            let known = environments.names.join(", ");
+            let what =
+                format!("{path} is keyed by environment, but {name:?} is none: known are {known}");
+            self.faults().error(self.file(), *line, what);
+        }
+        let current = &environments.current;
+        match keys.get(current) {
+            Some((_, value)) => self.resolved(key, value.clone(), wanted),
+            // Which one is in use is not known, and has been told.
+            None if current.is_empty() => None,
             None => {
-                self.faults.error(
-                    self.file,
-                    line,
-                    format!("{path} has no value for the environment \"{current}\" in use"),
-                );
+                let what = format!("{path} has no value for the environment \"{current}\" in use");
+                self.faults().error(self.file(), value.line, what);
                 None
             }
         }
     }
+
+    fn is_keyed(&self, keys: &Keys, wanted: Wanted) -> bool {
+        let is_environment = |name: &String| self.document.environments.has(name);
+        let holds_tables = |keys: &Keys| keys.values().all(|(_, value)| value.is_table());
+        match wanted {
+            Wanted::Plain => keys.keys().any(is_environment),
+            // One of our keys may be an environment's name too: then what it holds decides.
+            Wanted::Table => keys.keys().any(is_environment) && holds_tables(keys),
+            Wanted::Names => {
+                let names_within = |(_, value): &(usize, Value)| match &value.kind {
+                    Kind::Table(keys) => holds_tables(keys),
+                    _ => false,
+                };
+                !keys.is_empty()
+                    && keys.keys().all(is_environment)
+                    && keys.values().all(names_within)
+            }
+        }
+    }
+
+    fn child(&self, key: &str, line: usize, keys: Rc<Keys>) -> Section {
+        let document = Rc::clone(&self.document);
+        Section { path: self.path_of(key), line, keys, asked: BTreeMap::new(), document }
+    }
+
+    fn path_of(&self, key: &str) -> String {
+        match self.path.as_str() {
+            "" => key.to_owned(),
+            path => format!("{path}.{key}"),
+        }
+    }
+
+    fn wrong<T>(&self, key: &str, value: &Value, wanted: &str) -> Option<T> {
+        let environments = &self.document.environments.names;
+        let or = match value.kind {
+            Kind::Table(_) if !environments.is_empty() && wanted != "a table" => {
+                format!(", or one for each of {}", environments.join(", "))
+            }
+            _ => String::new(),
+        };
+        self.error(key, format!("{key} is {}, but must be {wanted}{or}", value.shown()));
+        None
+    }
 }
 
-fn line_of(text: &str, offset: usize) -> usize {
-    1 + text.as_bytes()[..offset.min(text.len())].iter().filter(|byte| **byte == b'\n').count()
+/// The nearest of some names, if one is near enough to be meant: alike on the whole, or one slip
+/// of a finger away.
+pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let name = name.to_lowercase();
+    let mut best: Option<(f64, &str)> = None;
+    for candidate in known {
+        let other = candidate.to_lowercase();
+        let likeness = strsim::jaro_winkler(&name, &other);
+        let one_slip = || name.len() > 2 && strsim::osa_distance(&name, &other) == 1;
+        if (likeness > 0.8 || one_slip()) && best.is_none_or(|(most, _)| likeness > most) {
+            best = Some((likeness, candidate));
+        }
+    }
+    best.map(|(_, candidate)| candidate)
+}
+
+/// Why a name cannot be one, if it cannot: names become parts of paths, keys and lines of a log.
+pub(super) fn name_fault(name: &str) -> Option<&'static str> {
+    if name.trim().is_empty() {
+        Some("is empty")
+    } else if name.starts_with('.') {
+        Some("starts with a dot")
+    } else if name.contains(['/', '\\']) || name.chars().any(char::is_control) {
+        Some("holds a slash or a control character")
+    } else {
+        None
+    }
 }

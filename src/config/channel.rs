@@ -1,0 +1,146 @@
+//! Channel: where a customer's messages go.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::clash::Stake;
+use super::ingestion::IngestionChannel;
+use super::provider::Provider;
+use super::{Login, Retry, ScrApi, Section};
+
+/// Where a customer's messages go.
+#[derive(Clone, Debug)]
+pub struct Channel {
+    /// Its name in the customer's file.
+    pub name: String,
+    /// What it speaks to.
+    pub kind: ChannelKind,
+    /// The waits between attempts.
+    pub retry: Retry,
+}
+
+/// What a channel speaks to.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "channels are few, and made once")]
+pub enum ChannelKind {
+    /// An NxtPort ingestion channel.
+    Ingestion(IngestionChannel),
+    /// An SCR API.
+    Scr(ScrChannel),
+}
+
+/// An SCR channel of a customer.
+#[derive(Clone, Debug)]
+pub struct ScrChannel {
+    /// The name of the SCR API in `Config::scr`.
+    pub api: String,
+    /// How long a record waits for its release before it is quarantined. Default 30 days.
+    pub park_for: Duration,
+    /// How long a 202 may stay unconfirmed. Default 1 hour.
+    pub verdict_within: Duration,
+}
+
+/// What a channel of a customer may refer to.
+pub(super) struct Surroundings<'a> {
+    pub provider: &'a Provider,
+    /// The customer's id.
+    pub customer: &'a str,
+    pub has_vat: bool,
+    pub logins: &'a BTreeMap<String, Option<Login>>,
+    /// The customer's own SCR APIs.
+    pub scr: &'a BTreeMap<String, Option<ScrApi>>,
+}
+
+/// The word of the key `type`.
+#[derive(Clone, Copy)]
+enum Type {
+    Ingestion,
+    Scr,
+    Cpu,
+}
+
+impl Channel {
+    /// Reads all channels of a customer; one that has errors is known by its name only.
+    pub(super) fn parse_all(
+        customer: &mut Section,
+        around: &Surroundings<'_>,
+        stakes: &mut Vec<Stake>,
+    ) -> BTreeMap<String, Option<Channel>> {
+        let sections = customer.named_sections("channels").into_iter();
+        sections
+            .map(|(name, section)| {
+                let faults = section.faults().clone();
+                (name.clone(), faults.sound(|| Channel::parse(section, name, around, stakes)))
+            })
+            .collect()
+    }
+
+    fn parse(
+        mut section: Section,
+        name: String,
+        around: &Surroundings<'_>,
+        stakes: &mut Vec<Stake>,
+    ) -> Option<Channel> {
+        if !section.has("type") {
+            section.missing("type");
+        }
+        let types = [("ingestion", Type::Ingestion), ("scr", Type::Scr), ("cpu", Type::Cpu)];
+        let channel = match section.choice("type", &types)? {
+            Type::Ingestion => {
+                let retry = Retry::parse(&mut section, Retry::INGESTION);
+                let kind = IngestionChannel::parse(&mut section, around, stakes);
+                kind.zip(retry).map(|(kind, retry)| (ChannelKind::Ingestion(kind), retry))
+            }
+            Type::Scr => {
+                let retry = Retry::parse(&mut section, Retry::SCR);
+                let kind = ScrChannel::parse(&mut section, around);
+                kind.zip(retry).map(|(kind, retry)| (ChannelKind::Scr(kind), retry))
+            }
+            Type::Cpu => {
+                section.error("type", "cpu channels are not available in this version");
+                for key in ["login", "confirm", "retry", "concurrency", "timeout", "ca"] {
+                    section.has(key);
+                }
+                None
+            }
+        };
+        section.finish();
+        channel.map(|(kind, retry)| Channel { name, kind, retry })
+    }
+}
+
+impl ScrChannel {
+    fn parse(section: &mut Section, around: &Surroundings<'_>) -> Option<ScrChannel> {
+        if !around.has_vat {
+            section.error(
+                "type",
+                "a channel of type scr needs the customer's \"vat\" at the head of the file: \
+                 it tells which releases are the customer's",
+            );
+        }
+        let api = section.required("api").and_then(|name| {
+            let key = api_key(&name, around);
+            if key.is_none() {
+                let known = around.scr.keys().chain(around.provider.scr.keys());
+                section.unknown_name("api", "SCR API", &name, known.map(String::as_str));
+            }
+            key
+        });
+        let days = |days: u64| Duration::from_secs(days * 24 * 3600);
+        let park_for = section.duration("park_for").unwrap_or(days(30));
+        let verdict_within =
+            section.duration("verdict_within").unwrap_or(Duration::from_secs(3600));
+        Some(ScrChannel { api: api?, park_for, verdict_within })
+    }
+}
+
+/// The key of an API in `Config::scr`: the customer's own comes before the provider's.
+fn api_key(name: &str, around: &Surroundings<'_>) -> Option<String> {
+    if around.scr.contains_key(name) {
+        Some(format!("{}/{name}", around.customer))
+    } else if around.provider.scr.contains_key(name) {
+        Some(name.to_owned())
+    } else {
+        None
+    }
+}

@@ -1,0 +1,253 @@
+//! Source: a local folder in which a customer's files appear.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+use globset::{GlobSet, GlobSetBuilder};
+
+use super::clash::{Stake, Thing};
+use super::{Section, glob};
+
+/// Names of files that programs are still writing, and hidden ones.
+const IGNORE: [&str; 6] = ["*.tmp", "*.part", "*.filepart", "*.incomplete", "*.writing", ".*"];
+
+/// A local folder in which files appear.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Its name in the customer's file.
+    pub name: String,
+    /// The folder.
+    pub path: PathBuf,
+    /// When a file counts as finished.
+    pub ready: Ready,
+    /// Names that are never looked at, as globs; letters of either case match.
+    pub ignore: GlobSet,
+    /// In which order the files of one look are taken.
+    pub order: Order,
+    /// Where the originals go. Default `archive` in the folder.
+    pub archive: PathBuf,
+    /// Where rejected records go. Default `rejects` in the folder.
+    pub rejects: PathBuf,
+    /// Where receipts go. Default `receipts` in the folder.
+    pub receipts: PathBuf,
+}
+
+/// When a file counts as finished.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ready {
+    /// Size, modification time and inode unchanged for this long on our own clock. Default 2 s.
+    Quiet(Duration),
+    /// As soon as it is there: writers rename finished files into place.
+    Renamed,
+    /// When the marker beside it is there; `{name}` and `{stem}` stand for the file's.
+    Marker(String),
+}
+
+/// In which order the files of one look are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// By name.
+    Name,
+    /// By modification time, then by name.
+    Modified,
+}
+
+/// Where a source's folder is.
+#[derive(Clone, Copy)]
+enum Kind {
+    Local,
+    Sftp,
+}
+
+impl Source {
+    /// Reads all sources of a customer; one that has errors is known by its name only.
+    pub(super) fn parse_all(
+        customer: &mut Section,
+        stakes: &mut Vec<Stake>,
+    ) -> BTreeMap<String, Option<Source>> {
+        let sections = customer.named_sections("sources").into_iter();
+        sections
+            .map(|(name, section)| {
+                let faults = section.faults().clone();
+                (name.clone(), faults.sound(|| Source::parse(section, name, stakes)))
+            })
+            .collect()
+    }
+
+    fn parse(mut section: Section, name: String, stakes: &mut Vec<Stake>) -> Option<Source> {
+        if !section.has("type") {
+            section.missing("type");
+        }
+        match section.choice("type", &[("local", Kind::Local), ("sftp", Kind::Sftp)])? {
+            Kind::Local => Source::local(section, name, stakes),
+            Kind::Sftp => {
+                sftp(section);
+                None
+            }
+        }
+    }
+
+    fn local(mut section: Section, name: String, stakes: &mut Vec<Stake>) -> Option<Source> {
+        for key in ["schedule", "every", "timezone"] {
+            section.not_available(key, &format!("\"{key}\" of a local source is"));
+        }
+        if !section.has("path") {
+            section.missing("path");
+        }
+        let path = section.file_path("path");
+        if let Some(path) = &path {
+            look_at(path, &section);
+            stakes.push(Stake::new(Thing::Folder, identity(path), &section, "path"));
+        }
+        let ready = Ready::parse(&mut section);
+        let ignore = ignore(&mut section);
+        let orders = [("name", Order::Name), ("modified", Order::Modified)];
+        let order = section.choice("order", &orders).unwrap_or(Order::Name);
+        let mut result = |key: &str| result_folder(&mut section, key, path.as_deref());
+        let [archive, rejects, receipts] = ["archive", "rejects", "receipts"].map(&mut result);
+        section.finish();
+        Some(Source {
+            name,
+            path: path?,
+            ready: ready?,
+            ignore: ignore?,
+            order,
+            archive: archive?,
+            rejects: rejects?,
+            receipts: receipts?,
+        })
+    }
+}
+
+/// Knows the keys of a source of type sftp, and says that there is none yet.
+fn sftp(mut section: Section) {
+    section.error("type", "sftp sources are not available in this version");
+    let remote =
+        ["host", "port", "user", "key", "password", "agent", "known_hosts", "path", "after"];
+    let when = ["schedule", "every", "timezone", "ready", "ignore", "order"];
+    let results = ["archive", "rejects", "receipts"];
+    for key in remote.iter().chain(&when).chain(&results) {
+        section.has(key);
+    }
+    section.finish();
+}
+
+impl Ready {
+    fn parse(source: &mut Section) -> Option<Ready> {
+        let default = Ready::Quiet(Duration::from_secs(2));
+        let Some(mut section) = source.section("ready") else { return Some(default) };
+        if !section.has("when") {
+            section.missing("when");
+        }
+        let words = [("quiet", 0), ("renamed", 1), ("marker", 2)];
+        let when = section.choice("when", &words)?;
+        let quiet_for = section.duration("for");
+        let marker = section.filled("name");
+        if when != 0 && section.has("for") {
+            section.error("for", "for is for when = \"quiet\" only");
+        }
+        if when != 2 && section.has("name") {
+            section.error("name", "name is for when = \"marker\" only");
+        }
+        let ready = match when {
+            0 => Some(quiet_for.map_or(default, Ready::Quiet)),
+            1 => Some(Ready::Renamed),
+            _ => {
+                if !section.has("name") {
+                    section.missing("name");
+                }
+                marker.and_then(|name| marker_name(&section, name)).map(Ready::Marker)
+            }
+        };
+        section.finish();
+        ready
+    }
+}
+
+fn marker_name(section: &Section, name: String) -> Option<String> {
+    let without = name.replace("{name}", "").replace("{stem}", "");
+    let fault = if name == "{name}" {
+        "would be the file itself"
+    } else if without == name {
+        "must hold {name} or {stem}: each file has a marker of its own"
+    } else if without.contains(['{', '}']) {
+        "knows {name} and {stem} only"
+    } else if name.contains('/') {
+        "holds a slash: the marker lies beside the file"
+    } else {
+        return Some(name);
+    };
+    section.error("name", format!("name {fault}"));
+    None
+}
+
+fn ignore(section: &mut Section) -> Option<GlobSet> {
+    let patterns = match section.has("ignore") {
+        true => section.texts("ignore")?,
+        false => IGNORE.map(str::to_owned).to_vec(),
+    };
+    let mut set = GlobSetBuilder::new();
+    for pattern in patterns {
+        match glob::compile(&pattern) {
+            Ok(glob) => {
+                set.add(glob);
+            }
+            Err(fault) => section.error("ignore", format!("{pattern:?} in ignore {fault}")),
+        }
+    }
+    match set.build() {
+        Ok(set) => Some(set),
+        Err(error) => {
+            section.error("ignore", format!("ignore cannot be used: {}", error.kind()));
+            None
+        }
+    }
+}
+
+fn result_folder(section: &mut Section, key: &str, source: Option<&Path>) -> Option<PathBuf> {
+    let source = source?;
+    if !section.has(key) {
+        return Some(source.join(key));
+    }
+    let folder = section.file_path(key)?;
+    if identity(&folder) == identity(source) {
+        let what = format!("{key} is the source's own folder: its files would be taken in again");
+        section.error(key, what);
+        return None;
+    }
+    Some(folder)
+}
+
+fn look_at(path: &Path, section: &Section) {
+    let shown = path.display();
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => {}
+        Ok(_) => section.error("path", format!("{shown} is no folder")),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            section.warning("path", format!("the folder {shown} does not exist"));
+        }
+        Err(error) => {
+            section.warning("path", format!("the folder {shown} cannot be looked at: {error}"));
+        }
+    }
+}
+
+/// The folder without links and detours, as far as it can be known.
+fn identity(path: &Path) -> String {
+    let absolute = || {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        path.components().fold(PathBuf::new(), |mut clean, component| {
+            match component {
+                Component::ParentDir => {
+                    clean.pop();
+                }
+                _ => clean.push(component),
+            }
+            clean
+        })
+    };
+    let path = path.canonicalize().unwrap_or_else(|_| absolute());
+    path.to_string_lossy().into_owned()
+}
