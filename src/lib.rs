@@ -11,3 +11,4 @@ pub mod deliver;
 pub mod settle;
 pub mod ledger;
 pub mod pipeline;
+pub mod worker;

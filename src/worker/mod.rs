@@ -1,0 +1,308 @@
+//! Worker: many files. It starts what is open, looks into every source, gives each customer its
+//! share of turns, and stops when it is told to.
+
+mod file;
+mod lock;
+mod source;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use jiff::Timestamp;
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use lock::StateLock;
+
+use crate::config::{Config, Faults};
+use crate::ledger::{Alarm, AlarmKind, Ledger};
+use crate::map::{Bundle, Mapping};
+use crate::pickup::{self, Watch};
+use crate::pipeline::{Occasion, Parts, Pinnable};
+use crate::spool::Spool;
+
+/// Files of one customer that are worked on at once; those that only wait do not count.
+const FILES_AT_ONCE: usize = 8;
+
+/// How long a run that was told to stop waits for what is in flight.
+pub const STOP_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Span {
+    /// Take what is ready, settle it, wait so long for what is deferred, stop.
+    Once {
+        /// How long deferred records are waited for.
+        wait: Duration,
+    },
+    /// Until told to stop.
+    Forever,
+}
+
+/// What a run leaves behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Records and files that were quarantined in this run.
+    pub newly_quarantined: u64,
+    /// Records that are not final, and files that could not be worked.
+    pub left: u64,
+    /// Whether an alarm stands that lasts until a person acts.
+    pub person_needed: bool,
+}
+
+/// What the tasks of a run share.
+struct Run {
+    parts: Arc<Parts>,
+    span: Span,
+    stop: CancellationToken,
+    turns: BTreeMap<String, Arc<Semaphore>>,
+    wakes: BTreeMap<(String, String), Arc<Notify>>,
+}
+
+/// Builds what pipelines work with from a checked configuration. Customers whose mappings or
+/// channels cannot be used are moved to the broken ones.
+pub fn assemble(mut config: Config) -> anyhow::Result<Parts> {
+    let mappings = load_mappings(&mut config);
+    let (channels, failed) = crate::deliver::open(&config);
+    for (customer, error) in failed {
+        if let Some(broken) = config.customers.remove(&customer) {
+            let faults = Faults::default();
+            faults.error(&broken.file, 0, format!("{error:#}"));
+            config.broken.entry(customer).or_default().extend(faults.take());
+        }
+    }
+    let spool = Spool::open(&config.state)?;
+    let ledger = Ledger::open(&spool.ledger())?;
+    Ok(Parts {
+        config: Arc::new(config),
+        ledger,
+        spool,
+        channels,
+        mappings,
+        pinned: Default::default(),
+    })
+}
+
+/// Loads every mapping that a route names, once. A customer whose mapping has faults is broken.
+pub fn load_mappings(config: &mut Config) -> BTreeMap<String, Arc<Pinnable>> {
+    let mut mappings: BTreeMap<String, Arc<Pinnable>> = BTreeMap::new();
+    let mut faulty = BTreeMap::new();
+    for customer in config.customers.values() {
+        for route in &customer.routes {
+            let name = &route.mapping;
+            if mappings.contains_key(name) || faulty.contains_key(name) {
+                continue;
+            }
+            let faults = Faults::default();
+            let bundle = Bundle::load(&config.mappings, name, &config.environments, &faults);
+            let compiled = bundle.and_then(|bundle| {
+                Mapping::compile(&bundle, &config.environments, &faults)
+                    .map(|mapping| (bundle, mapping))
+            });
+            match compiled {
+                Some((bundle, mapping)) if !faults.any_error() => {
+                    let (hash, mapping) = (bundle.hash(), Arc::new(mapping));
+                    mappings.insert(name.clone(), Arc::new(Pinnable { bundle, hash, mapping }));
+                }
+                _ => {
+                    faulty.insert(name.clone(), faults.take());
+                }
+            }
+        }
+    }
+    let broken: Vec<String> = config
+        .customers
+        .values()
+        .filter(|customer| customer.routes.iter().any(|route| faulty.contains_key(&route.mapping)))
+        .map(|customer| customer.id.clone())
+        .collect();
+    for id in broken {
+        if let Some(customer) = config.customers.remove(&id) {
+            let faults = config.broken.entry(id).or_default();
+            for route in &customer.routes {
+                faults.extend(faulty.get(&route.mapping).into_iter().flatten().cloned());
+            }
+        }
+    }
+    mappings
+}
+
+/// Works until the span is over or `stop` is cancelled; what is in flight then is finished.
+pub async fn run(parts: Arc<Parts>, span: Span, stop: CancellationToken) -> anyhow::Result<Outcome> {
+    let before = set_aside(&parts.ledger).await?;
+    tell_broken_customers(&parts).await?;
+    let folders = Arc::clone(&parts.config);
+    pickup::recover(&parts.ledger, &parts.spool, move |customer, source| {
+        let customer = folders.customers.get(customer)?;
+        Some(customer.sources.get(source)?.path.clone())
+    })
+    .await
+    .context("the claims of the last run cannot be finished")?;
+
+    let run = Arc::new(Run::new(parts, span, stop));
+    let mut tasks = JoinSet::new();
+    let mut watch = None;
+    if span == Span::Forever {
+        watch = run.watch(&mut tasks);
+    }
+    run.resume(&mut tasks).await?;
+    for (customer, source) in run.wakes.keys() {
+        if run.parts.config.customers[customer].active {
+            tasks.spawn(source::serve(Arc::clone(&run), customer.clone(), source.clone()));
+        }
+    }
+    if span == Span::Forever {
+        run.stop.cancelled().await;
+    }
+    let ended = async { while tasks.join_next().await.is_some() {} };
+    tokio::pin!(ended);
+    tokio::select! {
+        () = &mut ended => {}
+        () = async { run.stop.cancelled().await; tokio::time::sleep(STOP_WITHIN).await } => {
+            tracing::warn!("Stopped with requests unanswered; they are sent again with the same key");
+        }
+    }
+    drop(watch);
+    run.outcome(before).await
+}
+
+impl Run {
+    fn new(parts: Arc<Parts>, span: Span, stop: CancellationToken) -> Run {
+        let mut turns = BTreeMap::new();
+        let mut wakes = BTreeMap::new();
+        for (id, customer) in &parts.config.customers {
+            turns.insert(id.clone(), Arc::new(Semaphore::new(FILES_AT_ONCE)));
+            for source in customer.sources.keys() {
+                wakes.insert((id.clone(), source.clone()), Arc::default());
+            }
+        }
+        Run { parts, span, stop, turns, wakes }
+    }
+
+    /// Starts the watcher; without one the regular looks do.
+    fn watch(self: &Arc<Self>, tasks: &mut JoinSet<()>) -> Option<Arc<Watch>> {
+        let mut watch = match Watch::start() {
+            Ok(watch) => watch,
+            Err(error) => {
+                tracing::warn!("No folder events, files are seen by regular looks: {error:#}");
+                return None;
+            }
+        };
+        let mut folders = BTreeMap::new();
+        for key in self.wakes.keys() {
+            let folder = &self.parts.config.customers[&key.0].sources[&key.1].path;
+            match watch.add(folder) {
+                Ok(()) => {
+                    folders.insert(std::path::absolute(folder).ok()?, key.clone());
+                }
+                Err(error) => tracing::warn!("Files are seen by regular looks: {error:#}"),
+            }
+        }
+        let watch = Arc::new(watch);
+        let (run, woken) = (Arc::clone(self), Arc::clone(&watch));
+        tasks.spawn(async move {
+            loop {
+                let wake = tokio::select! {
+                    wake = woken.woken() => wake,
+                    () = run.stop.cancelled() => return,
+                };
+                for (folder, key) in &folders {
+                    if wake.all || wake.folders.contains(folder) {
+                        run.wakes[key].notify_one();
+                    }
+                }
+            }
+        });
+        Some(watch)
+    }
+
+    /// Goes on with the files that the last run left open, in the order of their arrival.
+    async fn resume(self: &Arc<Self>, tasks: &mut JoinSet<()>) -> anyhow::Result<()> {
+        let open = self
+            .parts
+            .ledger
+            .change(|store| {
+                Ok(store.files.values().map(|(account, progress)| {
+                    (account.clone(), progress.clone())
+                }).collect::<Vec<_>>())
+            })
+            .await?;
+        for (account, progress) in open {
+            let arrival = account.arrival;
+            self.parts.spool.retain_problems(arrival, |problem| {
+                problem.record == 0
+                    || problem.record < account.mark
+                    || progress.is_final(problem.record)
+                    || progress
+                        .waiting
+                        .range(..=problem.record)
+                        .next_back()
+                        .is_some_and(|(_, waiting)| waiting.last >= problem.record)
+            })?;
+            let customer = account.customer;
+            if !self.turns.contains_key(&customer) {
+                tracing::warn!(customer = %customer, "{} waits for its customer's config", account.name);
+                continue;
+            }
+            tasks.spawn(file::work(Arc::clone(self), customer, arrival, None, Occasion::Start));
+        }
+        Ok(())
+    }
+
+    async fn outcome(&self, before: u64) -> anyhow::Result<Outcome> {
+        let after = set_aside(&self.parts.ledger).await?;
+        let (left, person_needed) = self
+            .parts
+            .ledger
+            .change(|store| {
+                let left = store.files.len() as u64;
+                let person = store.alarms.iter().any(|alarm| alarm.kind.needs_a_person());
+                Ok((left, person))
+            })
+            .await?;
+        Ok(Outcome { newly_quarantined: after.saturating_sub(before), left, person_needed })
+    }
+}
+
+async fn set_aside(ledger: &Ledger) -> anyhow::Result<u64> {
+    let summary = ledger.summary().await?;
+    Ok(summary.values().map(|tally| tally.records.quarantined + tally.files.quarantined).sum())
+}
+
+/// Raises an alarm for every broken customer, and clears those of the mended.
+async fn tell_broken_customers(parts: &Parts) -> anyhow::Result<()> {
+    let alarms: Vec<Alarm> = parts
+        .config
+        .broken
+        .iter()
+        .map(|(customer, faults)| Alarm {
+            since: Timestamp::now(),
+            customer: customer.clone(),
+            channel: None,
+            kind: AlarmKind::Config,
+            advice: match faults.as_slice() {
+                [] => "its config cannot be used".to_owned(),
+                [fault] => fault.to_string(),
+                [fault, rest @ ..] => format!("{fault} (and {} more: lighterman check)", rest.len()),
+            },
+        })
+        .collect();
+    for alarm in &alarms {
+        tracing::error!(customer = %alarm.customer, "Customer left out: {}", alarm.advice);
+    }
+    parts
+        .ledger
+        .change(move |store| {
+            store.clear(|held| {
+                held.kind == AlarmKind::Config && !alarms.iter().any(|alarm| alarm.same(held))
+            });
+            for alarm in alarms {
+                store.raise(alarm);
+            }
+            Ok(())
+        })
+        .await
+}
