@@ -51,7 +51,7 @@ impl Ingestion {
         }
         headers.insert(CONTENT_TYPE, header_value("media_type", &channel.media_type)?);
         Ok(Ingestion {
-            client: clients.get(channel.ca.as_deref())?,
+            client: clients.get(&url, channel.ca.as_deref())?,
             tokens,
             login: channel.login.clone(),
             url,

@@ -45,7 +45,7 @@ impl Scr {
             bail!("the SCR URL \"{}\" is not one of HTTP", api.url);
         }
         Ok(Scr {
-            client: clients.get(api.ca.as_deref())?,
+            client: clients.get(&url, api.ca.as_deref())?,
             url,
             auth: api.auth.clone(),
             timeout: api.timeout,
