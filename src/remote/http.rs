@@ -1,6 +1,7 @@
 //! The shared HTTP clients, and one exchange: a request out, a `Reply` in.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -24,7 +25,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// The HTTP clients: one for each TLS identity, made once and shared by all who speak with it,
 /// because every client holds its own connections and root certificates.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Clients {
     made: Mutex<HashMap<Kind, Client>>,
 }
@@ -66,6 +67,13 @@ impl Clients {
         };
         made.insert(kind, client.clone());
         Ok(client)
+    }
+}
+
+impl fmt::Debug for Clients {
+    /// Leaves the clients themselves out: they show the proxy with its password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clients").finish_non_exhaustive()
     }
 }
 

@@ -10,19 +10,15 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use reqwest::header::{ACCEPT, HeaderValue};
 use reqwest::{RequestBuilder, Url};
-use serde_json::Value;
 use tracing::debug;
 
-use super::http::{self, Clients, Received};
+use super::grant::{Granted, Secrets, granted};
+use super::http::{self, Clients};
 use crate::config::{Grant, Login, Secret};
 use crate::model::Reply;
 
 /// How long one token request may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a token holds whose answer does not say it.
-const UNSAID_LIFETIME: Duration = Duration::from_secs(300);
-/// The longest lifetime that is believed; it only keeps a nonsensical number from overflowing.
-const LONGEST_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How long an early renewal that failed is put off while the old token still holds.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(10);
 /// How long a token server's `Retry-After` is heeded at most.
@@ -190,6 +186,11 @@ impl Tokens {
 }
 
 impl Token {
+    /// A token from its `Authorization`.
+    pub(super) fn new(authorization: HeaderValue) -> Token {
+        Token(authorization)
+    }
+
     /// The value of `Authorization`.
     pub fn authorization(&self) -> HeaderValue {
         self.0.clone()
@@ -298,13 +299,6 @@ impl Slot {
     }
 }
 
-/// What a token server gave.
-#[derive(Debug, PartialEq)]
-struct Granted {
-    token: Token,
-    lifetime: Duration,
-}
-
 struct Failure {
     error: TokenError,
     retry_after: Option<Duration>,
@@ -313,117 +307,6 @@ struct Failure {
 impl From<TokenError> for Failure {
     fn from(error: TokenError) -> Failure {
         Failure { error, retry_after: None }
-    }
-}
-
-/// A login's secrets, read anew for each request.
-struct Secrets {
-    client: Secret,
-    password: Option<Secret>,
-}
-
-impl Secrets {
-    async fn read(login: &Login) -> Result<Secrets, String> {
-        let client = login.client_secret.clone();
-        let password = match &login.grant {
-            Grant::Password { password, .. } => Some(password.clone()),
-            Grant::ClientCredentials => None,
-        };
-        super::blocking(move || {
-            Ok(Secrets {
-                client: client.read()?,
-                password: password.map(|password| password.read()).transpose()?,
-            })
-        })
-        .await
-        .map_err(|error| format!("{error:#}"))
-    }
-
-    /// The form of RFC 6749, sections 4.3.2 and 4.4.2, with the client in the body (2.3.1).
-    fn form<'a>(&'a self, login: &'a Login) -> Vec<(&'static str, &'a str)> {
-        let mut form = match &login.grant {
-            Grant::Password { .. } => vec![("grant_type", "password")],
-            Grant::ClientCredentials => vec![("grant_type", "client_credentials")],
-        };
-        form.push(("client_id", &login.client_id));
-        form.push(("client_secret", self.client.reveal()));
-        if let Some(scope) = &login.scope {
-            form.push(("scope", scope));
-        }
-        if let (Grant::Password { username, .. }, Some(password)) = (&login.grant, &self.password) {
-            form.push(("username", username));
-            form.push(("password", password.reveal()));
-        }
-        form
-    }
-
-    fn shown(&self) -> Vec<&str> {
-        [Some(&self.client), self.password.as_ref()]
-            .into_iter()
-            .flatten()
-            .map(Secret::reveal)
-            .collect()
-    }
-}
-
-/// Reads a token server's answer (RFC 6749, sections 5.1 and 5.2).
-fn granted(received: &Received) -> Result<Granted, TokenError> {
-    let status = received.status;
-    let body: Value = serde_json::from_slice(&received.body).unwrap_or_default();
-    if !(200..300).contains(&status) {
-        return Err(refusal(status, &body));
-    }
-    let unusable = |what: &str| {
-        Err(TokenError::Unavailable(format!("the token server answered HTTP {status}, but {what}")))
-    };
-    if let Some(kind) = body["token_type"].as_str()
-        && !kind.eq_ignore_ascii_case("bearer")
-    {
-        return unusable(&format!("its token is of the type \"{kind}\" instead of \"Bearer\""));
-    }
-    match body["access_token"].as_str() {
-        None | Some("") => unusable("without an access_token in JSON"),
-        Some(token) => match http::bearer(token) {
-            Ok(header) => Ok(Granted { token: Token(header), lifetime: lifetime(&body) }),
-            Err(error) => unusable(&format!("its token cannot be used: {error}")),
-        },
-    }
-}
-
-/// Tells a refused login from a token server in trouble. A 401 is a refusal whatever its body
-/// says, because taking a refusal for a fault of the network would repeat it until the account
-/// is locked; the other two need an OAuth error to be believed.
-fn refusal(status: u16, body: &Value) -> TokenError {
-    let error = match &body["error"] {
-        Value::Null => None,
-        Value::String(error) => Some(error.clone()),
-        other => Some(other.to_string()),
-    };
-    let text = match (&error, body["error_description"].as_str()) {
-        (Some(error), Some(description)) => format!("{error}: {description}"),
-        (Some(error), None) => error.clone(),
-        (None, _) => "without an OAuth error".to_owned(),
-    };
-    let passing = matches!(error.as_deref(), Some("temporarily_unavailable" | "server_error"));
-    match status {
-        401 if !passing => TokenError::Refused { status, text },
-        400 | 403 if error.is_some() && !passing => TokenError::Refused { status, text },
-        _ => TokenError::Unavailable(format!("the token server answered HTTP {status}, {text}")),
-    }
-}
-
-/// `expires_in`, which some servers write as a text.
-fn lifetime(body: &Value) -> Duration {
-    let seconds = match &body["expires_in"] {
-        Value::Number(number) => number.as_f64(),
-        Value::String(text) => text.trim().parse().ok(),
-        _ => None,
-    };
-    match seconds {
-        Some(seconds) if seconds.is_finite() => {
-            Duration::from_secs_f64(seconds.clamp(0.0, LONGEST_LIFETIME.as_secs_f64()))
-        }
-        _ => UNSAID_LIFETIME,
     }
 }
 
@@ -449,10 +332,6 @@ mod tests {
     /// A token server that counts: `token-0`, `token-1`, …, each for an hour.
     async fn counting() -> Server {
         Server::start(|number, _| async move { token(&format!("token-{number}"), 3600) }).await
-    }
-
-    fn received(status: u16, body: &str) -> Received {
-        Received { status, retry_after: None, body: body.as_bytes().to_vec(), fault: None }
     }
 
     #[tokio::test]
@@ -696,29 +575,6 @@ mod tests {
     }
 
     #[test]
-    fn a_token_never_shows_itself() {
-        let granted = granted(&received(200, r#"{"access_token":"geheim"}"#)).unwrap();
-        assert!(!format!("{granted:?}").contains("geheim"));
-        assert_eq!(format!("{:?}", granted.token), "***");
-        assert_eq!(granted.token.authorization().as_bytes(), b"Bearer geheim");
-    }
-
-    #[test]
-    fn the_lifetime_of_a_token_is_read_in_every_form() {
-        let lifetime = |expires_in: &str| {
-            let body = format!(r#"{{"access_token":"a"{expires_in}}}"#);
-            granted(&received(200, &body)).unwrap().lifetime.as_secs()
-        };
-        assert_eq!(lifetime(r#","expires_in":3599"#), 3599);
-        assert_eq!(lifetime(r#","expires_in":"3599""#), 3599);
-        assert_eq!(lifetime(r#","expires_in":3599.9"#), 3599);
-        assert_eq!(lifetime(""), 300);
-        assert_eq!(lifetime(r#","expires_in":null"#), 300);
-        assert_eq!(lifetime(r#","expires_in":-1"#), 0);
-        assert_eq!(lifetime(r#","expires_in":1e300"#), 30 * 24 * 3600);
-    }
-
-    #[test]
     fn renewal_comes_at_80_percent_or_60_s_before_the_end() {
         let after = |lifetime| renewal(Duration::from_secs(lifetime)).as_secs();
         assert_eq!(after(86_400), 69_120);
@@ -728,41 +584,6 @@ mod tests {
         assert_eq!(after(60), 30);
         assert_eq!(after(2), 1);
         assert_eq!(after(0), 0);
-    }
-
-    #[test]
-    fn refusals_are_told_from_trouble() {
-        let oauth = r#"{"error":"invalid_client"}"#;
-        let refused = |status, body| {
-            let error = granted(&received(status, body)).unwrap_err();
-            matches!(error, TokenError::Refused { .. })
-        };
-        assert!(refused(400, oauth));
-        assert!(refused(401, oauth));
-        assert!(refused(403, oauth));
-        assert!(refused(401, "<html>"));
-        assert!(!refused(400, "<html>"));
-        assert!(!refused(403, "<html>"));
-        assert!(!refused(400, r#"{"error":"temporarily_unavailable"}"#));
-        for status in [301, 404, 408, 429, 500, 503] {
-            assert!(!refused(status, oauth), "{status}");
-        }
-    }
-
-    #[test]
-    fn an_answer_without_a_usable_token_is_not_a_refusal() {
-        for body in [
-            "",
-            "[]",
-            "{}",
-            r#"{"access_token":""}"#,
-            r#"{"access_token":7}"#,
-            r#"{"access_token":"a\nb"}"#,
-            r#"{"access_token":"a","token_type":"DPoP"}"#,
-        ] {
-            let error = granted(&received(200, body)).unwrap_err();
-            assert!(matches!(error, TokenError::Unavailable(_)), "{body}: {error}");
-        }
     }
 
     #[test]

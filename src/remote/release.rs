@@ -5,9 +5,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// A release as far as it matters here (SCR API 1.2.9, "Get all releases"). What is missing or
-/// of another type is left empty: the document's own samples are faulty. The `encryptedPin` is
-/// never taken over.
+/// A release as far as it matters here (SCR API 1.2.9, "Get all releases").
+///
+/// What is missing or of another type is left empty: the document's own samples are faulty. The
+/// `encryptedPin` is never taken over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Release {
     /// The unique address.
