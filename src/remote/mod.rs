@@ -2,6 +2,7 @@
 //! each kind of channel. Everything comes back as a `Reply`; nothing here judges or tries again.
 
 pub mod http;
+mod grant;
 pub mod oauth2;
 pub mod pem;
 pub mod jwt;

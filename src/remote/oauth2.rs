@@ -7,20 +7,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use reqwest::header::{ACCEPT, HeaderValue};
-use serde_json::Value;
+use reqwest::{RequestBuilder, Url};
 use tracing::debug;
 
-use super::http::{self, Clients, Received};
+use super::grant::{Granted, Secrets, granted};
+use super::http::{self, Clients};
 use crate::config::{Grant, Login, Secret};
 use crate::model::Reply;
 
 /// How long one token request may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a token holds whose answer does not say it.
-const UNSAID_LIFETIME: Duration = Duration::from_secs(300);
-/// The longest lifetime that is believed; it only keeps a nonsensical number from overflowing.
-const LONGEST_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How long an early renewal that failed is put off while the old token still holds.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(10);
 /// How long a token server's `Retry-After` is heeded at most.
@@ -149,14 +147,9 @@ impl Tokens {
 
     async fn ask(&self, login: &Login) -> Result<Granted, Failure> {
         let secrets = Secrets::read(login).await.map_err(TokenError::Secret)?;
-        let client = self
-            .clients
-            .get(login.ca.as_deref())
+        let request = self
+            .request_of(login, &secrets)
             .map_err(|error| TokenError::Unavailable(format!("{error:#}")))?;
-        let request = client
-            .post(&login.token_url)
-            .header(ACCEPT, "application/json")
-            .form(&secrets.form(login));
         let received = http::send(request, TIMEOUT, 64 * 1024).await.map_err(|reply| {
             TokenError::Unavailable(match reply {
                 Reply::Broken(text) => http::redact(text, &secrets.shown()),
@@ -167,6 +160,13 @@ impl Tokens {
             error: error.redacted(&secrets.shown()),
             retry_after: received.retry_after,
         })
+    }
+
+    fn request_of(&self, login: &Login, secrets: &Secrets) -> anyhow::Result<RequestBuilder> {
+        let url = Url::parse(&login.token_url)
+            .with_context(|| format!("the token URL \"{}\" is not valid", login.token_url))?;
+        let client = self.clients.get(&url, login.ca.as_deref())?;
+        Ok(client.post(url).header(ACCEPT, "application/json").form(&secrets.form(login)))
     }
 
     /// The slot of a login. What else tells two logins apart stands in its key too, so that a
@@ -186,6 +186,11 @@ impl Tokens {
 }
 
 impl Token {
+    /// A token from its `Authorization`.
+    pub(super) fn new(authorization: HeaderValue) -> Token {
+        Token(authorization)
+    }
+
     /// The value of `Authorization`.
     pub fn authorization(&self) -> HeaderValue {
         self.0.clone()
@@ -294,13 +299,6 @@ impl Slot {
     }
 }
 
-/// What a token server gave.
-#[derive(Debug, PartialEq)]
-struct Granted {
-    token: Token,
-    lifetime: Duration,
-}
-
 struct Failure {
     error: TokenError,
     retry_after: Option<Duration>,
@@ -312,120 +310,293 @@ impl From<TokenError> for Failure {
     }
 }
 
-/// A login's secrets, read anew for each request.
-struct Secrets {
-    client: Secret,
-    password: Option<Secret>,
-}
-
-impl Secrets {
-    async fn read(login: &Login) -> Result<Secrets, String> {
-        let client = login.client_secret.clone();
-        let password = match &login.grant {
-            Grant::Password { password, .. } => Some(password.clone()),
-            Grant::ClientCredentials => None,
-        };
-        super::blocking(move || {
-            Ok(Secrets {
-                client: client.read()?,
-                password: password.map(|password| password.read()).transpose()?,
-            })
-        })
-        .await
-        .map_err(|error| format!("{error:#}"))
-    }
-
-    /// The form of RFC 6749, sections 4.3.2 and 4.4.2, with the client in the body (2.3.1).
-    fn form<'a>(&'a self, login: &'a Login) -> Vec<(&'static str, &'a str)> {
-        let mut form = match &login.grant {
-            Grant::Password { .. } => vec![("grant_type", "password")],
-            Grant::ClientCredentials => vec![("grant_type", "client_credentials")],
-        };
-        form.push(("client_id", &login.client_id));
-        form.push(("client_secret", self.client.reveal()));
-        if let Some(scope) = &login.scope {
-            form.push(("scope", scope));
-        }
-        if let (Grant::Password { username, .. }, Some(password)) = (&login.grant, &self.password) {
-            form.push(("username", username));
-            form.push(("password", password.reveal()));
-        }
-        form
-    }
-
-    fn shown(&self) -> Vec<&str> {
-        [Some(&self.client), self.password.as_ref()]
-            .into_iter()
-            .flatten()
-            .map(Secret::reveal)
-            .collect()
-    }
-}
-
-/// Reads a token server's answer (RFC 6749, sections 5.1 and 5.2).
-fn granted(received: &Received) -> Result<Granted, TokenError> {
-    let status = received.status;
-    let body: Value = serde_json::from_slice(&received.body).unwrap_or_default();
-    if !(200..300).contains(&status) {
-        return Err(refusal(status, &body));
-    }
-    let unusable = |what: &str| {
-        Err(TokenError::Unavailable(format!("the token server answered HTTP {status}, but {what}")))
-    };
-    if let Some(kind) = body["token_type"].as_str()
-        && !kind.eq_ignore_ascii_case("bearer")
-    {
-        return unusable(&format!("its token is of the type \"{kind}\" instead of \"Bearer\""));
-    }
-    match body["access_token"].as_str() {
-        None | Some("") => unusable("without an access_token in JSON"),
-        Some(token) => match http::bearer(token) {
-            Ok(header) => Ok(Granted { token: Token(header), lifetime: lifetime(&body) }),
-            Err(error) => unusable(&format!("its token cannot be used: {error}")),
-        },
-    }
-}
-
-/// Tells a refused login from a token server in trouble. A 401 is a refusal whatever its body
-/// says, because taking a refusal for a fault of the network would repeat it until the account
-/// is locked; the other two need an OAuth error to be believed.
-fn refusal(status: u16, body: &Value) -> TokenError {
-    let error = match &body["error"] {
-        Value::Null => None,
-        Value::String(error) => Some(error.clone()),
-        other => Some(other.to_string()),
-    };
-    let text = match (&error, body["error_description"].as_str()) {
-        (Some(error), Some(description)) => format!("{error}: {description}"),
-        (Some(error), None) => error.clone(),
-        (None, _) => "without an OAuth error".to_owned(),
-    };
-    let passing = matches!(error.as_deref(), Some("temporarily_unavailable" | "server_error"));
-    match status {
-        401 if !passing => TokenError::Refused { status, text },
-        400 | 403 if error.is_some() && !passing => TokenError::Refused { status, text },
-        _ => TokenError::Unavailable(format!("the token server answered HTTP {status}, {text}")),
-    }
-}
-
-/// `expires_in`, which some servers write as a text.
-fn lifetime(body: &Value) -> Duration {
-    let seconds = match &body["expires_in"] {
-        Value::Number(number) => number.as_f64(),
-        Value::String(text) => text.trim().parse().ok(),
-        _ => None,
-    };
-    match seconds {
-        Some(seconds) if seconds.is_finite() => {
-            Duration::from_secs_f64(seconds.clamp(0.0, LONGEST_LIFETIME.as_secs_f64()))
-        }
-        _ => UNSAID_LIFETIME,
-    }
-}
-
 /// When a token is renewed: after 80 % of its life or 60 s before its end, whichever is sooner;
 /// but never before half of it, so that a short-lived token is not renewed for every call.
 fn renewal(lifetime: Duration) -> Duration {
     let early = lifetime.saturating_sub(Duration::from_secs(60)).max(lifetime / 2);
     early.min(lifetime * 4 / 5)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::future::join_all;
+    use tokio::sync::Semaphore;
+
+    use super::super::testing::{Secrets as Files, Server, answer, token};
+    use super::*;
+
+    fn tokens() -> Tokens {
+        Tokens::new(Arc::new(Clients::new()))
+    }
+
+    /// A token server that counts: `token-0`, `token-1`, …, each for an hour.
+    async fn counting() -> Server {
+        Server::start(|number, _| async move { token(&format!("token-{number}"), 3600) }).await
+    }
+
+    #[tokio::test]
+    async fn a_password_grant_is_asked_for_in_a_form() {
+        let (server, files) = (counting().await, Files::new());
+        let login = files.password_login(&server.url);
+        let token = tokens().token(&login).await.unwrap();
+        assert_eq!(token.reveal(), "token-0");
+        let seen = &server.seen()[0];
+        assert_eq!(seen.method, "POST");
+        assert_eq!(seen.header("content-type"), "application/x-www-form-urlencoded");
+        assert_eq!(seen.header("authorization"), "");
+        assert_eq!(
+            seen.body,
+            "grant_type=password&client_id=builder&client_secret=s%26e+cret&scope=openid\
+             &username=api%40acme.example&password=p%C3%A4%2Bss"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_client_credentials_grant_is_asked_for_in_a_form() {
+        let (server, files) = (counting().await, Files::new());
+        tokens().token(&files.client_login(&server.url)).await.unwrap();
+        assert_eq!(
+            server.seen()[0].body,
+            "grant_type=client_credentials&client_id=builder&client_secret=s%26e+cret"
+        );
+    }
+
+    #[tokio::test]
+    async fn fifty_who_ask_at_once_make_one_request() {
+        let outcomes = fifty_at_once(|| token("shared", 3600)).await;
+        for outcome in outcomes {
+            assert_eq!(outcome.unwrap().reveal(), "shared");
+        }
+    }
+
+    #[tokio::test]
+    async fn fifty_who_ask_with_a_wrong_password_try_it_once() {
+        let refused = r#"{"error":"invalid_grant","error_description":"wrong password"}"#;
+        for outcome in fifty_at_once(move || answer(400, refused)).await {
+            let text = "invalid_grant: wrong password".to_owned();
+            assert_eq!(outcome, Err(TokenError::Refused { status: 400, text }));
+        }
+    }
+
+    /// Fifty callers for one token; the server answers when all of them have asked.
+    async fn fifty_at_once(
+        reply: impl Fn() -> axum::response::Response + Clone + Send + Sync + 'static,
+    ) -> Vec<Result<Token, TokenError>> {
+        let gate = Arc::new(Semaphore::new(0));
+        let opened = Arc::clone(&gate);
+        let server = Server::start(move |_, _| {
+            let (gate, reply) = (Arc::clone(&gate), reply.clone());
+            async move {
+                let _permit = gate.acquire().await.unwrap();
+                reply()
+            }
+        })
+        .await;
+        let files = Files::new();
+        let (tokens, login) = (tokens(), files.client_login(&server.url));
+        let asked = AtomicU64::new(0);
+        let callers = join_all((0..50).map(|_| async {
+            asked.fetch_add(1, Ordering::SeqCst);
+            tokens.token(&login).await
+        }));
+        let release = async {
+            while asked.load(Ordering::SeqCst) < 50 {
+                tokio::task::yield_now().await;
+            }
+            opened.add_permits(1);
+        };
+        let (outcomes, ()) = tokio::join!(callers, release);
+        assert_eq!(server.seen().len(), 1);
+        outcomes
+    }
+
+    #[tokio::test]
+    async fn a_token_is_renewed_before_it_ends() {
+        let (server, files) = (counting().await, Files::new());
+        let (tokens, login) = (tokens(), files.client_login(&server.url));
+        let begun = Instant::now();
+        let mut found = Vec::new();
+        for second in [0, 1, 2879, 2880, 3599, 2880 + 2879, 2880 + 2880] {
+            let now = begun + Duration::from_secs(second);
+            found.push(tokens.token_at(&login, now).await.unwrap().reveal().to_owned());
+        }
+        let expected =
+            ["token-0", "token-0", "token-0", "token-1", "token-1", "token-1", "token-2"];
+        assert_eq!(found, expected);
+        assert_eq!(server.seen().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_an_early_renewal_but_who_makes_it() {
+        let gate = Arc::new(Semaphore::new(0));
+        let opened = Arc::clone(&gate);
+        let server = Server::start(move |number, _| {
+            let gate = Arc::clone(&gate);
+            async move {
+                if number > 0 {
+                    let _permit = gate.acquire().await.unwrap();
+                }
+                token(&format!("token-{number}"), 3600)
+            }
+        })
+        .await;
+        let files = Files::new();
+        let (tokens, login) = (tokens(), files.client_login(&server.url));
+        let begun = Instant::now();
+        tokens.token_at(&login, begun).await.unwrap();
+        let later = begun + Duration::from_secs(3000);
+        let others = async {
+            let found = tokens.token_at(&login, later).await.unwrap();
+            opened.add_permits(1);
+            found
+        };
+        let (renewed, other) = tokio::join!(tokens.token_at(&login, later), others);
+        assert_eq!((renewed.unwrap().reveal(), other.reveal()), ("token-1", "token-0"));
+        assert_eq!(server.seen().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn an_old_token_serves_to_its_end_when_it_cannot_be_renewed() {
+        let server = Server::start(|number, _| async move {
+            if number == 0 { token("first", 3600) } else { answer(503, "") }
+        })
+        .await;
+        let files = Files::new();
+        let (tokens, login) = (tokens(), files.client_login(&server.url));
+        let begun = Instant::now();
+        let after = |second| begun + Duration::from_secs(second);
+        for second in [0, 3000, 3001, 3009] {
+            let token = tokens.token_at(&login, after(second)).await.unwrap();
+            assert_eq!(token.reveal(), "first");
+        }
+        assert_eq!(server.seen().len(), 2, "a failed renewal is put off for 10 s");
+        let error = tokens.token_at(&login, after(3600)).await.unwrap_err();
+        assert!(matches!(error, TokenError::Unavailable(_)), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_forced_renewal_replaces_the_stale_token_once() {
+        let (server, files) = (counting().await, Files::new());
+        let (tokens, login) = (tokens(), files.client_login(&server.url));
+        let stale = tokens.token(&login).await.unwrap();
+        for renewed in join_all((0..20).map(|_| tokens.renew(&login, &stale))).await {
+            assert_eq!(renewed.unwrap().reveal(), "token-1");
+        }
+        let late = tokens.renew(&login, &stale).await.unwrap();
+        assert_eq!(late.reveal(), "token-1");
+        assert_eq!(tokens.token(&login).await.unwrap(), late);
+        assert_eq!(server.seen().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_token_server_that_asks_for_peace_is_left_alone() {
+        let server = Server::start(|number, _| async move {
+            if number > 0 {
+                return token("late", 3600);
+            }
+            let mut response = answer(429, "");
+            response.headers_mut().insert("retry-after", HeaderValue::from_static("100"));
+            response
+        })
+        .await;
+        let files = Files::new();
+        let (tokens, login) = (tokens(), files.client_login(&server.url));
+        let begun = Instant::now();
+        for second in [0, 50, 99] {
+            let error = tokens.token_at(&login, begun + Duration::from_secs(second)).await;
+            assert!(matches!(error, Err(TokenError::Unavailable(_))), "{error:?}");
+        }
+        assert_eq!(server.seen().len(), 1);
+        let token = tokens.token_at(&login, begun + Duration::from_secs(100)).await.unwrap();
+        assert_eq!(token.reveal(), "late");
+    }
+
+    #[tokio::test]
+    async fn two_logins_never_share_a_token() {
+        let (server, files) = (counting().await, Files::new());
+        let tokens = tokens();
+        let acme = files.client_login(&server.url);
+        let other = Login { id: "other/nxtport".to_owned(), ..acme.clone() };
+        assert_eq!(tokens.token(&acme).await.unwrap().reveal(), "token-0");
+        assert_eq!(tokens.token(&other).await.unwrap().reveal(), "token-1");
+    }
+
+    #[tokio::test]
+    async fn secrets_are_read_anew_for_every_request() {
+        let refused = r#"{"error":"invalid_client"}"#;
+        let server = Server::start(move |_, seen| async move {
+            if seen.body.contains("client_secret=new") {
+                token("good", 60)
+            } else {
+                answer(401, refused)
+            }
+        })
+        .await;
+        let files = Files::new();
+        let (tokens, login) = (tokens(), files.client_login(&server.url));
+        let error = tokens.token(&login).await.unwrap_err();
+        assert!(matches!(error, TokenError::Refused { status: 401, .. }), "{error:?}");
+        files.file("client-secret", "new\r\n");
+        assert_eq!(tokens.token(&login).await.unwrap().reveal(), "good");
+    }
+
+    #[tokio::test]
+    async fn a_secret_that_cannot_be_read_is_named_and_nothing_is_sent() {
+        let (server, files) = (counting().await, Files::new());
+        let login = files.password_login(&server.url);
+        files.file("password", "");
+        let error = tokens().token(&login).await.unwrap_err();
+        assert!(matches!(&error, TokenError::Secret(text) if text.contains("password")), "{error}");
+        assert!(matches!(error.reply(&login), Reply::NoLogin(_)));
+        assert!(server.seen().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_token_server_out_of_reach_is_not_a_refusal() {
+        let files = Files::new();
+        let login = files.client_login("http://127.0.0.1:9/token");
+        let error = tokens().token(&login).await.unwrap_err();
+        let TokenError::Unavailable(text) = &error else { panic!("{error:?}") };
+        assert!(text.contains("Connection refused"), "{text}");
+        assert!(matches!(error.reply(&login), Reply::NoLogin(_)));
+    }
+
+    #[tokio::test]
+    async fn what_a_server_echoes_shows_no_secret() {
+        let echo =
+            r#"{"error":"invalid_grant","error_description":"no user pä+ss of client s&e cret"}"#;
+        let server = Server::always(400, echo).await;
+        let files = Files::new();
+        let login = files.password_login(&server.url);
+        let error = tokens().token(&login).await.unwrap_err();
+        let shown = format!("{error} {error:?} {:?}", error.reply(&login));
+        assert!(shown.contains("no user *** of client ***"), "{shown}");
+        assert!(!shown.contains("pä+ss") && !shown.contains("s&e"), "{shown}");
+    }
+
+    #[test]
+    fn renewal_comes_at_80_percent_or_60_s_before_the_end() {
+        let after = |lifetime| renewal(Duration::from_secs(lifetime)).as_secs();
+        assert_eq!(after(86_400), 69_120);
+        assert_eq!(after(3600), 2880);
+        assert_eq!(after(300), 240);
+        assert_eq!(after(200), 140);
+        assert_eq!(after(60), 30);
+        assert_eq!(after(2), 1);
+        assert_eq!(after(0), 0);
+    }
+
+    #[test]
+    fn a_changed_password_changes_the_mark() {
+        let files = Files::new();
+        let login = files.password_login("http://127.0.0.1:9/");
+        let mark = secret_mark(&login, &[1; 32]);
+        assert!(mark.is_some());
+        assert_eq!(secret_mark(&login, &[1; 32]), mark);
+        assert_ne!(secret_mark(&login, &[2; 32]), mark);
+        files.file("password", "another");
+        assert_ne!(secret_mark(&login, &[1; 32]), mark);
+        files.file("password", "");
+        assert_eq!(secret_mark(&login, &[1; 32]), None);
+    }
 }

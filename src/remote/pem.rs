@@ -197,3 +197,95 @@ fn element(tag: u8, contents: &[u8]) -> Vec<u8> {
     element.extend(contents);
     element
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::test_key;
+    use super::*;
+
+    fn file(name: &str) -> String {
+        std::fs::read_to_string(test_key(name)).unwrap()
+    }
+
+    fn error(text: &str) -> String {
+        match PrivateKey::parse(text) {
+            Ok(key) => panic!("parsed as {}", key.kind()),
+            Err(error) => format!("{error:#}"),
+        }
+    }
+
+    /// The bytes of a PEM file, by the simplest means.
+    fn der(name: &str) -> Vec<u8> {
+        let text = file(name);
+        let lines: String = text.lines().filter(|line| !line.starts_with('-')).collect();
+        STANDARD.decode(lines).unwrap()
+    }
+
+    #[test]
+    fn sec1_is_wrapped_as_openssl_does_it() {
+        for (name, curve) in [("p256", Curve::P256), ("p384", Curve::P384)] {
+            let parsed = PrivateKey::parse(&file(&format!("ec-{name}-sec1.pem"))).unwrap();
+            let PrivateKey::Ec(found, wrapped) = parsed else { panic!("not EC") };
+            assert_eq!(found, curve);
+            assert_eq!(wrapped, der(&format!("ec-{name}-pkcs8.pem")));
+        }
+    }
+
+    #[test]
+    fn both_forms_of_an_rsa_key_are_the_same() {
+        for name in ["rsa-pkcs1.pem", "rsa-pkcs8.pem"] {
+            let PrivateKey::Rsa(found) = PrivateKey::parse(&file(name)).unwrap() else {
+                panic!("not RSA")
+            };
+            assert_eq!(found, der("rsa-pkcs1.pem"), "{name}");
+        }
+    }
+
+    #[test]
+    fn dos_line_ends_and_text_around_do_not_matter() {
+        let text =
+            format!("Key of ACME\r\n\r\n{}\r\n", file("rsa-pkcs8.pem").replace('\n', "\r\n"));
+        assert_eq!(PrivateKey::parse(&text).unwrap().kind(), "an RSA key");
+    }
+
+    #[test]
+    fn every_wrong_key_is_named_for_what_it_is() {
+        for (name, expected) in [
+            ("rsa-encrypted-pkcs1.pem", "the key is encrypted"),
+            ("rsa-encrypted-pkcs8.pem", "the key is encrypted"),
+            ("rsa-public.pem", "holds a PUBLIC KEY, but the private key is needed"),
+            ("tls-ca.pem", "holds a CERTIFICATE, but the private key is needed"),
+            ("openssh.pem", "an OPENSSH PRIVATE KEY cannot be used here"),
+            ("ed25519.pem", "neither an RSA nor an EC key"),
+            ("ec-k256-sec1.pem", "on another curve than P-256 (ES256) or P-384 (ES384)"),
+            ("ec-explicit.pem", "the curve is not given by name"),
+            ("README.md", "not a PEM file"),
+        ] {
+            let error = error(&file(name));
+            assert!(error.contains(expected), "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_key_is_an_error_and_never_a_panic() {
+        let whole = file("ec-p256-sec1.pem");
+        assert!(error(&whole.replace("END EC PRIVATE", "END")).contains("cut short"));
+        assert!(
+            error("-----BEGIN PRIVATE KEY-----\n*\n-----END PRIVATE KEY-----").contains("base64")
+        );
+        for name in ["ec-p384-pkcs8.pem", "rsa-pkcs8.pem"] {
+            let (whole, label) = (der(name), "PRIVATE KEY");
+            for end in 0..whole.len() {
+                let base64 = STANDARD.encode(&whole[..end]);
+                error(&format!("-----BEGIN {label}-----\n{base64}\n-----END {label}-----"));
+            }
+            for place in 0..whole.len().min(60) {
+                let mut changed = whole.clone();
+                changed[place] = 0xff;
+                let base64 = STANDARD.encode(changed);
+                let text = format!("-----BEGIN {label}-----\n{base64}\n-----END {label}-----");
+                let _ = PrivateKey::parse(&text);
+            }
+        }
+    }
+}

@@ -5,9 +5,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// A release as far as it matters here (SCR API 1.2.9, "Get all releases"). What is missing or
-/// of another type is left empty: the document's own samples are faulty. The `encryptedPin` is
-/// never taken over.
+/// A release as far as it matters here (SCR API 1.2.9, "Get all releases").
+///
+/// What is missing or of another type is left empty: the document's own samples are faulty. The
+/// `encryptedPin` is never taken over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Release {
     /// The unique address.
@@ -157,5 +158,143 @@ fn flag(value: &Value) -> bool {
         Value::String(text) => matches!(text.trim(), "true" | "TRUE" | "True" | "1"),
         Value::Number(number) => number.as_f64() == Some(1.0),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The sample of SCR API 1.2.9, "Get all releases", with the commas it lacks.
+    const SAMPLE: &str = r#"{
+        "release_data": {
+            "billOfLading": { "blNumber": "RELEASE-API-TEST-1612", "portOfLoading": "BEANR" },
+            "container": { "containerNumber": "CSQU32345690", "containerStatus": "released" }
+        },
+        "address": "0x79ED95e778d1C3284636Ab0Be741Ce6836252Fb0",
+        "deleted": false,
+        "blocked": false,
+        "encryptedPin": "18570bfece4999db",
+        "gateOut": null,
+        "updatedAt": "2022-02-16T08:52:13.251Z",
+        "owner": "0x79F98099b2Bf4e5a47244E0cDba500F68b567ce5",
+        "greenLights": { "total": "green", "events": {
+            "pickuplight": { "color": "gray", "value": "unknown", "updatedAt": "" } } },
+        "version": "1.2.1",
+        "pinRetrieved": false,
+        "previousOwner": "0xa2039dC115B5904c224FEc057684fcCcc88E2f05",
+        "nextOwner": null,
+        "conditions": []
+    }"#;
+
+    #[test]
+    fn the_documents_sample_is_read() {
+        let release = Release::parse(&serde_json::from_str(SAMPLE).unwrap()).unwrap();
+        let expected = Release {
+            address: "0x79ED95e778d1C3284636Ab0Be741Ce6836252Fb0".to_owned(),
+            container: "CSQU32345690".to_owned(),
+            bl: Some("RELEASE-API-TEST-1612".to_owned()),
+            owner: Some("0x79F98099b2Bf4e5a47244E0cDba500F68b567ce5".to_owned()),
+            previous_owner: Some("0xa2039dC115B5904c224FEc057684fcCcc88E2f05".to_owned()),
+            pickup_light: Some("unknown".to_owned()),
+            updated_at: Some("2022-02-16T08:52:13.251Z".to_owned()),
+            ..Release::default()
+        };
+        assert_eq!(release, expected);
+        assert!(!format!("{release:?}").contains("18570bfece4999db"));
+    }
+
+    #[test]
+    fn what_is_missing_or_of_another_type_is_left_empty() {
+        let odd = json!({
+            "address": "0x01", "deleted": "true", "blocked": 1, "gateOut": "2023-07-12 14:16",
+            "owner": 7, "selfOwnerVat": ["BE"], "release_data": "none", "greenLights": [],
+            "nextOwner": "0x0000000000000000000000000000000000000000", "unknown": {}
+        });
+        let release = Release::parse(&odd).unwrap();
+        let expected = Release {
+            address: "0x01".to_owned(),
+            deleted: true,
+            blocked: true,
+            gate_out: true,
+            owner: Some("7".to_owned()),
+            ..Release::default()
+        };
+        assert_eq!(release, expected);
+    }
+
+    #[test]
+    fn without_an_address_it_is_no_release() {
+        for value in [json!({}), json!(null), json!([]), json!({"address": " "}), json!("0x01")] {
+            assert_eq!(Release::parse(&value), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_release_is_only_for_its_own_container_and_bill_of_lading() {
+        let release = Release {
+            container: "CSQU3054383".to_owned(),
+            bl: Some("BL-1".to_owned()),
+            ..Release::default()
+        };
+        assert!(release.is_for("CSQU3054383", None));
+        assert!(release.is_for(" csqu3054383", Some("bl-1 ")));
+        assert!(!release.is_for("TOLU4734787", None));
+        assert!(!release.is_for("CSQU3054383", Some("BL-2")));
+        assert!(!Release::default().is_for("CSQU3054383", None));
+        let without_bl = Release { bl: None, ..release };
+        assert!(!without_bl.is_for("CSQU3054383", Some("BL-1")));
+    }
+
+    #[test]
+    fn an_assignee_is_written_as_the_document_says() {
+        let driver = Driver {
+            first_name: "Ann".to_owned(),
+            last_name: "Example".to_owned(),
+            identification: "0012345".to_owned(),
+            email: None,
+            phone: Some("+32 0".to_owned()),
+        };
+        assert_eq!(
+            serde_json::to_value(Assignee::Driver(driver)).unwrap(),
+            json!({
+                "type": "driver", "firstName": "Ann", "lastName": "Example",
+                "identification": "0012345", "phone": "+32 0"
+            })
+        );
+        let barge = Barge {
+            name: "Antigoon".to_owned(),
+            identification: "06912345".to_owned(),
+            visit_number: Some("BTS2356".to_owned()),
+        };
+        assert_eq!(
+            serde_json::to_value(Assignee::Barge(barge)).unwrap(),
+            json!({
+                "type": "barge", "name": "Antigoon", "identification": "06912345",
+                "visitNumber": "BTS2356"
+            })
+        );
+    }
+
+    #[test]
+    fn a_mapped_record_reads_as_driver_or_barge_and_shows_nothing() {
+        let driver: Driver = serde_json::from_value(
+            json!({"firstName": "Ann", "lastName": "Example", "identification": "0012345"}),
+        )
+        .unwrap();
+        assert_eq!(driver.identification, "0012345");
+        let barge: Barge = serde_json::from_value(
+            json!({"name": "Antigoon", "identification": "06912345", "visitNumber": "B"}),
+        )
+        .unwrap();
+        assert_eq!(barge.visit_number.as_deref(), Some("B"));
+        let shown = format!(
+            "{driver:?} {barge:?} {:?} {:?}",
+            Assignee::Driver(driver.clone()),
+            Assignee::Barge(barge.clone())
+        );
+        assert_eq!(shown, "Driver(***) Barge(***) Driver(***) Barge(***)");
     }
 }
