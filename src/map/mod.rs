@@ -1,5 +1,22 @@
 //! Map: a record in; an output record, or a list of problems, out. Pure: no I/O, no clock, no
-//! async; it does not know where a record came from.
+//! async; it does not know where a record came from. (Reading a mapping's own files is apart, in
+//! `bundle`.)
+
+pub mod aka;
+pub mod checks;
+mod bundle;
+mod clean;
+mod condition;
+mod dates;
+mod field;
+mod input;
+mod mapping;
+mod numbers;
+mod parse;
+mod pattern;
+mod report;
+mod shape;
+mod table;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,8 +25,12 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Environments, Faults};
-use crate::model::{Problem, Record};
+use crate::model::{Level, Problem, Record};
 use crate::read::Dialect;
+
+use condition::Condition;
+use report::Report;
+use shape::Shape;
 
 /// The texts of a mapping and of every table it uses: what a claim pins, kept by its hash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +56,8 @@ pub struct Mapping {
     pub selectors: Vec<String>,
     /// How its messages are written.
     pub output: Output,
+    only: Option<Condition>,
+    shape: Shape,
 }
 
 /// How a message is written.
@@ -68,20 +91,29 @@ pub enum Mapped {
 
 impl Bundle {
     /// Reads a mapping of this name and its tables from the folder of mappings. Faults are noted.
-    pub fn load(_folder: &Path, _name: &str, _environments: &Environments, _faults: &Faults) -> Option<Bundle> {
-        todo!()
+    pub fn load(
+        folder: &Path,
+        name: &str,
+        environments: &Environments,
+        faults: &Faults,
+    ) -> Option<Bundle> {
+        bundle::load(folder, name, environments, faults)
     }
 
     /// BLAKE3 over everything in it but the files' places.
     pub fn hash(&self) -> String {
-        todo!()
+        bundle::hash(self)
     }
 }
 
 impl Mapping {
     /// Compiles a bundle for the environment in use. Faults are noted with file and line.
-    pub fn compile(_bundle: &Bundle, _environments: &Environments, _faults: &Faults) -> Option<Mapping> {
-        todo!()
+    pub fn compile(
+        bundle: &Bundle,
+        environments: &Environments,
+        faults: &Faults,
+    ) -> Option<Mapping> {
+        mapping::compile(bundle, environments, faults)
     }
 
     /// Appends the output record of `record` to `out`, as one JSON object without a line end.
@@ -89,12 +121,29 @@ impl Mapping {
     /// Problems are appended to `problems`, with the record's ordinal and line.
     pub fn apply(
         &self,
-        _record: &Record,
-        _context: &Context,
-        _out: &mut Vec<u8>,
-        _problems: &mut Vec<Problem>,
+        record: &Record,
+        context: &Context,
+        out: &mut Vec<u8>,
+        problems: &mut Vec<Problem>,
     ) -> Mapped {
-        todo!()
+        let mut report = Report::new(record, context, problems);
+        for fault in &record.faults {
+            let advice = fault.advice.clone();
+            report.note(Level::Reject, "", &fault.value, fault.rule, advice);
+        }
+        if report.rejected {
+            return Mapped::Rejected;
+        }
+        if self.only.as_ref().is_some_and(|only| !only.holds(record)) {
+            return Mapped::Discarded;
+        }
+        let start = out.len();
+        self.shape.write(&mut report, out);
+        if report.rejected {
+            out.truncate(start);
+            return Mapped::Rejected;
+        }
+        Mapped::Ready
     }
 
     /// The `from` of the field that writes `to`, if one does.
@@ -102,3 +151,6 @@ impl Mapping {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;

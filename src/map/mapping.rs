@@ -1,0 +1,144 @@
+//! Mapping: a bundle's texts compiled to rules that are ready to work, or all that is wrong with
+//! them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::aka::Table;
+use super::shape::{Paths, Shape};
+use super::{Bundle, Mapping, Output, input, parse};
+use crate::config::section::Weight;
+use crate::config::{Environments, Faults, Section};
+
+/// What the parts of a mapping share while it is compiled.
+pub struct Compile<'b> {
+    bundle: &'b Bundle,
+    faults: Faults,
+    /// The selectors so far; a slot is a position in it.
+    pub selectors: Vec<String>,
+    /// Whether columns have numbers for names.
+    pub numbered: bool,
+    tables: BTreeMap<(String, bool), Arc<Table>>,
+}
+
+impl Compile<'_> {
+    /// The slot of a selector; `key` of `section` is where it is written.
+    pub fn slot(&mut self, section: &Section, key: &str, selector: &str) -> usize {
+        let is_number = selector.parse::<u32>().is_ok_and(|number| number > 0);
+        if self.numbered && !is_number {
+            let what = format!(
+                "\"{selector}\" is no column: without a header the columns are \"1\", \"2\", …"
+            );
+            section.error(key, what);
+        }
+        match self.selectors.iter().position(|known| known == selector) {
+            Some(slot) => slot,
+            None => {
+                self.selectors.push(selector.to_owned());
+                self.selectors.len() - 1
+            }
+        }
+    }
+
+    /// A table of the bundle, compiled once for each way of comparing.
+    pub fn table(
+        &mut self,
+        section: &Section,
+        key: &str,
+        name: &str,
+        fold: bool,
+    ) -> Option<Arc<Table>> {
+        let known = (name.to_owned(), fold);
+        if let Some(table) = self.tables.get(&known) {
+            return Some(Arc::clone(table));
+        }
+        let Some((file, text)) = self.bundle.tables.get(name) else {
+            section.error(key, format!("the table \"{name}\" is missing"));
+            return None;
+        };
+        let table = Arc::new(Table::parse(name, file, text, fold, &self.faults));
+        self.tables.insert(known, Arc::clone(&table));
+        Some(table)
+    }
+}
+
+/// Compiles a bundle; faults are noted, and any error makes it `None`.
+pub fn compile(bundle: &Bundle, environments: &Environments, faults: &Faults) -> Option<Mapping> {
+    // Whether this mapping is sound must not depend on the faults of others.
+    let own = Faults::default();
+    let mapping = parse_all(bundle, environments, &own);
+    let sound = !own.any_error();
+    let mut found = own.take();
+    // A table that is used with and without regard to case says its faults twice.
+    found.dedup();
+    for fault in found {
+        match fault.weight {
+            Weight::Error => faults.error(&fault.file, fault.line, fault.what),
+            Weight::Warning => faults.warning(&fault.file, fault.line, fault.what),
+        }
+    }
+    mapping.filter(|_| sound)
+}
+
+fn parse_all(bundle: &Bundle, environments: &Environments, faults: &Faults) -> Option<Mapping> {
+    let mut root = Section::parse(&bundle.file, &bundle.text, environments, faults)?;
+    let mut compile = Compile {
+        bundle,
+        faults: faults.clone(),
+        selectors: Vec::new(),
+        numbered: false,
+        tables: BTreeMap::new(),
+    };
+    let (dialect, only) = input::parse(&mut root, &mut compile);
+    let output = output(&mut root);
+    let shape = fields(&mut root, &mut compile);
+    root.finish();
+    Some(Mapping {
+        name: bundle.name.clone(),
+        dialect: dialect?,
+        selectors: compile.selectors,
+        output: output?,
+        only,
+        shape,
+    })
+}
+
+fn output(root: &mut Section) -> Option<Output> {
+    let Some(mut section) = root.section("output") else {
+        return (!root.has("output")).then_some(Output::Json);
+    };
+    let output = match section.text("format").as_deref() {
+        None if section.has("format") => None,
+        None | Some("json") => Some(Output::Json),
+        Some("ndjson") => Some(Output::Ndjson),
+        Some(later @ ("xml" | "csv")) => {
+            section.error("format", format!("the format {later} is {}", input::LATER));
+            None
+        }
+        Some(other) => {
+            let what = format!("unknown format \"{other}\": known are json, ndjson");
+            section.error("format", what);
+            None
+        }
+    };
+    for key in ["root", "record"] {
+        if section.has(key) {
+            section.error(key, format!("{key} is {}", input::LATER));
+        }
+    }
+    section.finish();
+    output
+}
+
+fn fields(root: &mut Section, compile: &mut Compile<'_>) -> Shape {
+    let mut shape = Shape::default();
+    let mut paths = Paths::default();
+    let sections = root.sections("fields");
+    if sections.is_empty() {
+        root.error("fields", "a mapping needs at least one [[fields]]");
+    }
+    for section in sections {
+        parse::field(section, compile, &mut paths, &mut shape);
+    }
+    shape
+}

@@ -1,0 +1,251 @@
+//! Parse: one `[[fields]]` as a mapping writes it, made a `Field`, or faults with their lines.
+
+use super::checks::Check;
+use super::clean::Clean;
+use super::condition::Condition;
+use super::dates::Dates;
+use super::field::{Aka, Field, Several, Source, Target, Unknown};
+use super::mapping::Compile;
+use super::numbers::Number;
+use super::shape::{Paths, Shape};
+use crate::config::Section;
+use crate::config::section::TextOrSection;
+use crate::model::Level;
+
+/// Deeper than this no output nests; it keeps the one pass over the tree within its stack.
+const DEEPEST: usize = 32;
+
+/// Reads a field and puts it where it goes; faults are noted.
+pub fn field(
+    mut section: Section,
+    compile: &mut Compile<'_>,
+    paths: &mut Paths,
+    shape: &mut Shape,
+) {
+    let to = section.required("to");
+    let target = to.as_deref().and_then(|to| target(&section, to));
+    let from = from(&mut section);
+    let value = section.text("value");
+    let join = section.text("join");
+    let first = take(&mut section);
+    let array = target.as_ref().is_some_and(|target| target.array);
+
+    let label = match (&from, &to) {
+        (Some(from), _) => from.join("+"),
+        (None, Some(to)) => to.clone(),
+        (None, None) => String::new(),
+    };
+    let count = from.as_ref().map_or(1, Vec::len);
+    let several = several(&section, count, join, first, array);
+    let source = source(&section, from, value, compile);
+    let clean = Clean::parse(&mut section);
+    let values = section
+        .text_table("values")
+        .map(|values| values.into_iter().map(|(key, to)| (key.trim().to_owned(), to)).collect());
+    let aka = aka(&mut section, compile);
+    let date = Dates::parse(&mut section);
+    let number = Number::parse(&mut section);
+    let check = check(&mut section);
+    let required = section.boolean("required").unwrap_or(false);
+    let when = Condition::parse(&mut section, "when", compile);
+    let admitted = target.filter(|target| paths.admit(&section, target, when.is_some()));
+    section.finish();
+    if let (Some(target), Some(source)) = (admitted, source) {
+        let field = Field {
+            label,
+            source,
+            several,
+            clean,
+            values,
+            aka,
+            date,
+            number,
+            check,
+            required,
+            when,
+        };
+        shape.add(&target.path, field);
+    }
+}
+
+/// Reads a path such as `container.containerNumber` or `references[]`.
+fn target(section: &Section, to: &str) -> Option<Target> {
+    let (plain, array) = match to.strip_suffix("[]") {
+        Some(plain) => (plain, true),
+        None => (to, false),
+    };
+    let path: Vec<String> = plain.split('.').map(str::to_owned).collect();
+    let fault = if plain.contains(['[', ']']) {
+        Some("[] may stand at its end only".to_owned())
+    } else if path.iter().any(|name| name.trim().is_empty()) {
+        Some("a name is empty".to_owned())
+    } else if path.len() > DEEPEST {
+        Some(format!("it nests deeper than {DEEPEST}"))
+    } else {
+        None
+    };
+    match fault {
+        None => Some(Target { path, array }),
+        Some(fault) => {
+            section.error("to", format!("to is \"{to}\": {fault}"));
+            None
+        }
+    }
+}
+
+fn from(section: &mut Section) -> Option<Vec<String>> {
+    let from = section.texts("from")?;
+    if from.is_empty() || from.iter().any(|selector| selector.trim().is_empty()) {
+        section.error("from", "from is empty");
+    }
+    Some(from)
+}
+
+fn source(
+    section: &Section,
+    from: Option<Vec<String>>,
+    value: Option<String>,
+    compile: &mut Compile<'_>,
+) -> Option<Source> {
+    match (from, value) {
+        (Some(from), value) => {
+            if value.is_some() {
+                section.error("value", "a field has either from or value");
+            }
+            let slots = from.iter().map(|from| compile.slot(section, "from", from)).collect();
+            Some(Source::Slots(slots))
+        }
+        (None, Some(value)) => Some(Source::Constant(value)),
+        (None, None) => {
+            // A `from` or `value` of the wrong kind has been told already.
+            if section.line_of("from") == section.line()
+                && section.line_of("value") == section.line()
+            {
+                section.error("to", "the field needs from or value");
+            }
+            None
+        }
+    }
+}
+
+fn take(section: &mut Section) -> bool {
+    match section.text("take").as_deref() {
+        None => false,
+        Some("first") => true,
+        Some(other) => {
+            section.error("take", format!("take is \"{other}\", but must be \"first\""));
+            false
+        }
+    }
+}
+
+/// Decides what is done with several texts; `count` is how many selectors `from` has.
+fn several(
+    section: &Section,
+    count: usize,
+    join: Option<String>,
+    first: bool,
+    array: bool,
+) -> Several {
+    match (join, first, array) {
+        (Some(_), true, _) => section.error("take", "a field has either join or take"),
+        (Some(_), _, true) => section.error("join", "join does not go with a `to` that ends in []"),
+        (None, true, true) => section.error("take", "take does not go with a `to` that ends in []"),
+        (Some(separator), false, false) => return Several::Join(separator),
+        (None, true, false) => return Several::First,
+        (None, false, true) => return Several::Each,
+        (None, false, false) if count > 1 => section.error(
+            "from",
+            "from is a list: say how its texts become one, with join = \" \" or take = \"first\"",
+        ),
+        (None, false, false) => {}
+    }
+    Several::Refuse
+}
+
+fn check(section: &mut Section) -> Option<(Check, Level)> {
+    let (rule, level) = match section.text_or_section("check")? {
+        TextOrSection::Text(rule) => (Some(rule), Some(Level::Reject)),
+        TextOrSection::Section(mut section) => {
+            let rule = section.required("rule");
+            let level = match section.text("level").as_deref() {
+                None | Some("reject") => Some(Level::Reject),
+                Some("warn") => Some(Level::Warn),
+                Some("off") => None,
+                Some(other) => {
+                    let what = format!(
+                        "level is \"{other}\", but must be \"off\", \"warn\" or \"reject\""
+                    );
+                    section.error("level", what);
+                    None
+                }
+            };
+            section.finish();
+            (rule, level)
+        }
+    };
+    match Check::parse(&rule?) {
+        Ok(check) => level.map(|level| (check, level)),
+        Err(fault) => {
+            section.error("check", fault);
+            None
+        }
+    }
+}
+
+fn aka(section: &mut Section, compile: &mut Compile<'_>) -> Option<Aka> {
+    let unknown = unknown(section);
+    let Some(aka) = section.text_or_section("aka") else {
+        if unknown.is_some() && section.line_of("aka") == section.line() {
+            section.error("unknown", "unknown goes with aka");
+        }
+        return None;
+    };
+    let unknown = unknown.unwrap_or(Unknown::Quarantine);
+    match aka {
+        TextOrSection::Text(name) => {
+            let table = compile.table(section, "aka", &name, false)?;
+            Some(Aka { table, within: None, unknown })
+        }
+        TextOrSection::Section(mut section) => {
+            let name = section.required("table");
+            let within = section.text("within").map(|column| {
+                let slot = compile.slot(&section, "within", &column);
+                (column, slot)
+            });
+            let fold = match section.text("case").as_deref() {
+                None => false,
+                Some("ignore") => true,
+                Some(other) => {
+                    section.error("case", format!("case is \"{other}\", but must be \"ignore\""));
+                    false
+                }
+            };
+            let table = name.and_then(|name| compile.table(&section, "table", &name, fold));
+            section.finish();
+            Some(Aka { table: table?, within, unknown })
+        }
+    }
+}
+
+fn unknown(section: &mut Section) -> Option<Unknown> {
+    match section.text_or_section("unknown")? {
+        TextOrSection::Text(word) => match word.as_str() {
+            "quarantine" => Some(Unknown::Quarantine),
+            "keep" => Some(Unknown::Keep),
+            other => {
+                let what = format!(
+                    "unknown is \"{other}\", but must be \"quarantine\", \"keep\" or \
+                     {{ use = \"…\" }}"
+                );
+                section.error("unknown", what);
+                None
+            }
+        },
+        TextOrSection::Section(mut section) => {
+            let code = section.required("use");
+            section.finish();
+            code.map(Unknown::Use)
+        }
+    }
+}

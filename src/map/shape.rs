@@ -1,0 +1,154 @@
+//! Shape: the tree that the `to` paths of a mapping make. One pass over it writes a record as
+//! JSON, straight into the message.
+
+use std::collections::BTreeMap;
+
+use super::field::{Field, Target};
+use super::report::Report;
+use crate::config::Section;
+
+/// An object of the output record.
+#[derive(Debug, Default)]
+pub struct Shape {
+    members: Vec<Member>,
+}
+
+#[derive(Debug)]
+struct Member {
+    name: String,
+    /// The name as JSON, with its colon.
+    key: Vec<u8>,
+    node: Node,
+}
+
+#[derive(Debug)]
+enum Node {
+    Object(Shape),
+    /// Several only if each has a `when`: the first that applies wins.
+    Fields(Vec<Field>),
+}
+
+/// The paths that a mapping has set so far: the line of each, and whether it has a `when`.
+#[derive(Debug, Default)]
+pub struct Paths(BTreeMap<Vec<String>, (usize, bool)>);
+
+impl Paths {
+    /// Sees whether a further field may set `target`; notes the fault if not.
+    pub fn admit(&mut self, section: &Section, target: &Target, has_when: bool) -> bool {
+        let path = &target.path;
+        let line = section.line_of("to");
+        let shown = path.join(".");
+        if let Some((earlier, earlier_has_when)) = self.0.get(path) {
+            if has_when && *earlier_has_when {
+                return true;
+            }
+            let what = format!(
+                "\"{shown}\" is set on line {earlier} already: one of them must go, or each needs \
+                 a `when`"
+            );
+            section.error("to", what);
+            return false;
+        }
+        let clash = self.0.iter().find(|(other, _)| {
+            other.starts_with(path.as_slice()) || path.starts_with(other.as_slice())
+        });
+        if let Some((other, (earlier, _))) = clash {
+            let what = format!(
+                "\"{}\" cannot be a value and hold \"{}\" too (see line {earlier})",
+                if other.len() < path.len() { other.join(".") } else { shown.clone() },
+                if other.len() < path.len() { shown.clone() } else { other.join(".") },
+            );
+            section.error("to", what);
+            return false;
+        }
+        self.0.insert(path.clone(), (line, has_when));
+        true
+    }
+}
+
+impl Shape {
+    /// Adds a field at a path that [`Paths::admit`] has let in.
+    pub fn add(&mut self, path: &[String], field: Field) {
+        let Some((name, rest)) = path.split_first() else { return };
+        let place = match self.members.iter().position(|member| member.name == *name) {
+            Some(place) => place,
+            None => {
+                let mut key = Vec::new();
+                push_string(name, &mut key);
+                key.push(b':');
+                let node = if rest.is_empty() {
+                    Node::Fields(Vec::new())
+                } else {
+                    Node::Object(Shape::default())
+                };
+                self.members.push(Member { name: name.clone(), key, node });
+                self.members.len() - 1
+            }
+        };
+        match &mut self.members[place].node {
+            Node::Object(shape) => shape.add(rest, field),
+            Node::Fields(fields) => fields.push(field),
+        }
+    }
+
+    /// Appends the object to `out`; `false` if nothing is in it.
+    pub fn write(&self, report: &mut Report<'_>, out: &mut Vec<u8>) -> bool {
+        let mut any = false;
+        out.push(b'{');
+        for member in &self.members {
+            let start = out.len();
+            if any {
+                out.push(b',');
+            }
+            out.extend_from_slice(&member.key);
+            let written = match &member.node {
+                Node::Object(shape) => shape.write(report, out),
+                Node::Fields(fields) => fields
+                    .iter()
+                    .find(|field| field.applies(report.record))
+                    .is_some_and(|field| field.write(report, out)),
+            };
+            match written {
+                true => any = true,
+                false => out.truncate(start),
+            }
+        }
+        out.push(b'}');
+        any
+    }
+}
+
+/// Appends a text as a JSON string (RFC 8259, section 7).
+pub fn push_string(text: &str, out: &mut Vec<u8>) {
+    let bytes = text.as_bytes();
+    let plain = |bad: bool, byte: &u8| bad | (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\');
+    if !bytes.iter().fold(false, plain) {
+        out.reserve(bytes.len() + 2);
+        out.push(b'"');
+        out.extend_from_slice(bytes);
+        out.push(b'"');
+        return;
+    }
+    let start = out.len();
+    if serde_json::to_writer(&mut *out, text).is_err() {
+        // Writing a text into memory cannot fail; if it did, an empty text keeps the JSON whole.
+        out.truncate(start);
+        out.extend_from_slice(b"\"\"");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_escaped_as_json_wants_it() {
+        for text in
+            ["", "plain é", "say \"no\"", "back\\slash", "tab\tline\nnull\0", "\u{7f}\u{2028}"]
+        {
+            let mut out = Vec::new();
+            push_string(text, &mut out);
+            assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
+        }
+    }
+}
