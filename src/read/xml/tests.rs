@@ -70,19 +70,20 @@ fn the_root_itself_may_be_the_record() {
 
 #[test]
 fn records_at_any_depth_are_not_nested() {
-    let document = "<r><g><o><o><a>1</a></o></o></g><o><a>2</a></o><x><y><o><a>3</a></o></y></x></r>";
+    let document =
+        "<r><g><o><o><a>1</a></o></o></g><o><a>2</a></o><x><y><o><a>3</a></o></y></x></r>";
     for path in ["**/o", "r/**/o"] {
-        assert_eq!(texts(document, path, &["a", "o/a"]), [
-            [vec![], vec!["1"]],
-            [vec!["2"], vec![]],
-            [vec!["3"], vec![]],
-        ]);
+        assert_eq!(
+            texts(document, path, &["a", "o/a"]),
+            [[vec![], vec!["1"]], [vec!["2"], vec![]], [vec!["3"], vec![]],]
+        );
     }
 }
 
 #[test]
 fn a_selector_hits_every_element_at_its_path_in_order() {
-    let document = "<r><o k='x'><h n='7'><a>1</a><a/><b><a>no</a></b></h><h><a>2</a></h><a>no</a></o></r>";
+    let document =
+        "<r><o k='x'><h n='7'><a>1</a><a/><b><a>no</a></b></h><h><a>2</a></h><a>no</a></o></r>";
     assert_eq!(
         texts(document, "r/o", &["h/a", "h/@n", "@k", "./h/a", "h", "z", "@z"]),
         [[
@@ -112,10 +113,7 @@ fn text_is_trimmed_at_its_ends_and_its_line_ends_are_one() {
 
 #[test]
 fn only_the_own_text_of_an_element_counts() {
-    assert_eq!(
-        texts("<r><o><a>1<b>2</b>3</a></o></r>", "r/o", &["a", "a/b"]),
-        [[["13"], ["2"]]]
-    );
+    assert_eq!(texts("<r><o><a>1<b>2</b>3</a></o></r>", "r/o", &["a", "a/b"]), [[["13"], ["2"]]]);
 }
 
 #[test]
@@ -136,10 +134,8 @@ fn without_namespaces_names_are_compared_as_they_are_written() {
 
 #[test]
 fn with_namespaces_prefixes_are_the_mappings_own() {
-    let dialect = Xml {
-        records: "m:r/o".to_owned(),
-        namespaces: vec![("m".to_owned(), "urn:n".to_owned())],
-    };
+    let dialect =
+        Xml { records: "m:r/o".to_owned(), namespaces: vec![("m".to_owned(), "urn:n".to_owned())] };
     let document = "<r xmlns='urn:n' xmlns:q='urn:n'><o xmlns='' q:id='1' id='2'><q:a>1</q:a>\
                     <a xmlns='urn:x'>2</a><a>3</a></o><p:o xmlns:p='urn:y'><m:a xmlns:m='urn:z'>4\
                     </m:a></p:o></r>";
@@ -255,10 +251,7 @@ fn a_document_cut_at_any_byte_is_refused_as_truncated() {
             assert_eq!(told, ("truncated", cut as u64), "{}", &document[..cut]);
         }
     }
-    assert_eq!(
-        refused("<r>\n<o>\n<a>").3,
-        "the file ends inside the record that starts on line 2"
-    );
+    assert_eq!(refused("<r>\n<o>\n<a>").3, "the file ends inside the record that starts on line 2");
     assert_eq!(refused("<r>\n<o/>\n").3, "the file ends before <r> is closed");
 }
 
@@ -290,7 +283,8 @@ fn a_record_beyond_the_limit_is_refused_and_many_small_ones_are_not() {
 
 #[test]
 fn a_windows_1252_file_says_so_itself() {
-    let document = "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><r><o a=\"ü\">Müller €</o><o/></r>";
+    let document =
+        "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><r><o a=\"ü\">Müller €</o><o/></r>";
     let (bytes, ..) = WINDOWS_1252.encode(document);
     let taken = read_file(&bytes, &[".", "@a"]).unwrap();
     assert_eq!(taken[0].texts, [["Müller €"], ["ü"]]);
@@ -325,7 +319,8 @@ fn bytes_that_are_not_the_encoding_are_refused() {
 
 #[test]
 fn a_mark_may_stand_where_the_parents_are_those_of_the_first_record() {
-    let bytes = b"<r xmlns:x='1' v='2'><b n='1'><o/></b><b n='2'><o/></b><c><o/></c><b><o/></b></r>";
+    let bytes =
+        b"<r xmlns:x='1' v='2'><b n='1'><o/></b><b n='2'><o/></b><c><o/></c><b><o/></b></r>";
     let mut reader = XmlReader::open(text(bytes, &[]).unwrap(), &xml("r/**/o"), &[]).unwrap();
     assert_eq!(reader.layout().around, ["<r xmlns:x=\"1\">", "<b>"]);
     let mut record = Record::default();
@@ -356,9 +351,8 @@ fn reading_on_from_a_mark_knows_the_namespaces_around_it() {
 
 /// Text that XML can hold.
 fn any_text() -> impl Strategy<Value = String> {
-    "[ \t\n\r<>&'\"\\]ab\\-é€😀\\PC]{0,8}".prop_map(|text| {
-        text.chars().filter(|c| !matches!(c, '\u{FFFE}' | '\u{FFFF}')).collect()
-    })
+    "[ \t\n\r<>&'\"\\]ab\\-é€😀\\PC]{0,8}"
+        .prop_map(|text| text.chars().filter(|c| !matches!(c, '\u{FFFE}' | '\u{FFFF}')).collect())
 }
 
 fn trimmed(text: &str) -> String {
@@ -403,9 +397,9 @@ fn by_quick_xml(records: &[(String, Vec<String>)]) -> String {
             writer.write_event(Event::Start(tag))?;
             for line in lines {
                 let line = quick_xml::escape::escape(line.as_str()).replace('\r', "&#xD;");
-                writer.create_element("l").write_text_content(
-                    quick_xml::events::BytesText::from_escaped(line),
-                )?;
+                writer
+                    .create_element("l")
+                    .write_text_content(quick_xml::events::BytesText::from_escaped(line))?;
             }
             writer.write_event(Event::End(quick_xml::events::BytesEnd::new("o")))?;
         }
