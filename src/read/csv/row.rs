@@ -38,8 +38,13 @@ pub(super) enum Split {
 pub(super) struct Splitter {
     delimiter: u8,
     pub(super) quote: Option<u8>,
+    /// Where the fields of a row without quotes end.
+    cuts: Vec<usize>,
     /// Rows without quotes are split by the delimiter alone; this one knows quotes.
     parser: csv_core::Reader,
+    /// Whether the parser stands between two rows.
+    between_rows: bool,
+    /// The fields of a row with quotes, without the quotes, and where they end.
     unquoted: Vec<u8>,
     ends: Vec<usize>,
 }
@@ -56,8 +61,15 @@ impl Splitter {
         }
         let mut builder = csv_core::ReaderBuilder::new();
         builder.delimiter(delimiter).quoting(quote.is_some()).quote(quote.unwrap_or(b'"'));
-        let parser = builder.build();
-        Ok(Splitter { delimiter, quote, parser, unquoted: vec![0; 1024], ends: vec![0; 64] })
+        Ok(Splitter {
+            delimiter,
+            quote,
+            cuts: Vec::new(),
+            parser: builder.build(),
+            between_rows: false,
+            unquoted: vec![0; 1024],
+            ends: vec![0; 64],
+        })
     }
 
     /// Looks at the text in view; `last` says that no more can come.
@@ -91,38 +103,39 @@ impl Splitter {
             Row::Quoted { fields, .. } => fields,
             Row::Plain { content, .. } => {
                 let line = &ahead.as_bytes()[..content];
-                self.ends.clear();
-                self.ends.extend(memchr::memchr_iter(self.delimiter, line));
-                self.ends.push(content);
-                self.ends.len()
+                self.cuts.clear();
+                self.cuts.extend(memchr::memchr_iter(self.delimiter, line));
+                self.cuts.push(content);
+                self.cuts.len()
             }
         }
     }
 
     /// The text of a field, by its number from 0, after `fields` has found it.
     pub(super) fn field<'a>(&'a self, ahead: &'a str, row: Row, number: usize) -> &'a str {
-        let end = self.ends[number];
         // Both are cut at ASCII bytes out of text, so that they are text.
         match row {
             Row::Plain { .. } => {
-                let start = if number == 0 { 0 } else { self.ends[number - 1] + 1 };
-                &ahead[start..end]
+                let start = if number == 0 { 0 } else { self.cuts[number - 1] + 1 };
+                &ahead[start..self.cuts[number]]
             }
             Row::Quoted { .. } => {
                 let start = if number == 0 { 0 } else { self.ends[number - 1] };
-                std::str::from_utf8(&self.unquoted[start..end]).unwrap_or_default()
+                let field = &self.unquoted[start..self.ends[number]];
+                std::str::from_utf8(field).unwrap_or_default()
             }
         }
     }
 
     fn split_quoted(&mut self, bytes: &[u8], last: bool) -> Split {
-        self.ends.resize(self.ends.capacity().max(64), 0);
         loop {
             self.restart();
+            self.between_rows = false;
             let (mut result, read, written, mut fields) =
                 self.parser.read_record(bytes, &mut self.unquoted, &mut self.ends);
             let mut length = Some(read);
             if result == ReadRecordResult::Record {
+                self.between_rows = true;
                 length = line_end(bytes, read - 1, last);
             } else if result == ReadRecordResult::InputEmpty && last {
                 // A line end ends the row, unless a quote is still open.
@@ -151,8 +164,10 @@ impl Splitter {
     /// The parser takes a byte order mark off the first text it sees. `Text` has done so for the
     /// file; one that stands further down is text. So it sees an empty line first.
     fn restart(&mut self) {
-        self.parser.reset();
-        self.parser.read_record(b"\n", &mut [0], &mut [0]);
+        if !self.between_rows {
+            self.parser.reset();
+            self.parser.read_record(b"\n", &mut [0], &mut [0]);
+        }
     }
 
     /// Where the last field of an unclosed row starts: with the quote that is not closed.

@@ -61,7 +61,10 @@ mod tests {
     fn a_declaration_names_the_encoding() {
         for (head, encoding) in [
             ("<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><r>", Some(WINDOWS_1252)),
-            ("<?xml version='1.0' encoding = 'windows-1252' standalone='yes' ?>", Some(WINDOWS_1252)),
+            (
+                "<?xml version='1.0' encoding = 'windows-1252' standalone='yes' ?>",
+                Some(WINDOWS_1252),
+            ),
             ("\r\n<?xml\tversion='1.0'\nencoding='iso-8859-15'?>", Some(ISO_8859_15)),
             ("<?xml version='1.0' encoding='utf-8'?>", Some(UTF_8)),
             ("<?xml version='1.0' encoding='Shift_JIS'?>", Some(SHIFT_JIS)),

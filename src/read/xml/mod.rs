@@ -99,9 +99,9 @@ impl XmlReader {
     /// Whether reading can begin at the record that was read last: the elements around it have the
     /// names and namespaces of those around the first.
     pub(super) fn resumable(&self) -> bool {
-        self.around_first.as_ref().is_some_and(|first| {
-            first.iter().eq(self.around.iter().map(|open| &open.tag))
-        })
+        self.around_first
+            .as_ref()
+            .is_some_and(|first| first.iter().eq(self.around.iter().map(|open| &open.tag)))
     }
 
     /// Fills `record` with the next record; `false` at the sound end of the file.
@@ -339,8 +339,12 @@ impl XmlReader {
 
     fn truncated(&self, record: Option<Spot>) -> Unsound {
         let what = match (record, self.around.last()) {
-            (Some(at), _) => format!("the file ends inside the record that starts on line {}", at.line),
-            (None, Some(open)) => format!("the file ends before {} is closed", beginning(&open.tag)),
+            (Some(at), _) => {
+                format!("the file ends inside the record that starts on line {}", at.line)
+            }
+            (None, Some(open)) => {
+                format!("the file ends before {} is closed", beginning(&open.tag))
+            }
             (None, None) => "the file ends before its root element does".to_owned(),
         };
         unsound("truncated", self.reader.get_ref().spot(), what, "send the whole file again")

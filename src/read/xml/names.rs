@@ -40,10 +40,9 @@ impl Scope {
             return Ok(NameTest::Local(name.to_owned()));
         };
         match self.mapped.iter().find(|(mapped, _)| mapped == prefix) {
-            Some((_, namespace)) => Ok(NameTest::Qualified {
-                namespace: namespace.clone(),
-                local: local.to_owned(),
-            }),
+            Some((_, namespace)) => {
+                Ok(NameTest::Qualified { namespace: namespace.clone(), local: local.to_owned() })
+            }
             None => Err(format!("the prefix {prefix} is not in the mapping's `namespaces`")),
         }
     }

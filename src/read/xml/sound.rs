@@ -74,9 +74,9 @@ pub(super) fn check_characters(text: &str) -> Result<(), String> {
     if !found && (memchr::memchr(0xEF, text.as_bytes()).is_none() || !barred()) {
         return Ok(());
     }
-    let bad = text.chars().find(|c| {
-        u8::try_from(*c).is_ok_and(control) || matches!(c, '\u{FFFE}' | '\u{FFFF}')
-    });
+    let bad = text
+        .chars()
+        .find(|c| u8::try_from(*c).is_ok_and(control) || matches!(c, '\u{FFFE}' | '\u{FFFF}'));
     let code = bad.map(u32::from).unwrap_or_default();
     Err(format!("the character U+{code:04X}, which XML does not allow"))
 }
