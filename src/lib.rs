@@ -12,3 +12,6 @@ pub mod settle;
 pub mod ledger;
 pub mod pipeline;
 pub mod worker;
+pub mod api;
+pub mod sandbox;
+pub mod cli;

@@ -1,0 +1,118 @@
+//! Audit: the proof that every record is accounted for.
+
+use serde::{Deserialize, Serialize};
+
+use crate::inspect::Inspection;
+use crate::ledger::{Account, Ledger, Phase, Progress};
+use crate::model::{Arrival, Counts};
+use crate::spool::Spool;
+
+/// What an audit found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Audit {
+    /// Open files looked at.
+    pub files: u64,
+    /// Their records, by state, and those of the settled files.
+    pub records: Counts,
+    /// What does not add up; empty when all is well.
+    pub faults: Vec<String>,
+}
+
+/// Compares the ledger's memory with its disk, and every open file's account with its bytes.
+pub async fn check(ledger: &Ledger, spool: &Spool) -> anyhow::Result<Audit> {
+    let (mut faults, open, settled) = ledger
+        .change(|store| {
+            let faults = store.audit()?;
+            let open: Vec<(Account, Progress)> = store.files.values().cloned().collect();
+            let mut settled = Counts::default();
+            store.tallies.values().for_each(|tally| settled.add(&tally.records));
+            Ok((faults, open, settled))
+        })
+        .await?;
+    let mut records = settled;
+    if settled.open() > 0 {
+        faults.push("a settled file has records that are not final".to_owned());
+    }
+    for (account, progress) in &open {
+        let total = account.pinned.as_ref().map_or(0, |pinned| pinned.total);
+        records.add(&progress.counts(total, account.held_until.is_some()));
+        faults.extend(of_file(account, progress, spool));
+    }
+    for arrival in spool.arrivals()? {
+        if !open.iter().any(|(account, _)| account.arrival == arrival) {
+            faults.push(format!("arrival {arrival} lies in the spool without an account"));
+        }
+    }
+    Ok(Audit { files: open.len() as u64, records, faults })
+}
+
+fn of_file(account: &Account, progress: &Progress, spool: &Spool) -> Vec<String> {
+    let mut faults = Vec::new();
+    let arrival: Arrival = account.arrival;
+    let name = &account.name;
+    let mut fault = |what: String| faults.push(format!("arrival {arrival} ({name}): {what}"));
+    if account.phase == Phase::Claiming {
+        return faults;
+    }
+    if !spool.data(arrival).exists() {
+        fault("its bytes are not in the spool".to_owned());
+    }
+    let Some(pinned) = account.pinned.as_ref().filter(|_| account.phase == Phase::Open) else {
+        return faults;
+    };
+    let inspected = std::fs::read(spool.inspection(arrival))
+        .ok()
+        .and_then(|bytes| serde_json::from_slice::<Inspection>(&bytes).ok());
+    match inspected {
+        Some(inspection) if inspection.records == pinned.total => {}
+        Some(inspection) => fault(format!(
+            "the ledger counts {} records, the inspection {}",
+            pinned.total, inspection.records
+        )),
+        None => fault("its inspection cannot be read".to_owned()),
+    }
+    match crate::inspect::identify(&spool.data(arrival)) {
+        Ok(identity) if identity == pinned.identity => {}
+        Ok(_) => fault("its bytes are not those that were claimed".to_owned()),
+        Err(error) => fault(format!("its bytes cannot be read: {error}")),
+    }
+    let counts = progress.counts(pinned.total, account.held_until.is_some());
+    if counts.total() != pinned.total {
+        fault(format!("the states add up to {}, not to {}", counts.total(), pinned.total));
+    }
+    let sets =
+        [&progress.delivered, &progress.quarantined, &progress.superseded, &progress.discarded];
+    for (at, set) in sets.iter().enumerate() {
+        for (first, last) in set.ranges() {
+            if last > pinned.total {
+                fault(format!("record {last} is beyond the last, {}", pinned.total));
+            }
+            if sets[at + 1..].iter().any(|other| other.count(first, last) > 0) {
+                fault(format!("of records {first} to {last} some are in two final states"));
+            }
+        }
+    }
+    for waiting in progress.waiting.values() {
+        if progress.open_between(waiting.first, waiting.last) == 0 {
+            fault(format!("records {} to {} wait but are final", waiting.first, waiting.last));
+        }
+    }
+    // Below the mark every record is final or waits: else it would never be sent.
+    let mut answered = Vec::new();
+    for set in sets {
+        answered.extend(set.ranges());
+    }
+    answered.extend(progress.waiting.values().map(|waiting| (waiting.first, waiting.last)));
+    answered.sort_unstable();
+    let mut next = 1;
+    for (first, last) in answered {
+        if first > next {
+            break;
+        }
+        next = next.max(last + 1);
+    }
+    if next < account.mark.min(pinned.total + 1) {
+        fault(format!("record {next} is passed over but neither final nor waiting"));
+    }
+    faults
+}

@@ -1,0 +1,111 @@
+//! Control: the socket in the state folder on which a run answers other commands, so that they see
+//! the same with and without a daemon.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixListener;
+use tokio_util::sync::CancellationToken;
+
+use super::{quarantine, status};
+use crate::pipeline::Parts;
+
+/// The open socket; it is closed before the state is let go.
+pub struct Control {
+    path: PathBuf,
+    stop: CancellationToken,
+    server: tokio::task::JoinHandle<()>,
+}
+
+/// Opens the socket; only the state's owner can use it.
+pub fn serve(parts: &Arc<Parts>) -> anyhow::Result<Control> {
+    let path = socket(&parts.config.state);
+    if path.exists() {
+        // The state's lock is ours, so whoever made it is gone.
+        std::fs::remove_file(&path)?;
+    }
+    let listener = UnixListener::bind(&path)
+        .with_context(|| format!("{} cannot be made", path.display()))?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    let routes = Router::new()
+        .route("/status", get(answer_status))
+        .route("/quarantine", get(answer_quarantine))
+        .route("/check-ledger", get(answer_check_ledger))
+        .with_state(Arc::clone(parts));
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    let server = tokio::spawn(async move {
+        let stopped = async move { stopped.cancelled().await };
+        if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stopped).await {
+            tracing::warn!("The control socket failed: {error}");
+        }
+    });
+    Ok(Control { path, stop, server })
+}
+
+impl Control {
+    /// Closes the socket, after at most a second for answers under way.
+    pub async fn close(self) {
+        self.stop.cancel();
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.server).await;
+        // If it cannot be removed, the next run does.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Asks the run that holds this state; `None` if none listens.
+pub async fn ask<T: DeserializeOwned>(state: &Path, question: &str) -> anyhow::Result<Option<T>> {
+    let path = socket(state);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let client = reqwest::Client::builder()
+        .unix_socket(path)
+        .no_proxy()
+        .timeout(Duration::from_secs(30))
+        .build()?;
+    let response = match client.get(format!("http://localhost/{question}")).send().await {
+        Ok(response) => response,
+        Err(error) if error.is_connect() => return Ok(None),
+        Err(error) => return Err(error).context("the running lighterman does not answer"),
+    };
+    let status = response.status();
+    let body = response.bytes().await?;
+    if !status.is_success() {
+        bail!("the running lighterman answers: {}", String::from_utf8_lossy(&body));
+    }
+    Ok(Some(serde_json::from_slice(&body).context("the running lighterman is of another version")?))
+}
+
+fn socket(state: &Path) -> PathBuf {
+    state.join("control.sock")
+}
+
+type Answer<T> = Result<Json<T>, (StatusCode, String)>;
+
+async fn answer_status(State(parts): State<Arc<Parts>>) -> Answer<status::Status> {
+    answer(status::gather(&parts.ledger, &parts.config).await)
+}
+
+async fn answer_quarantine(State(parts): State<Arc<Parts>>) -> Answer<Vec<quarantine::SetAside>> {
+    answer(quarantine::list(&parts.ledger, &parts.spool).await)
+}
+
+async fn answer_check_ledger(State(parts): State<Arc<Parts>>) -> Answer<super::audit::Audit> {
+    answer(super::audit::check(&parts.ledger, &parts.spool).await)
+}
+
+fn answer<T: Serialize>(result: anyhow::Result<T>) -> Answer<T> {
+    result
+        .map(Json)
+        .map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}")))
+}

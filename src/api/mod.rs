@@ -1,0 +1,7 @@
+//! What a run tells to other processes on the same machine: the answers to `status` and its like,
+//! and the socket on which a daemon gives them.
+
+pub mod audit;
+pub mod control;
+pub mod quarantine;
+pub mod status;

@@ -1,0 +1,100 @@
+//! What is where: per customer and file, and the alarms.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::ledger::{Alarm, FileCounts, Ledger, Tally};
+use crate::model::{Arrival, Counts};
+use crate::pickup;
+
+/// The answer to `status` (design, section 4.3).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// By customer.
+    pub customers: BTreeMap<String, OfCustomer>,
+    /// The alarms that stand, oldest first.
+    pub alarms: Vec<Alarm>,
+    /// The files that are not settled, in the order of their arrival.
+    pub open: Vec<OpenFile>,
+}
+
+/// One customer's files and records.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OfCustomer {
+    /// How many files are in each state.
+    pub files: FileCounts,
+    /// How many records are in each state.
+    pub records: Counts,
+}
+
+/// A file that is not settled.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OpenFile {
+    /// Its pick-up's number.
+    pub arrival: Arrival,
+    /// The customer's id.
+    pub customer: String,
+    /// The source's name.
+    pub source: String,
+    /// Its name.
+    pub file: String,
+    /// When it was claimed.
+    pub picked_up: Timestamp,
+    /// The channel's name, once it is known.
+    pub channel: Option<String>,
+    /// How many records are in each state.
+    pub records: Counts,
+    /// When something of it is tried next, where a time is known.
+    pub due: Option<Timestamp>,
+    /// Why something of it waits.
+    pub reasons: Vec<String>,
+}
+
+/// Gathers the status from the ledger, and from the folders what waits there.
+pub async fn gather(ledger: &Ledger, config: &Config) -> anyhow::Result<Status> {
+    let mut tallies: BTreeMap<String, Tally> = ledger.summary().await?;
+    for customer in config.customers.keys().chain(config.broken.keys()) {
+        tallies.entry(customer.clone()).or_default();
+    }
+    for (id, customer) in &config.customers {
+        for source in customer.sources.values() {
+            // A folder that cannot be listed has an alarm of its own.
+            let waiting = pickup::list(source).map_or(0, |files| files.len());
+            tallies.entry(id.clone()).or_default().files.waiting += waiting as u64;
+        }
+    }
+    let (alarms, open) = ledger
+        .change(|store| {
+            let open = store.files.values().map(|(account, progress)| {
+                let pinned = account.pinned.as_ref();
+                let total = pinned.map_or(0, |pinned| pinned.total);
+                let waits = progress.waiting.values();
+                let mut reasons: Vec<String> =
+                    waits.clone().map(|waiting| waiting.reason.clone()).collect();
+                reasons.sort();
+                reasons.dedup();
+                reasons.truncate(5);
+                OpenFile {
+                    arrival: account.arrival,
+                    customer: account.customer.clone(),
+                    source: account.source.clone(),
+                    file: account.name.clone(),
+                    picked_up: account.picked_up,
+                    channel: pinned.map(|pinned| pinned.channel.clone()),
+                    records: progress.counts(total, account.held_until.is_some()),
+                    due: waits.map(|waiting| waiting.due).chain(account.held_until).min(),
+                    reasons,
+                }
+            });
+            Ok((store.alarms.clone(), open.collect()))
+        })
+        .await?;
+    let customers = tallies
+        .into_iter()
+        .map(|(id, tally)| (id, OfCustomer { files: tally.files, records: tally.records }))
+        .collect();
+    Ok(Status { customers, alarms, open })
+}

@@ -1,0 +1,68 @@
+//! `lighterman check`: everything that can be known to be wrong before a run.
+
+use clap::Args;
+
+use super::{FATAL, Setting, WELL};
+use crate::config::{ChannelKind, ScrAuth};
+use crate::remote::jwt::Signer;
+use crate::worker;
+
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Log in everywhere, too
+    #[arg(long)]
+    connect: bool,
+}
+
+pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
+    let Some(mut config) = setting.load() else { return Ok(FATAL) };
+    let mappings = worker::load_mappings(&mut config);
+    let mut wrong = 0;
+    for faults in config.broken.values() {
+        wrong += faults.len();
+        super::tell(faults);
+    }
+    for (name, api) in &config.scr {
+        if matches!(api.auth, ScrAuth::SignedJwt { .. })
+            && let Err(error) = Signer::open(&api.auth)
+        {
+            wrong += 1;
+            eprintln!("{}: [scr.{name}]: {error:#}", config.file.display());
+        }
+    }
+    let (channels, failed) = crate::deliver::open(&config);
+    for (customer, error) in &failed {
+        wrong += 1;
+        eprintln!("{customer}: {error:#}");
+    }
+    if options.connect {
+        for ((customer, name), channel) in &channels {
+            match channel.connect().await {
+                Ok(()) => eprintln!("{customer} / {name}: logged in"),
+                Err(why) => {
+                    wrong += 1;
+                    eprintln!("{customer} / {name}: {why}");
+                }
+            }
+        }
+    }
+    if wrong > 0 {
+        eprintln!("{wrong} problems");
+        return Ok(FATAL);
+    }
+    let scr = config
+        .customers
+        .values()
+        .flat_map(|customer| customer.channels.values())
+        .filter(|channel| matches!(channel.kind, ChannelKind::Scr(_)))
+        .count();
+    println!(
+        "{}: all is well: {} customers, {} channels ({scr} to SCR), {} mappings, environment {}",
+        config.file.display(),
+        config.customers.len(),
+        channels.len(),
+        mappings.len(),
+        config.environments.current
+    );
+    Ok(WELL)
+}

@@ -1,0 +1,36 @@
+//! `lighterman check-ledger`: proves that every record is accounted for.
+
+use super::{FATAL, LATER, Setting, WELL};
+use crate::api::audit::{self, Audit};
+use crate::api::control;
+
+pub async fn run(setting: &Setting) -> anyhow::Result<u8> {
+    let Some(config) = setting.load() else { return Ok(FATAL) };
+    let audit: Option<Audit> = match control::ask(&config.state, "check-ledger").await? {
+        Some(audit) => Some(audit),
+        None => match super::status::open_alone(&config).await? {
+            Some((_lock, ledger, spool)) => Some(audit::check(&ledger, &spool).await?),
+            None => None,
+        },
+    };
+    let Some(audit) = audit else { return Ok(LATER) };
+    for fault in &audit.faults {
+        println!("{fault}");
+    }
+    if !audit.faults.is_empty() {
+        return Ok(FATAL);
+    }
+    let records = audit.records;
+    println!(
+        "all {} records are accounted for: {} open in {} files, {} delivered, {} quarantined, {} \
+         superseded, {} discarded",
+        records.total(),
+        records.open(),
+        audit.files,
+        records.delivered,
+        records.quarantined,
+        records.superseded,
+        records.discarded
+    );
+    Ok(WELL)
+}

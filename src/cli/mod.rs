@@ -1,0 +1,154 @@
+//! The commands, one file each. Machine output goes to stdout, everything else to stderr.
+
+mod check;
+mod check_ledger;
+mod demo;
+mod preview;
+mod quarantine;
+mod run;
+mod sandbox;
+mod status;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{self, Config, Fault};
+use crate::config::section::parse_duration;
+
+/// Exit status: all is well.
+pub const WELL: u8 = 0;
+/// Exit status: the configuration or the state cannot be used.
+pub const FATAL: u8 = 1;
+/// Exit status: something was newly quarantined.
+pub const QUARANTINED: u8 = 3;
+/// Exit status: a person is needed.
+pub const PERSON: u8 = 4;
+/// Exit status: work is left for later, or another process holds the state
+/// (sysexits.h, `EX_TEMPFAIL`).
+pub const LATER: u8 = 75;
+
+/// Carries data from systems that can only drop files to the port's APIs.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// The provider's file [default: ./lighterman.toml, then /etc/lighterman/lighterman.toml]
+    #[arg(long, global = true, value_name = "PATH")]
+    config: Option<PathBuf>,
+    /// The environment to work in, instead of the one that the config names
+    #[arg(long, global = true, value_name = "NAME")]
+    environment: Option<String>,
+    /// How log lines are written to stderr
+    #[arg(long, global = true, value_enum, default_value = "text", value_name = "FORMAT")]
+    log_format: LogFormat,
+    /// Tell more (-vv: everything)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Tell only what is wrong
+    #[arg(short, long, global = true)]
+    quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Do the main job on the samples, against the built-in stand-in of the port's servers
+    Demo(demo::Options),
+    /// Work: as a daemon, or once with --once
+    Run(run::Options),
+    /// Check config, mappings, tables, secrets and keys
+    Check(check::Options),
+    /// Show what would be sent of a file, and every problem; sends nothing
+    Preview(preview::Options),
+    /// Show what is where, per customer and file, and the alarms
+    Status(status::Options),
+    /// Look at what was set aside
+    #[command(subcommand)]
+    Quarantine(quarantine::Action),
+    /// Prove that every record is accounted for
+    CheckLedger,
+    /// Run the stand-in of the port's servers alone
+    Sandbox(sandbox::Options),
+}
+
+/// Runs a command; the number is the exit status.
+pub async fn run(arguments: Arguments) -> anyhow::Result<u8> {
+    let setting = Setting { config: arguments.config, environment: arguments.environment };
+    match arguments.command {
+        Command::Demo(options) => demo::run(options).await,
+        Command::Run(options) => run::run(&setting, options).await,
+        Command::Check(options) => check::run(&setting, options).await,
+        Command::Preview(options) => preview::run(&setting, options),
+        Command::Status(options) => status::run(&setting, options).await,
+        Command::Quarantine(action) => quarantine::run(&setting, action).await,
+        Command::CheckLedger => check_ledger::run(&setting).await,
+        Command::Sandbox(options) => sandbox::run(options).await,
+    }
+}
+
+/// Starts the log on stderr.
+pub fn start_log(arguments: &Arguments) {
+    let level = match (arguments.quiet, arguments.verbose) {
+        (true, _) => "lighterman=warn",
+        (false, 0) => "lighterman=info",
+        (false, 1) => "lighterman=debug",
+        (false, _) => "lighterman=trace,info",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false);
+    match arguments.log_format {
+        LogFormat::Text => lines.init(),
+        LogFormat::Json => lines.json().flatten_event(true).init(),
+    }
+}
+
+/// Which configuration a command works with.
+struct Setting {
+    config: Option<PathBuf>,
+    environment: Option<String>,
+}
+
+impl Setting {
+    /// The configuration; or, with everything that is wrong told on stderr, none.
+    fn load(&self) -> Option<Config> {
+        match config::load(self.config.as_deref(), self.environment.as_deref()) {
+            Ok(loaded) => {
+                tell(&loaded.warnings);
+                Some(loaded.config)
+            }
+            Err(faults) => {
+                tell(&faults);
+                None
+            }
+        }
+    }
+}
+
+fn tell(faults: &[Fault]) {
+    for fault in faults {
+        eprintln!("{fault}");
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    match text {
+        "0" => Ok(Duration::ZERO),
+        _ => parse_duration(text).ok_or_else(|| "a time span such as \"30s\" or \"5m\"".to_owned()),
+    }
+}

@@ -1,0 +1,6 @@
+//! `lighterman preview`
+use clap::Args;
+use super::Setting;
+#[derive(Debug, Args)]
+pub struct Options {}
+pub fn run(_s: &Setting, _options: Options) -> anyhow::Result<u8> { anyhow::bail!("x") }

@@ -1,0 +1,71 @@
+//! `lighterman quarantine`: what was set aside.
+
+use clap::{Args, Subcommand};
+
+use super::{FATAL, LATER, Setting, WELL};
+use crate::api::control;
+use crate::api::quarantine::{self, SetAside};
+
+#[derive(Debug, Subcommand)]
+pub enum Action {
+    /// List the records that were set aside, with their reasons
+    List(Options),
+}
+
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Only the files whose name holds this
+    #[arg(long)]
+    file: Option<String>,
+    /// Only this customer
+    #[arg(long)]
+    customer: Option<String>,
+    /// Only this rule
+    #[arg(long)]
+    rule: Option<String>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(setting: &Setting, action: Action) -> anyhow::Result<u8> {
+    let Action::List(options) = action;
+    let Some(config) = setting.load() else { return Ok(FATAL) };
+    let list: Option<Vec<SetAside>> = match control::ask(&config.state, "quarantine").await? {
+        Some(list) => Some(list),
+        None => match super::status::open_alone(&config).await? {
+            Some((_lock, ledger, spool)) => Some(quarantine::list(&ledger, &spool).await?),
+            None => None,
+        },
+    };
+    let Some(mut list) = list else { return Ok(LATER) };
+    list.retain(|one| {
+        options.file.as_ref().is_none_or(|file| one.file.contains(file.as_str()))
+            && options.customer.as_ref().is_none_or(|customer| one.customer == *customer)
+            && options.rule.as_ref().is_none_or(|rule| one.problem.rule == *rule)
+    });
+    if options.json {
+        println!("{}", serde_json::to_string(&list)?);
+        return Ok(WELL);
+    }
+    for one in &list {
+        let problem = &one.problem;
+        let place = match problem.record {
+            0 => "whole file".to_owned(),
+            record => format!("record {record}, line {}", problem.line),
+        };
+        let field = match problem.field.as_str() {
+            "" => String::new(),
+            field => format!("{field}: "),
+        };
+        let value = match problem.value.as_str() {
+            "" => String::new(),
+            value => format!("\"{value}\" "),
+        };
+        println!(
+            "{} / {}, {place}: {field}{value}({}): {}",
+            one.customer, one.file, problem.rule, problem.advice
+        );
+    }
+    Ok(WELL)
+}

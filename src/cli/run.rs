@@ -1,0 +1,116 @@
+//! `lighterman run`: the daemon, or one pass.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::{FATAL, LATER, PERSON, QUARANTINED, Setting, WELL};
+use crate::api::control;
+use crate::worker::{self, Outcome, Span, StateLock};
+
+/// How long a second process waits for the state.
+const LOCK_WITHIN: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Take what is ready, settle it, stop
+    #[arg(long)]
+    once: bool,
+    /// How long --once waits for records that are tried again by themselves
+    #[arg(long, requires = "once", default_value = "0", value_parser = super::duration, value_name = "TIME")]
+    wait: Duration,
+    /// Refuse to run while any customer's config is broken
+    #[arg(long)]
+    strict: bool,
+}
+
+pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
+    let Some(mut config) = setting.load() else { return Ok(FATAL) };
+    if options.strict {
+        worker::load_mappings(&mut config);
+        if !config.broken.is_empty() {
+            config.broken.values().for_each(|faults| super::tell(faults));
+            return Ok(FATAL);
+        }
+    }
+    let state = config.state.clone();
+    let lock = match StateLock::take(&state, LOCK_WITHIN).await? {
+        Ok(lock) => lock,
+        Err(held) => {
+            eprintln!(
+                "lighterman: {} is held by {}; nothing was done",
+                state.display(),
+                if held.by.is_empty() { "another process" } else { &held.by }
+            );
+            return Ok(LATER);
+        }
+    };
+    let parts = Arc::new(worker::assemble(config)?);
+    let control = control::serve(&parts).context("the control socket cannot be opened")?;
+    let stop = CancellationToken::new();
+    let signals = tokio::spawn(stop_on_signals(stop.clone()));
+    let span = match options.once {
+        true => Span::Once { wait: options.wait },
+        false => Span::Forever,
+    };
+    tracing::info!(environment = %parts.config.environments.current, "Started");
+    let outcome = worker::run(Arc::clone(&parts), span, stop.clone()).await?;
+    signals.abort();
+    control.close().await;
+    drop(parts);
+    drop(lock);
+    // A daemon that was told to stop has done what it was told.
+    Ok(match span {
+        Span::Forever => WELL,
+        Span::Once { .. } => status_of(outcome),
+    })
+}
+
+fn status_of(outcome: Outcome) -> u8 {
+    match outcome {
+        Outcome { person_needed: true, .. } => PERSON,
+        Outcome { newly_quarantined: 1.., .. } => QUARANTINED,
+        Outcome { left: 1.., .. } => LATER,
+        _ => WELL,
+    }
+}
+
+/// The first SIGTERM or SIGINT stops the work in good order, the second at once.
+async fn stop_on_signals(stop: CancellationToken) {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return;
+    };
+    let mut next = async || {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    next().await;
+    tracing::info!("Stopping: what is in flight is finished; a second signal stops at once");
+    stop.cancel();
+    next().await;
+    std::process::exit(130);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_status_that_applies_is_told() {
+        let outcome = |person_needed, newly_quarantined, left| {
+            status_of(Outcome { person_needed, newly_quarantined, left })
+        };
+        assert_eq!(outcome(true, 1, 1), 4);
+        assert_eq!(outcome(false, 1, 1), 3);
+        assert_eq!(outcome(false, 0, 1), 75);
+        assert_eq!(outcome(false, 0, 0), 0);
+    }
+}

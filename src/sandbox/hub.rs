@@ -1,0 +1,52 @@
+//! Hub: what the parts of a running sandbox share.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::faults::Faults;
+use super::gate::Gate;
+use super::log::Log;
+use super::scene::Scene;
+use super::world::World;
+
+pub(super) struct Hub {
+    scene: RwLock<Arc<Scene>>,
+    pub log: Log,
+    pub faults: Faults,
+    /// All calls from outside that are open now.
+    pub open: Arc<Gate>,
+    pub stopping: CancellationToken,
+    /// The server, its connections and the calls in work: all that must end before it has stopped.
+    pub tasks: TaskTracker,
+}
+
+impl Hub {
+    pub fn new(world: World) -> anyhow::Result<Hub> {
+        Ok(Hub {
+            scene: RwLock::new(Arc::new(Scene::build(world)?)),
+            log: Log::default(),
+            faults: Faults::default(),
+            open: Arc::default(),
+            stopping: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    /// The scene of now. A call keeps the one that it started with.
+    pub fn scene(&self) -> Arc<Scene> {
+        self.scene.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn replace(&self, world: World) -> anyhow::Result<()> {
+        let scene = Arc::new(Scene::build(world)?);
+        *self.scene.write().unwrap_or_else(PoisonError::into_inner) = scene;
+        Ok(())
+    }
+}
+
+/// Locks, also after a panic of another holder: what is counted here stays usable.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

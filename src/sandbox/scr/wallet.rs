@@ -1,0 +1,293 @@
+//! Wallet: the releases, connections and stored calls of one SCR API, and the rules by which they
+//! change.
+
+use std::collections::{BTreeMap, HashMap};
+
+use anyhow::{Context, bail};
+use axum::http::StatusCode;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::super::world::{self, Connection, Party, ScrApi};
+use super::action::Verb;
+use super::fields::{assignee, mandatory, object, optional};
+use super::refusal::Refusal;
+use super::release::{Assignee, Change, Release, ReleaseState};
+
+pub(super) struct Wallet {
+    connections: Vec<Connection>,
+    releases: Vec<Release>,
+    /// Places in `releases`, by address in lower case.
+    by_address: HashMap<String, usize>,
+    by_container: HashMap<String, Vec<usize>>,
+    invitations: Vec<Value>,
+    subscriptions: Vec<Value>,
+}
+
+impl Wallet {
+    pub fn build(world: &ScrApi) -> anyhow::Result<Wallet> {
+        let mut wallet = Wallet {
+            connections: world.connections.clone(),
+            releases: Vec::new(),
+            by_address: HashMap::new(),
+            by_container: HashMap::new(),
+            invitations: Vec::new(),
+            subscriptions: Vec::new(),
+        };
+        let now = Timestamp::now();
+        for release in &world.releases {
+            let place = wallet.releases.len();
+            if wallet.by_address.insert(release.address.to_lowercase(), place).is_some() {
+                bail!("two releases with the address {}", release.address);
+            }
+            wallet.by_container.entry(release.container.clone()).or_default().push(place);
+            let built = build_release(world, release, now)
+                .with_context(|| format!("release {}", release.address))?;
+            wallet.releases.push(built);
+        }
+        Ok(wallet)
+    }
+
+    pub fn state(&self, address: &str) -> Option<ReleaseState> {
+        self.by_address.get(&address.to_lowercase()).map(|place| self.releases[*place].state())
+    }
+
+    pub fn states(&self) -> Vec<ReleaseState> {
+        self.releases.iter().map(Release::state).collect()
+    }
+
+    /// "Get all releases". Of the paging the document says no more than the parameters' names:
+    /// here pages count from 1, and `since` includes its own moment.
+    pub fn releases(&self, query: &BTreeMap<String, String>) -> Result<Value, Refusal> {
+        let number = |name: &str| match query.get(name) {
+            None => Ok(None),
+            Some(text) => text
+                .parse::<usize>()
+                .map(Some)
+                .map_err(|_| Refusal::BadParameter(format!("{name} is no number"))),
+        };
+        let since = match query.get("since") {
+            None => None,
+            Some(text) => Some(text.parse::<Timestamp>().map_err(|_| {
+                Refusal::BadParameter("since is no timestamp such as 2026-01-05T14:00:00Z".into())
+            })?),
+        };
+        let candidates: Vec<usize> = match query.get("container") {
+            Some(container) => self.by_container.get(container).cloned().unwrap_or_default(),
+            None => (0..self.releases.len()).collect(),
+        };
+        let limit = number("limit")?;
+        let page = number("page")?.unwrap_or(1).max(1);
+        let first = limit.map_or(0, |limit| limit.saturating_mul(page - 1));
+        let found = candidates
+            .into_iter()
+            .map(|place| &self.releases[place])
+            .filter(|release| query.get("bl").is_none_or(|bl| *bl == release.bl))
+            .filter(|release| since.is_none_or(|since| release.updated >= since))
+            .skip(first)
+            .take(limit.unwrap_or(usize::MAX))
+            .map(Release::json);
+        Ok(Value::Array(found.collect()))
+    }
+
+    pub fn release(&self, address: &str) -> Result<Value, Refusal> {
+        Ok(self.releases[self.place(address)?].json())
+    }
+
+    /// "Get pincode". From then on the release cannot be transferred.
+    pub fn pincode(&mut self, address: &str, seq: u64) -> Result<String, Refusal> {
+        let release = self.owned(address)?;
+        release.pin_retrieved = true;
+        note(release, seq, "pincode", None, None);
+        Ok(release.pin())
+    }
+
+    pub fn write(
+        &mut self,
+        verb: Verb,
+        address: &str,
+        body: &[u8],
+        seq: u64,
+    ) -> Result<StatusCode, Refusal> {
+        match verb {
+            Verb::Transfer => self.transfer(address, body, seq),
+            Verb::Revoke => self.revoke(address, seq),
+            Verb::Assign | Verb::AssignBarge => self.assign(verb, address, body, seq),
+            Verb::Unassign => {
+                let release = self.owned(address)?;
+                release.assigned = None;
+                note(release, seq, verb.name(), None, None);
+                Ok(StatusCode::ACCEPTED)
+            }
+        }
+    }
+
+    fn transfer(&mut self, address: &str, body: &[u8], seq: u64) -> Result<StatusCode, Refusal> {
+        self.place(address)?;
+        let fields = object(body)?;
+        let to = mandatory(&fields, "address")?;
+        let party = self
+            .connections
+            .iter()
+            .find(|connection| connection.address.eq_ignore_ascii_case(&to))
+            .map(party)
+            .ok_or(Refusal::UnknownConnection(to))?;
+        let release = self.owned(address)?;
+        if release.pin_retrieved {
+            return Err(Refusal::PinRetrieved);
+        }
+        note(release, seq, Verb::Transfer.name(), None, Some(party.address.clone()));
+        release.next_owner = Some(party);
+        Ok(StatusCode::ACCEPTED)
+    }
+
+    fn revoke(&mut self, address: &str, seq: u64) -> Result<StatusCode, Refusal> {
+        let release = self.undeleted(address)?;
+        if release.next_owner.take().is_none() {
+            return Err(Refusal::NotTransferred);
+        }
+        note(release, seq, Verb::Revoke.name(), None, None);
+        Ok(StatusCode::ACCEPTED)
+    }
+
+    fn assign(
+        &mut self,
+        verb: Verb,
+        address: &str,
+        body: &[u8],
+        seq: u64,
+    ) -> Result<StatusCode, Refusal> {
+        self.place(address)?;
+        let assignee = assignee(verb, &object(body)?)?;
+        let release = self.owned(address)?;
+        release.assigned = Some(assignee.clone());
+        note(release, seq, verb.name(), Some(assignee), None);
+        Ok(StatusCode::NO_CONTENT)
+    }
+
+    /// "Get connections".
+    pub fn connections(&self) -> Value {
+        let shown = |connection: &Connection| {
+            json!({
+                "reference": connection.reference,
+                "name": connection.name,
+                "vat": connection.vat,
+                "address": connection.address,
+                "publicKey": "-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n",
+            })
+        };
+        self.connections.iter().map(shown).collect()
+    }
+
+    /// "Invite an organization". Stored; nobody answers.
+    pub fn invite(&mut self, body: &[u8]) -> Result<StatusCode, Refusal> {
+        let fields = object(body)?;
+        for field in ["name", "vat", "contactEmail"] {
+            mandatory(&fields, field)?;
+        }
+        optional(&fields, "reference")?;
+        self.invitations.push(Value::Object(fields));
+        Ok(StatusCode::NO_CONTENT)
+    }
+
+    /// "Register a callback url for notifications". Stored; nothing is called.
+    pub fn subscribe(&mut self, body: &[u8]) -> Result<StatusCode, Refusal> {
+        let fields = object(body)?;
+        let event = mandatory(&fields, "eventType")?;
+        if !["onRelease", "onAcceptInvitation"].contains(&event.as_str()) {
+            return Err(Refusal::BadEventType(event));
+        }
+        mandatory(&fields, "callback_url")?;
+        self.subscriptions.push(Value::Object(fields));
+        Ok(StatusCode::NO_CONTENT)
+    }
+
+    /// What was stored by invitations and subscriptions.
+    pub fn stored(&self) -> Value {
+        json!({ "invitations": self.invitations, "subscriptions": self.subscriptions })
+    }
+
+    fn place(&self, address: &str) -> Result<usize, Refusal> {
+        let unknown = || Refusal::UnknownRelease(address.to_string());
+        self.by_address.get(address).copied().ok_or_else(unknown)
+    }
+
+    fn undeleted(&mut self, address: &str) -> Result<&mut Release, Refusal> {
+        let place = self.place(address)?;
+        let release = &mut self.releases[place];
+        if release.deleted { Err(Refusal::Deleted) } else { Ok(release) }
+    }
+
+    /// The release, if it is ours to act on.
+    fn owned(&mut self, address: &str) -> Result<&mut Release, Refusal> {
+        let release = self.undeleted(address)?;
+        if release.next_owner.is_some() { Err(Refusal::NotOwner) } else { Ok(release) }
+    }
+}
+
+fn build_release(
+    world: &ScrApi,
+    release: &world::Release,
+    now: Timestamp,
+) -> anyhow::Result<Release> {
+    let is_called = |connection: &&Connection, name: &str| {
+        connection.vat == name || connection.address.eq_ignore_ascii_case(name)
+    };
+    let owner = match &release.owner_vat {
+        Some(vat) if *vat != world.owner.vat => Party {
+            address: derived_address(vat),
+            name: format!("Company {vat}"),
+            vat: vat.clone(),
+        },
+        _ => world.owner.clone(),
+    };
+    let next_owner = match &release.transferred_to {
+        None => None,
+        Some(name) => {
+            let found = world.connections.iter().find(|connection| is_called(connection, name));
+            Some(party(found.with_context(|| format!("transferred to {name}: no connection"))?))
+        }
+    };
+    Ok(Release {
+        address: release.address.clone(),
+        container: release.container.clone(),
+        bl: release.bl.clone(),
+        carrier: Party {
+            address: derived_address("carrier"),
+            name: "Carrier of the sandbox".to_string(),
+            vat: "BE1000000021".to_string(),
+        },
+        owner,
+        next_owner,
+        blocked: release.blocked,
+        deleted: release.deleted,
+        gate_out: release.gate_out.clone(),
+        pin_retrieved: false,
+        assigned: None,
+        history: Vec::new(),
+        created: now,
+        updated: now,
+    })
+}
+
+fn party(connection: &Connection) -> Party {
+    let Connection { name, vat, address, .. } = connection.clone();
+    Party { address, name, vat }
+}
+
+/// An address for a company of which only the name is known.
+fn derived_address(name: &str) -> String {
+    format!("0x{}", &blake3::hash(name.as_bytes()).to_hex()[..40])
+}
+
+fn note(
+    release: &mut Release,
+    seq: u64,
+    action: &str,
+    assigned: Option<Assignee>,
+    to: Option<String>,
+) {
+    let at = Timestamp::now();
+    release.updated = at;
+    release.history.push(Change { seq, at, action: action.to_string(), assigned, to });
+}
