@@ -205,7 +205,8 @@ impl Text {
         let (result, read) =
             decoder.decode_to_string_without_replacement(&raw, &mut self.buffer, self.ended);
         if let DecoderResult::Malformed(_, _) = result {
-            let culprit = if self.encoding.is_single_byte() { raw.get(read - 1) } else { None };
+            let single = self.encoding.is_single_byte();
+            let culprit = raw[..read].last().filter(|_| single);
             self.fault = Some(undecodable(self.encoding, culprit));
         }
         raw.drain(..read);
