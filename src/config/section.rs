@@ -208,6 +208,10 @@ impl Section {
     /// A path; a relative one is relative to the file that it stands in.
     pub fn file_path(&mut self, key: &str) -> Option<PathBuf> {
         let text = self.filled(key)?;
+        if text.contains(char::is_control) {
+            self.error(key, format!("{key} holds a control character: {text:?}"));
+            return None;
+        }
         Some(self.beside(&text))
     }
 
@@ -387,7 +391,12 @@ impl Section {
     fn table(&mut self, key: &str, wanted: Wanted) -> Option<Section> {
         match self.take(key, wanted)? {
             Value { kind: Kind::Table(keys), line } => Some(self.child(key, line, keys)),
-            other => self.wrong(key, &other, "a table"),
+            // A secret may have been put here by mistake: what was found is not shown.
+            other => {
+                let what = format!("{key} is {}, but must be a table", other.kind_shown());
+                self.error(key, what);
+                None
+            }
         }
     }
 
@@ -480,7 +489,7 @@ impl Section {
     fn wrong<T>(&self, key: &str, value: &Value, wanted: &str) -> Option<T> {
         let environments = &self.document.environments.names;
         let or = match value.kind {
-            Kind::Table(_) if !environments.is_empty() && wanted != "a table" => {
+            Kind::Table(_) if !environments.is_empty() => {
                 format!(", or one for each of {}", environments.join(", "))
             }
             _ => String::new(),

@@ -8,6 +8,7 @@ mod customer;
 mod clashes;
 mod secrets;
 mod unknown_keys;
+mod odd_values;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
