@@ -1,3 +1,5 @@
+//! The environment in use, and values keyed by environment.
+
 use super::*;
 
 /// The environments and the one in use, or what is said instead.

@@ -1,3 +1,5 @@
+//! The provider's file and its folders.
+
 use super::*;
 
 #[test]

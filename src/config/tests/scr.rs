@@ -1,3 +1,5 @@
+//! SCR APIs and channels to them.
+
 use std::time::Duration;
 
 use super::*;
