@@ -147,8 +147,8 @@ impl Mapping {
     }
 
     /// The `from` of the field that writes `to`, if one does.
-    pub fn from_of(&self, _to: &str) -> Option<&str> {
-        None
+    pub fn from_of(&self, to: &str) -> Option<&str> {
+        self.shape.label_of(&to.split('.').collect::<Vec<_>>())
     }
 }
 
