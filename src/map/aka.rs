@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::path::{Path, PathBuf};
 
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
@@ -20,9 +21,13 @@ pub struct Table {
     /// The file it was read from.
     pub file: PathBuf,
     fold: bool,
-    by_alias: HashMap<Box<str>, Vec<Row>>,
-    by_code: HashMap<Box<str>, Vec<Row>>,
+    by_alias: Groups,
+    by_code: Groups,
 }
+
+/// Rows by a key. The keys come from the provider's own files, never from what is mapped, so that
+/// nobody can choose them to collide, and a plain hash does.
+type Groups = HashMap<Box<str>, Vec<Row>, BuildHasherDefault<Fnv>>;
 
 /// What a table says of an alias.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,8 +144,8 @@ impl Table {
 }
 
 /// Groups rows by a key; in a group they keep the order of the file.
-fn groups(rows: Vec<Row>, key: impl Fn(&Row) -> String) -> HashMap<Box<str>, Vec<Row>> {
-    let mut groups: HashMap<Box<str>, Vec<Row>> = HashMap::new();
+fn groups(rows: Vec<Row>, key: impl Fn(&Row) -> String) -> Groups {
+    let mut groups: Groups = Groups::default();
     for row in rows {
         groups.entry(key(&row).into()).or_default().push(row);
     }
@@ -170,6 +175,28 @@ fn contradictions(rows: &[Row], file: &Path, faults: &Faults) {
                 }
             }
         }
+    }
+}
+
+/// The hash FNV-1a of Fowler, Noll and Vo, which is quick on keys as short as codes are.
+#[derive(Debug)]
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Fnv(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for Fnv {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 

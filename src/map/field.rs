@@ -193,6 +193,16 @@ impl Field {
 
     /// The one text that the rules work on; the error is all texts, and the advice.
     fn gather<'r>(&'r self, record: &'r Record) -> Result<Option<Cow<'r, str>>, (String, String)> {
+        if let (Source::Slots(slots), Several::Refuse) = (&self.source, &self.several)
+            && let [slot] = slots.as_slice()
+        {
+            // Nearly every field is one column with one text.
+            let mut texts = record.texts(*slot);
+            let first = texts.next();
+            if texts.next().is_none() {
+                return Ok(first.map(Cow::Borrowed));
+            }
+        }
         let mut texts = self.texts(record);
         match &self.several {
             Several::Join(separator) => Ok(self.join(texts, separator)),
