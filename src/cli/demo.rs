@@ -2,5 +2,9 @@
 use clap::Args;
 #[derive(Debug, Args)]
 pub struct Options {}
-pub async fn run(_options: Options) -> anyhow::Result<u8> { anyhow::bail!("x") }
-pub fn world() -> &'static str { "{}" }
+pub async fn run(_options: Options) -> anyhow::Result<u8> {
+    anyhow::bail!("x")
+}
+pub fn world() -> &'static str {
+    "{}"
+}

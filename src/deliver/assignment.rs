@@ -77,7 +77,12 @@ pub fn parse(body: &[u8], record: u64, line: u64) -> (Option<Assignment>, Vec<Pr
     let mapped: Mapped = match serde_json::from_slice(body) {
         Ok(mapped) => mapped,
         Err(error) => {
-            problems.reject("", "scr", "", &format!("the mapped record has another shape: {error}"));
+            problems.reject(
+                "",
+                "scr",
+                "",
+                &format!("the mapped record has another shape: {error}"),
+            );
             return (None, problems.list);
         }
     };
@@ -86,7 +91,12 @@ pub fn parse(body: &[u8], record: u64, line: u64) -> (Option<Assignment>, Vec<Pr
         "assign" => problems.assignee(mapped.driver, mapped.barge).map(Action::Assign),
         "unassign" => Some(Action::Unassign),
         action @ ("transfer" | "revoke") => {
-            problems.reject("action", "values", action, "this action is not available in this version");
+            problems.reject(
+                "action",
+                "values",
+                action,
+                "this action is not available in this version",
+            );
             None
         }
         other => {
@@ -121,12 +131,20 @@ impl Problems {
                 if sound {
                     return Some(ReleaseName::Address(address));
                 }
-                self.reject("release.address", "address", &address, "an address is 0x and hexadecimal digits");
+                self.reject(
+                    "release.address",
+                    "address",
+                    &address,
+                    "an address is 0x and hexadecimal digits",
+                );
                 None
             }
             (None, Some(container)) => Some(ReleaseName::Container(container, bl)),
             (None, None) => {
-                self.missing("release.container", "name the release by its container or its address");
+                self.missing(
+                    "release.container",
+                    "name the release by its container or its address",
+                );
                 None
             }
         }
@@ -175,7 +193,12 @@ impl Problems {
                 }))
             }
             (Some(_), Some(_)) => {
-                self.reject("driver", "required", "", "a release goes to a driver or to a barge, not to both");
+                self.reject(
+                    "driver",
+                    "required",
+                    "",
+                    "a release goes to a driver or to a barge, not to both",
+                );
                 None
             }
             (None, None) => {
@@ -249,7 +272,8 @@ mod tests {
 
     #[test]
     fn an_address_is_compared_in_lower_case() {
-        let (assignment, problems) = told(r#"{"action":"unassign","release":{"address":"0xABcd"}}"#);
+        let (assignment, problems) =
+            told(r#"{"action":"unassign","release":{"address":"0xABcd"}}"#);
         let release = ReleaseName::Address("0xabcd".to_owned());
         assert_eq!(assignment, Some(Assignment { release, action: Action::Unassign }));
         assert_eq!(problems, []);
@@ -269,9 +293,13 @@ mod tests {
         let rules = |body| told(body).1.into_iter().map(|(field, ..)| field).collect::<Vec<_>>();
         assert_eq!(rules("{}"), ["release.container", "driver"]);
         assert_eq!(rules(r#"{"action":"fly","release":{"container":"X"}}"#), ["action"]);
-        assert_eq!(rules(r#"{"release":{"address":"12"},"action":"unassign"}"#), ["release.address"]);
+        assert_eq!(
+            rules(r#"{"release":{"address":"12"},"action":"unassign"}"#),
+            ["release.address"]
+        );
         assert_eq!(rules("[]"), [""]);
-        let long = format!(r#"{{"action":"unassign","release":{{"container":"{}"}}}}"#, "X".repeat(256));
+        let long =
+            format!(r#"{{"action":"unassign","release":{{"container":"{}"}}}}"#, "X".repeat(256));
         assert_eq!(rules(&long), ["release.container"]);
     }
 }

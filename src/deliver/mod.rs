@@ -104,14 +104,16 @@ pub fn open(config: &Config) -> (Channels, Vec<(String, anyhow::Error)>) {
         for channel in customer.channels.values() {
             let mut kind = || -> anyhow::Result<Kind> {
                 match &channel.kind {
-                    ChannelKind::Ingestion(ingestion) => Ok(Kind::Ingestion(Box::new(ingestion::Lines {
-                        client: Ingestion::open(ingestion, &clients, Arc::clone(&tokens))?,
-                        tokens: Arc::clone(&tokens),
-                        login: ingestion.login.clone(),
-                        rules: ingestion.answers.clone(),
-                        permits: Arc::new(Semaphore::new(ingestion.concurrency)),
-                        batch_bytes: ingestion.batch_bytes,
-                    }))),
+                    ChannelKind::Ingestion(ingestion) => {
+                        Ok(Kind::Ingestion(Box::new(ingestion::Lines {
+                            client: Ingestion::open(ingestion, &clients, Arc::clone(&tokens))?,
+                            tokens: Arc::clone(&tokens),
+                            login: ingestion.login.clone(),
+                            rules: ingestion.answers.clone(),
+                            permits: Arc::new(Semaphore::new(ingestion.concurrency)),
+                            batch_bytes: ingestion.batch_bytes,
+                        })))
+                    }
                     ChannelKind::Scr(scr) => {
                         let api = config.scr.get(&scr.api).context("the SCR API is not there")?;
                         let gate = match gates.get(&scr.api) {

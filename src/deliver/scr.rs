@@ -124,7 +124,8 @@ impl Releases {
             let reason = "an earlier call for this release is not confirmed yet";
             return Ok(message.wait(Wait::Time, due, now, false, reason));
         }
-        let confirming = message.earlier.as_ref().is_some_and(|earlier| earlier.wait == Wait::Confirmation);
+        let confirming =
+            message.earlier.as_ref().is_some_and(|earlier| earlier.wait == Wait::Confirmation);
         let mut outcome = match confirming {
             true => self.confirm(channel, message, &address, age).await,
             false => self.call(channel, message, prepared, &assignment, &address, age).await,
@@ -150,7 +151,13 @@ impl Releases {
         let leave = match channel.lane.enter().await {
             Ok(leave) => leave,
             Err(until) => {
-                return message.wait(Wait::Time, until, Timestamp::now(), false, "the channel is paused");
+                return message.wait(
+                    Wait::Time,
+                    until,
+                    Timestamp::now(),
+                    false,
+                    "the channel is paused",
+                );
             }
         };
         let reply = match &assignment.action {
@@ -210,8 +217,9 @@ impl Releases {
                 "unknown outcome: the call was accepted but not confirmed ({why}); look it up in \
                  the SCR application, then drop the record again if it is still wanted"
             );
-            let mut outcome = message
-                .quarantine(|record, line| message.problem(record, line, "unknown outcome", "", &told));
+            let mut outcome = message.quarantine(|record, line| {
+                message.problem(record, line, "unknown outcome", "", &told)
+            });
             outcome.changes.push(self.age(message, address, None, age));
             return outcome;
         }
@@ -223,7 +231,12 @@ impl Releases {
     }
 
     /// The release's address; or what becomes of the message when there is not exactly one.
-    async fn address(&self, channel: &Channel, message: &Message, assignment: &Assignment) -> Found {
+    async fn address(
+        &self,
+        channel: &Channel,
+        message: &Message,
+        assignment: &Assignment,
+    ) -> Found {
         let now = Timestamp::now();
         let later = |reply: &Reply| {
             let due = after(now, channel.retry.first);
@@ -242,8 +255,14 @@ impl Releases {
             ReleaseName::Address(address) if !self.shared => Found::Address(address.clone()),
             ReleaseName::Address(address) => match self.gate.client.release(address).await {
                 Ok(Some(release)) if self.is_ours(&release) => Found::Address(address.clone()),
-                Ok(Some(_)) => quarantined("release", address, "this release belongs to another company; correct the address"),
-                Ok(None) => self.park(channel, message, "no such release yet", address, &quarantined),
+                Ok(Some(_)) => quarantined(
+                    "release",
+                    address,
+                    "this release belongs to another company; correct the address",
+                ),
+                Ok(None) => {
+                    self.park(channel, message, "no such release yet", address, &quarantined)
+                }
                 Err(reply) => later(&reply),
             },
             ReleaseName::Container(container, bl) => {
@@ -253,16 +272,28 @@ impl Releases {
                 };
                 let ours: Vec<&Release> = found
                     .iter()
-                    .filter(|release| !release.deleted && !release.gate_out && self.is_ours(release))
+                    .filter(|release| {
+                        !release.deleted && !release.gate_out && self.is_ours(release)
+                    })
                     .collect();
                 match ours.as_slice() {
                     [one] => Found::Address(one.address.to_lowercase()),
-                    [] => self.park(channel, message, "no release for this container yet", container, &quarantined),
+                    [] => self.park(
+                        channel,
+                        message,
+                        "no release for this container yet",
+                        container,
+                        &quarantined,
+                    ),
                     several => {
                         let candidates: Vec<String> = several
                             .iter()
                             .map(|release| {
-                                format!("{} (bill of lading {})", release.address, release.bl.as_deref().unwrap_or("unknown"))
+                                format!(
+                                    "{} (bill of lading {})",
+                                    release.address,
+                                    release.bl.as_deref().unwrap_or("unknown")
+                                )
                             })
                             .collect();
                         let advice = format!(

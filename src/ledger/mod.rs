@@ -1,6 +1,7 @@
-//! Ledger: the durable account of every file and record. One thread owns the store; whoever
-//! changes something gets the answer when the change is on disk, and changes that come together
-//! are made durable together.
+//! Ledger: the durable account of every file and record.
+//!
+//! One thread owns the store; whoever changes something gets the answer when the change is on disk,
+//! and changes that come together are made durable together.
 
 pub mod account;
 pub mod ordinals;
@@ -218,6 +219,18 @@ impl Ledger {
             }))
             .map_err(|_| anyhow!("the ledger is closed"))?;
         receiver.await.context("the ledger is closed")?
+    }
+
+    /// As `change`, for what cannot fail by itself.
+    pub async fn update(
+        &self,
+        change: impl FnOnce(&mut Store) + Send + 'static,
+    ) -> anyhow::Result<()> {
+        self.change(|store| {
+            change(store);
+            Ok(())
+        })
+        .await
     }
 
     /// Notes what became of records of one file; answers when it is on disk.

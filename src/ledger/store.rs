@@ -353,7 +353,9 @@ impl Store {
             }
         }
         self.dirty = false;
-        self.db.apply_batch(std::mem::take(&mut self.batch)).context("the ledger refused a write")?;
+        self.db
+            .apply_batch(std::mem::take(&mut self.batch))
+            .context("the ledger refused a write")?;
         self.db.flush().context("the ledger could not be written to disk")?;
         self.file.sync_data().context("the ledger could not be synced to disk")
     }
@@ -411,7 +413,11 @@ impl Store {
     }
 
     fn chunks_of(&self, arrival: Arrival) -> BTreeSet<u32> {
-        self.dirty_chunks.iter().filter(|(of, ..)| *of == arrival).map(|(.., chunk)| *chunk).collect()
+        self.dirty_chunks
+            .iter()
+            .filter(|(of, ..)| *of == arrival)
+            .map(|(.., chunk)| *chunk)
+            .collect()
     }
 
     fn ordinals(&self, arrival: Arrival, tag: u8) -> anyhow::Result<Ordinals> {
@@ -427,7 +433,11 @@ impl Store {
     }
 
     fn get<T: DeserializeOwned>(&self, key: &[u8]) -> anyhow::Result<Option<T>> {
-        self.db.get(key).context("the ledger cannot be read")?.map(|value| parse(&value)).transpose()
+        self.db
+            .get(key)
+            .context("the ledger cannot be read")?
+            .map(|value| parse(&value))
+            .transpose()
     }
 
     fn put(&mut self, key: Vec<u8>, value: &impl Serialize) {
@@ -435,7 +445,6 @@ impl Store {
         self.dirty = true;
     }
 }
-
 
 fn tag_of(state: State) -> u8 {
     STATES.iter().find(|(of, _)| *of == state).map_or(b'q', |(_, tag)| *tag)

@@ -61,8 +61,9 @@ pub fn list(source: &Source) -> anyhow::Result<Vec<Candidate>> {
     }
     match source.order {
         Order::Name => candidates.sort_by(|a, b| a.name.cmp(&b.name)),
-        Order::Modified => candidates
-            .sort_by(|a, b| (a.look.modified, &a.name).cmp(&(b.look.modified, &b.name))),
+        Order::Modified => {
+            candidates.sort_by(|a, b| (a.look.modified, &a.name).cmp(&(b.look.modified, &b.name)))
+        }
     }
     Ok(candidates)
 }

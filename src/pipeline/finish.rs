@@ -15,11 +15,8 @@ impl Work<'_> {
     /// Writes what can be written now, and closes the file if nothing of it is open.
     pub async fn finish(&mut self) -> anyhow::Result<Left> {
         let arrival = self.account.arrival;
-        let Some((account, progress)) = self
-            .parts
-            .ledger
-            .change(move |store| Ok(store.files.get(&arrival).cloned()))
-            .await?
+        let Some((account, progress)) =
+            self.parts.ledger.change(move |store| Ok(store.files.get(&arrival).cloned())).await?
         else {
             return Ok(Left::Settled);
         };
@@ -54,7 +51,7 @@ impl Work<'_> {
         self.account.answered = Some(answered);
         self.account.results = Some(settle::choose(self.source, &self.account.name, day)?);
         let account = self.account.clone();
-        self.parts.ledger.change(move |store| Ok(store.set_account(account))).await
+        self.parts.ledger.update(move |store| store.set_account(account)).await
     }
 
     async fn write(

@@ -1,6 +1,7 @@
-//! Settle: puts away what a file left: the original into the archive, the failed records into the
-//! rejects, what was wrong with them beside those, and a receipt. Every step can be taken again
-//! after a crash, and nothing that was there before is overwritten.
+//! Settle: puts away what a file left: the original, the failed records, what was wrong with them,
+//! and a receipt.
+//!
+//! Every step can be taken again after a crash, and nothing that was there before is overwritten.
 
 mod archive;
 mod names;

@@ -27,12 +27,14 @@ pub fn choose(source: &Source, name: &str, day: Date) -> anyhow::Result<ResultNa
             continue;
         }
         let receipt = source.receipts.join(format!("{result}.receipt.json"));
-        let reserved = fs::OpenOptions::new().write(true).create_new(true).mode(0o640).open(&receipt);
+        let reserved =
+            fs::OpenOptions::new().write(true).create_new(true).mode(0o640).open(&receipt);
         match reserved {
             Ok(_) => return Ok(ResultNames { day, suffix }),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => {
-                return Err(error).with_context(|| format!("{} cannot be written", receipt.display()));
+                return Err(error)
+                    .with_context(|| format!("{} cannot be written", receipt.display()));
             }
         }
     }
@@ -46,7 +48,10 @@ pub fn result_name(name: &str, suffix: u32) -> String {
         return name.to_owned();
     }
     let path = Path::new(name);
-    match (path.file_stem().and_then(|stem| stem.to_str()), path.extension().and_then(|e| e.to_str())) {
+    match (
+        path.file_stem().and_then(|stem| stem.to_str()),
+        path.extension().and_then(|e| e.to_str()),
+    ) {
         (Some(stem), Some(extension)) => format!("{stem}-{suffix}.{extension}"),
         _ => format!("{name}-{suffix}"),
     }

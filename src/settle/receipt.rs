@@ -62,9 +62,8 @@ pub struct Records {
 pub fn write(report: &Report<'_>, name: &str) -> anyhow::Result<()> {
     let account = report.account;
     let pinned = account.pinned.as_ref();
-    let of_file = |level: Level| {
-        move |problem: &&Problem| problem.record == 0 && problem.level == level
-    };
+    let of_file =
+        |level: Level| move |problem: &&Problem| problem.record == 0 && problem.level == level;
     let problems = report.source.rejects.join(format!("{name}.problems.csv"));
     let receipt = Receipt {
         file: account.name.clone(),

@@ -132,7 +132,11 @@ pub fn load_mappings(config: &mut Config) -> BTreeMap<String, Arc<Pinnable>> {
 }
 
 /// Works until the span is over or `stop` is cancelled; what is in flight then is finished.
-pub async fn run(parts: Arc<Parts>, span: Span, stop: CancellationToken) -> anyhow::Result<Outcome> {
+pub async fn run(
+    parts: Arc<Parts>,
+    span: Span,
+    stop: CancellationToken,
+) -> anyhow::Result<Outcome> {
     let before = set_aside(&parts.ledger).await?;
     tell_broken_customers(&parts).await?;
     let folders = Arc::clone(&parts.config);
@@ -226,9 +230,11 @@ impl Run {
             .parts
             .ledger
             .change(|store| {
-                Ok(store.files.values().map(|(account, progress)| {
-                    (account.clone(), progress.clone())
-                }).collect::<Vec<_>>())
+                Ok(store
+                    .files
+                    .values()
+                    .map(|(account, progress)| (account.clone(), progress.clone()))
+                    .collect::<Vec<_>>())
             })
             .await?;
         let mut by_customer: BTreeMap<String, Vec<OpenFile>> = BTreeMap::new();
@@ -307,7 +313,9 @@ async fn tell_broken_customers(parts: &Parts) -> anyhow::Result<()> {
             advice: match faults.as_slice() {
                 [] => "its config cannot be used".to_owned(),
                 [fault] => fault.to_string(),
-                [fault, rest @ ..] => format!("{fault} (and {} more: lighterman check)", rest.len()),
+                [fault, rest @ ..] => {
+                    format!("{fault} (and {} more: lighterman check)", rest.len())
+                }
             },
         })
         .collect();
