@@ -106,6 +106,11 @@ impl Spool {
         Ok(arrivals)
     }
 
+    /// Where the looks into a source's folder are remembered between runs.
+    pub fn looks(&self, customer: &str, source: &str) -> PathBuf {
+        self.root.join("looks").join(customer).join(format!("{source}.json"))
+    }
+
     /// Makes the folder of a file that is being claimed, with its slip.
     pub fn prepare(&self, arrival: Arrival, slip: &Slip) -> anyhow::Result<()> {
         let folder = self.folder(arrival);
