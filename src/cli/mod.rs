@@ -101,6 +101,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<u8> {
 /// Starts the log on stderr.
 pub fn start_log(arguments: &Arguments) {
     let level = match (arguments.quiet, arguments.verbose) {
+        // What the samples' faults make the log say, the demo tells itself.
+        (_, 0) if matches!(arguments.command, Command::Demo(_)) => "lighterman=error",
         (true, _) => "lighterman=warn",
         (false, 0) => "lighterman=info",
         (false, 1) => "lighterman=debug",

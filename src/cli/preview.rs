@@ -1,8 +1,283 @@
-//! `lighterman preview`
-use super::Setting;
+//! `lighterman preview`: what would be sent of a file, and every problem. It sends nothing, and
+//! looks at neither state nor ledger.
+
+mod show;
+mod way;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
 use clap::Args;
+
+use self::show::{Page, Shown};
+use self::way::{Lost, Way};
+use super::{FATAL, QUARANTINED, Setting, WELL};
+use crate::config::{ChannelKind, Config, Faults};
+use crate::deliver::assignment;
+use crate::inspect::{Inspection, inspect};
+use crate::ledger::Pinned;
+use crate::map::{Bundle, Mapping};
+use crate::model::{Level, Problem};
+use crate::pipeline::cursor::{Cursor, Piece};
+use crate::read::Unsound;
+
+/// Exit status: the command must say more, or something else.
+const USAGE: u8 = 2;
+
+/// How messages are cut where no channel says so.
+const BATCH_RECORDS: u64 = 500;
+const BATCH_BYTES: u64 = 1 << 20;
+
 #[derive(Debug, Args)]
-pub struct Options {}
-pub fn run(_s: &Setting, _options: Options) -> anyhow::Result<u8> {
-    anyhow::bail!("x")
+pub struct Options {
+    /// The file to look at
+    file: PathBuf,
+    /// The customer whose file it is
+    #[arg(long, value_name = "ID")]
+    customer: Option<String>,
+    /// The customer's source in which it would appear
+    #[arg(long, requires = "customer", value_name = "NAME")]
+    source: Option<String>,
+    /// Map it by this mapping, for no customer
+    #[arg(long, conflicts_with_all = ["customer", "source"], value_name = "NAME")]
+    mapping: Option<String>,
+    /// How many records of the messages are shown; problems are always shown all
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    limit: u64,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What there was in a file.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    messages: u64,
+    ready: u64,
+    quarantined: u64,
+    discarded: u64,
+    /// Whether the file would be set aside whole.
+    whole: bool,
+}
+
+pub fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
+    let Some(config) = setting.load() else { return Ok(FATAL) };
+    if !options.file.is_file() {
+        eprintln!("lighterman: {} is no file", options.file.display());
+        return Ok(USAGE);
+    }
+    let way = match &options.mapping {
+        Some(name) => Ok(Way::of_mapping(name)),
+        None => {
+            let (customer, source) = (options.customer.as_deref(), options.source.as_deref());
+            Way::find(&config, &options.file, customer, source)
+        }
+    };
+    let way = match way {
+        Ok(way) => way,
+        Err(Lost::Unclear(what)) => {
+            eprintln!("lighterman: {what}");
+            return Ok(USAGE);
+        }
+        Err(Lost::Broken(faults)) => {
+            super::tell(&faults);
+            return Ok(FATAL);
+        }
+    };
+    let mapping = match &way.mapping {
+        Some(name) => match load(&config, name) {
+            Some(mapping) => Some(Arc::new(mapping)),
+            None => return Ok(FATAL),
+        },
+        None => None,
+    };
+    match preview(&options, &way, mapping) {
+        Ok(found) if found.whole || found.quarantined > 0 => Ok(QUARANTINED),
+        // The reader has seen enough.
+        Err(error) if error.downcast_ref().is_some_and(is_broken_pipe) => Ok(WELL),
+        done => done.map(|_| WELL),
+    }
+}
+
+fn is_broken_pipe(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
+}
+
+/// The mapping as it is today; or, with what is wrong told on stderr, none.
+fn load(config: &Config, name: &str) -> Option<Mapping> {
+    let faults = Faults::default();
+    let mapping = Bundle::load(&config.mappings, name, &config.environments, &faults)
+        .and_then(|bundle| Mapping::compile(&bundle, &config.environments, &faults));
+    super::tell(&faults.take());
+    mapping
+}
+
+fn preview(
+    options: &Options,
+    way: &Way<'_>,
+    mapping: Option<Arc<Mapping>>,
+) -> anyhow::Result<Found> {
+    let file = options.file.display().to_string();
+    let out = io::BufWriter::new(io::stdout().lock());
+    let open = |records| Page::open(out, options.json, &file, way, records);
+    let whole = |problem: Problem, page: io::Result<Page<_>>| {
+        let mut page = page?;
+        page.problem(&problem)?;
+        let found = Found { whole: true, ..Found::default() };
+        page.close(&[], &found)?;
+        Ok(found)
+    };
+    let Some(mapping) = mapping else { return whole(no_route(way), open(0)) };
+    let inspection = match look(&options.file, &mapping)? {
+        Ok(inspection) => inspection,
+        Err(unsound) => return whole(of_unsound(&unsound), open(0)),
+    };
+    let mut page = open(inspection.records)?;
+    if inspection.records == 0 {
+        page.problem(&Problem {
+            level: Level::Warn,
+            ..Problem::of_file("empty", "", "the file holds no records; nothing would be sent")
+        })?;
+        page.close(&[], &Found::default())?;
+        return Ok(Found::default());
+    }
+    let customer = way.place.map_or("", |(customer, _)| customer.id.as_str());
+    let mut cursor = Cursor::new(
+        options.file.clone(),
+        Arc::new(inspection.clone()),
+        Arc::clone(&mapping),
+        customer,
+        &pinned(way, &inspection),
+        Arc::default(),
+    );
+    let to_scr = way.channel.is_some_and(|channel| matches!(channel.kind, ChannelKind::Scr(_)));
+    let mut found = Found::default();
+    let mut shown = Vec::new();
+    let mut room = options.limit;
+    let mut next = 1;
+    loop {
+        let mut piece = cursor.cut(next).context("the file has changed; look again")?;
+        next = cursor.position();
+        if to_scr {
+            check_assignment(&mut piece, &mapping);
+        }
+        for problem in &piece.problems {
+            page.problem(problem)?;
+        }
+        found.quarantined += count(&piece.rejected);
+        found.discarded += count(&piece.unwanted);
+        if !piece.records.is_empty() {
+            found.messages += 1;
+            found.ready += count(&piece.records);
+            if room > 0 {
+                let message = Shown::new(&piece.records, mapping.output, piece.body, room);
+                room -= message.shown;
+                shown.push(message);
+            }
+        }
+        if piece.ended || next > inspection.records {
+            break;
+        }
+    }
+    page.close(&shown, &found)?;
+    Ok(found)
+}
+
+/// Inspects a file as a claim does, the empty one apart, which is sound in every format.
+fn look(file: &Path, mapping: &Mapping) -> anyhow::Result<Result<Inspection, Unsound>> {
+    let unreadable = || format!("{} cannot be read", file.display());
+    let bytes = std::fs::metadata(file).with_context(unreadable)?.len();
+    if bytes == 0 {
+        let identity = crate::inspect::identify(file).with_context(unreadable)?;
+        return Ok(Ok(Inspection {
+            identity,
+            size: 0,
+            records: 0,
+            marks: Vec::new(),
+            layout: Default::default(),
+        }));
+    }
+    let inspected = inspect(file, &mapping.dialect, &mapping.selectors).with_context(unreadable)?;
+    Ok(inspected.1)
+}
+
+/// What a claim would pin now.
+fn pinned(way: &Way<'_>, inspection: &Inspection) -> Pinned {
+    let (batch_records, batch_bytes) = match way.channel.map(|channel| &channel.kind) {
+        Some(ChannelKind::Ingestion(to)) => (to.batch_records as u64, to.batch_bytes as u64),
+        Some(ChannelKind::Scr(_)) => (1, u64::MAX),
+        None => (BATCH_RECORDS, BATCH_BYTES),
+    };
+    Pinned {
+        identity: inspection.identity,
+        total: inspection.records,
+        mapping: way.mapping.clone().unwrap_or_default(),
+        bundle: String::new(),
+        channel: way.channel.map(|channel| channel.name.clone()).unwrap_or_default(),
+        batch_records,
+        batch_bytes,
+        date: jiff::Zoned::now().date(),
+        generation: 0,
+        repeat_of: None,
+    }
+}
+
+/// Looks at a mapped record as the channel to an SCR API does before a call.
+fn check_assignment(piece: &mut Piece, mapping: &Mapping) {
+    let Some((record, _)) = piece.records.first().copied() else { return };
+    let (assignment, problems) = assignment::parse(&piece.body, record, piece.line);
+    piece.problems.extend(problems.into_iter().map(|mut problem| {
+        if let Some(from) = mapping.from_of(&problem.field) {
+            problem.field = from.to_owned();
+        }
+        problem
+    }));
+    if assignment.is_none() {
+        piece.rejected.append(&mut piece.records);
+    }
+}
+
+fn no_route(way: &Way<'_>) -> Problem {
+    let Some((customer, source)) = way.place else { return Problem::of_file("route", "", "") };
+    let patterns: Vec<String> = customer
+        .routes
+        .iter()
+        .filter(|route| route.source == source.name)
+        .map(|route| format!("\"{}\"", route.files))
+        .collect();
+    let advice = match patterns.is_empty() {
+        true => format!("source {} has no routes", source.name),
+        false => {
+            format!(
+                "no route matches this name; those of source {} take {}",
+                source.name,
+                patterns.join(", ")
+            )
+        }
+    };
+    Problem::of_file("route", "", format!("{advice}; add one to {}", customer.file.display()))
+}
+
+fn of_unsound(unsound: &Unsound) -> Problem {
+    let advice = format!("line {}, byte {}: {}", unsound.line, unsound.byte, unsound.advice);
+    Problem::of_file(unsound.rule, unsound.what.clone(), advice)
+}
+
+fn count(ranges: &[(u64, u64)]) -> u64 {
+    ranges.iter().map(|(first, last)| last + 1 - first).sum()
+}
+
+impl Found {
+    fn told(&self) -> String {
+        if self.whole {
+            return "the whole file would be quarantined; nothing was sent".to_owned();
+        }
+        let Found { messages, ready, quarantined, discarded, .. } = self;
+        format!(
+            "{ready} records would be sent in {messages} messages, {quarantined} quarantined, \
+             {discarded} discarded; nothing was sent"
+        )
+    }
 }

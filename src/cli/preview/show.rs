@@ -1,0 +1,283 @@
+//! Show: writes a preview to its reader, as text or as one JSON object. Problems are written as they
+//! are found, so that no file has too many.
+
+use std::io::{self, Write};
+
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::Found;
+use super::way::Way;
+use crate::config::ChannelKind;
+use crate::map::Output;
+use crate::model::{Level, Problem};
+
+/// A message as it is shown.
+pub struct Shown {
+    /// Its first and its last record.
+    pub records: (u64, u64),
+    /// How many records it carries.
+    pub count: u64,
+    /// How many of them are shown.
+    pub shown: u64,
+    /// How many bytes its body has.
+    pub bytes: usize,
+    /// How its body is written.
+    pub output: Output,
+    /// The body; of a message that is not shown whole, its first records.
+    pub body: Vec<u8>,
+}
+
+/// Where a preview is written.
+pub struct Page<W: Write> {
+    out: W,
+    as_json: bool,
+    problems: u64,
+}
+
+impl<W: Write> Page<W> {
+    /// Opens the page with what is known at the start.
+    pub fn open(
+        mut out: W,
+        as_json: bool,
+        file: &str,
+        way: &Way<'_>,
+        records: u64,
+    ) -> io::Result<Page<W>> {
+        let customer = way.place.map(|(customer, _)| customer.id.as_str());
+        let source = way.place.map(|(_, source)| source.name.as_str());
+        let mapping = way.mapping.as_deref();
+        let channel = way.channel.map(|channel| channel.name.as_str());
+        if as_json {
+            let head = json!({ "file": file, "customer": customer, "source": source,
+                "mapping": mapping, "channel": channel, "records": records });
+            // The object goes on with what is found.
+            write!(out, "{},\"problems\":[", head.to_string().trim_end_matches('}'))?;
+        } else {
+            write!(out, "{file}: {records} records")?;
+            for (what, name) in [
+                ("customer", customer),
+                ("source", source),
+                ("mapping", mapping),
+                ("channel", channel),
+            ] {
+                if let Some(name) = name {
+                    write!(out, ", {what} {name}")?;
+                }
+            }
+            writeln!(out)?;
+            match way.channel.map(|channel| &channel.kind) {
+                Some(ChannelKind::Ingestion(to)) => writeln!(
+                    out,
+                    "would be posted to {} as {}, at most {} records and {} bytes a message",
+                    to.url, to.media_type, to.batch_records, to.batch_bytes
+                )?,
+                Some(ChannelKind::Scr(to)) => {
+                    writeln!(out, "each record would be one call to the SCR API {}", to.api)?;
+                }
+                None => {}
+            }
+        }
+        Ok(Page { out, as_json, problems: 0 })
+    }
+
+    /// Writes what is wrong.
+    pub fn problem(&mut self, problem: &Problem) -> io::Result<()> {
+        let first = self.problems == 0;
+        self.problems += 1;
+        if self.as_json {
+            if !first {
+                write!(self.out, ",")?;
+            }
+            return Ok(serde_json::to_writer(&mut self.out, problem)?);
+        }
+        if first {
+            writeln!(self.out, "\nproblems")?;
+        }
+        let Problem { record, line, level, field, value, rule, advice } = problem;
+        let place = match record {
+            0 => "whole file".to_owned(),
+            _ => format!("line {line}, record {record}"),
+        };
+        let weight = if *level == Level::Warn { ", warning" } else { "" };
+        let what = match (value.as_str(), record) {
+            ("", _) => field.clone(),
+            // Of a whole file the value is a sentence.
+            (_, 0) => value.clone(),
+            _ => format!("{field} \"{value}\"").trim_start().to_owned(),
+        };
+        let colon = if what.is_empty() { "" } else { ": " };
+        writeln!(self.out, "  {place}{weight}: {what}{colon}{advice} ({rule})")
+    }
+
+    /// Writes the messages and what there was in all.
+    pub fn close(mut self, messages: &[Shown], found: &Found) -> io::Result<()> {
+        if self.as_json {
+            write!(self.out, "],\"messages\":[")?;
+            for (at, message) in messages.iter().enumerate() {
+                if at > 0 {
+                    write!(self.out, ",")?;
+                }
+                message.write_json(&mut self.out)?;
+            }
+            let Found { messages, ready, quarantined, discarded, .. } = found;
+            writeln!(
+                self.out,
+                "],\"message_count\":{messages},\"ready\":{ready},\"quarantined\":{quarantined},\
+                 \"discarded\":{discarded}}}"
+            )?;
+            return self.out.flush();
+        }
+        for (at, message) in messages.iter().enumerate() {
+            let Shown { records: (first, last), count, shown, bytes, .. } = message;
+            let records = match count {
+                1 => format!("record {first}"),
+                _ => format!("records {first} to {last}"),
+            };
+            write!(self.out, "\nmessage {}: {records}, {bytes} bytes", at + 1)?;
+            if shown < count {
+                write!(self.out, "; the first {shown} of {count}")?;
+            }
+            writeln!(self.out)?;
+            message.write_text(&mut self.out)?;
+        }
+        writeln!(self.out, "\n{}", found.told())?;
+        self.out.flush()
+    }
+}
+
+impl Shown {
+    /// A message of which at most `limit` records are shown.
+    pub fn new(ranges: &[(u64, u64)], output: Output, body: Vec<u8>, limit: u64) -> Shown {
+        let count: u64 = ranges.iter().map(|(first, last)| last + 1 - first).sum();
+        let first = ranges.first().map_or(0, |range| range.0);
+        let last = ranges.last().map_or(0, |range| range.1);
+        let bytes = body.len();
+        let body = if limit < count { beginning(output, body, limit) } else { body };
+        Shown { records: (first, last), count, shown: limit.min(count), bytes, output, body }
+    }
+
+    fn write_json(&self, out: &mut impl Write) -> io::Result<()> {
+        let Shown { records: (first, last), count, shown, bytes, .. } = self;
+        write!(
+            out,
+            "{{\"records\":[{first},{last}],\"count\":{count},\"shown\":{shown},\"bytes\":{bytes},\
+             \"body\":"
+        )?;
+        match self.output {
+            Output::Json => out.write_all(&self.body)?,
+            // Several lines are no JSON value, so they are a text.
+            Output::Ndjson => {
+                serde_json::to_writer(&mut *out, &String::from_utf8_lossy(&self.body))?
+            }
+        }
+        write!(out, "}}")
+    }
+
+    fn write_text(&self, out: &mut impl Write) -> io::Result<()> {
+        match self.output {
+            Output::Json => {
+                write_indented(out, &self.body)?;
+                writeln!(out)
+            }
+            Output::Ndjson => out.write_all(&self.body),
+        }
+    }
+}
+
+/// The first records of a body.
+fn beginning(output: Output, mut body: Vec<u8>, limit: u64) -> Vec<u8> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    match output {
+        Output::Json => match serde_json::from_slice::<Vec<&RawValue>>(&body) {
+            Ok(records) => {
+                let records: Vec<&str> = records[..limit].iter().map(|one| one.get()).collect();
+                format!("[{}]", records.join(",")).into_bytes()
+            }
+            Err(_) => body,
+        },
+        Output::Ndjson => {
+            let end =
+                body.split_inclusive(|byte| *byte == b'\n').take(limit).map(<[u8]>::len).sum();
+            body.truncate(end);
+            body
+        }
+    }
+}
+
+/// JSON with a line for every value. Only blanks are added, so that every value stays as it is sent.
+fn write_indented(out: &mut impl Write, json: &[u8]) -> io::Result<()> {
+    let mut depth = 0;
+    let mut in_text = false;
+    let mut escaped = false;
+    for (at, byte) in json.iter().enumerate() {
+        if in_text {
+            out.write_all(&[*byte])?;
+            in_text = escaped || *byte != b'"';
+            escaped = !escaped && *byte == b'\\';
+            continue;
+        }
+        match byte {
+            b'{' | b'[' => {
+                out.write_all(&[*byte])?;
+                if !matches!(json.get(at + 1), Some(b'}' | b']')) {
+                    depth += 1;
+                    new_line(out, depth)?;
+                }
+            }
+            b'}' | b']' => {
+                if !matches!(
+                    at.checked_sub(1).and_then(|before| json.get(before)),
+                    Some(b'{' | b'[')
+                ) {
+                    depth -= 1;
+                    new_line(out, depth)?;
+                }
+                out.write_all(&[*byte])?;
+            }
+            b',' => {
+                out.write_all(b",")?;
+                new_line(out, depth)?;
+            }
+            b':' => out.write_all(b": ")?,
+            _ => {
+                in_text = *byte == b'"';
+                out.write_all(&[*byte])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn new_line(out: &mut impl Write, depth: usize) -> io::Result<()> {
+    write!(out, "\n{:1$}", "", depth * 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn indented(json: &str) -> String {
+        let mut out = Vec::new();
+        write_indented(&mut out, json.as_bytes()).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn indenting_adds_blanks_only_and_none_within_texts() {
+        assert_eq!(
+            indented(r#"[{"a":"x,\"{y\\","b":[],"c":[1.50,{}]}]"#),
+            "[\n  {\n    \"a\": \"x,\\\"{y\\\\\",\n    \"b\": [],\n    \"c\": [\n      1.50,\n      {}\n    ]\n  }\n]"
+        );
+    }
+
+    #[test]
+    fn of_a_message_that_is_too_long_its_first_records_are_shown() {
+        let array = br#"[{"a":1.50},{"a":2},{"a":3}]"#.to_vec();
+        let shown = Shown::new(&[(1, 1), (4, 5)], Output::Json, array, 2);
+        assert_eq!((shown.records, shown.count, shown.shown, shown.bytes), ((1, 5), 3, 2, 28));
+        assert_eq!(shown.body, br#"[{"a":1.50},{"a":2}]"#);
+        let lines = b"{\"a\":1}\n{\"a\":2}\n".to_vec();
+        assert_eq!(Shown::new(&[(1, 2)], Output::Ndjson, lines, 1).body, b"{\"a\":1}\n");
+    }
+}
