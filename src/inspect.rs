@@ -23,7 +23,7 @@ pub struct Inspection {
     pub size: u64,
     /// The number of records.
     pub records: u64,
-    /// Where the first record starts, and every 4,096th behind it.
+    /// Where the first record starts, and every 4,096th behind it that reading can begin at.
     pub marks: Vec<Mark>,
     /// What stands around the records.
     pub layout: Layout,
@@ -95,7 +95,8 @@ fn pass(
     let mut marks = Vec::new();
     let mut records = 0;
     while reader.next(&mut record)? {
-        if records % STRIDE == 0 {
+        let far = marks.last().is_none_or(|mark: &Mark| record.ordinal >= mark.ordinal + STRIDE);
+        if far && reader.resumable() {
             let (line, byte) = (record.place.line, record.place.byte);
             marks.push(Mark { ordinal: record.ordinal, line, byte });
         }

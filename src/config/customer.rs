@@ -29,6 +29,13 @@ pub struct Customer {
     pub routes: Vec<Route>,
 }
 
+impl Customer {
+    /// The first route that takes a file of this name from a source.
+    pub fn route(&self, source: &str, name: &str) -> Option<&Route> {
+        self.routes.iter().find(|route| route.source == source && route.pattern.is_match(name))
+    }
+}
+
 /// What a customer's file came to, before it is seen beside the others.
 pub(super) struct Draft {
     pub id: String,

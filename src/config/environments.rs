@@ -38,17 +38,26 @@ impl Environments {
     }
 }
 
+/// The one in use: as chosen, as written, or the only one.
 fn current(
-    section: &mut Section,
+    section: &Section,
     names: &[String],
     chosen: Option<&str>,
     written: Option<String>,
 ) -> Option<String> {
-    let (by, key, current) = match (chosen, written, names) {
-        _ if section.faults().any_error() => return None,
-        (Some(chosen), _, _) => ("--environment", "environments", chosen.to_owned()),
-        (None, Some(written), _) => ("environment", "environment", written),
-        (None, None, [alone]) => return Some(alone.clone()),
+    if section.faults().any_error() {
+        return None;
+    }
+    if let Some(written) = &written {
+        check_known(section, names, "environment", written, "environment");
+    }
+    if let Some(chosen) = chosen {
+        check_known(section, names, "--environment", chosen, "environments");
+    }
+    let current = match (chosen, written, names) {
+        (Some(chosen), _, _) => chosen.to_owned(),
+        (None, Some(written), _) => written,
+        (None, None, [alone]) => alone.clone(),
         (None, None, names) => {
             let what = format!(
                 "\"environment\" is missing: it, or --environment, names the one in use of {}",
@@ -58,15 +67,18 @@ fn current(
             return None;
         }
     };
-    if names.contains(&current) {
-        return Some(current);
+    names.contains(&current).then_some(current)
+}
+
+fn check_known(section: &Section, names: &[String], by: &str, name: &str, key: &str) {
+    if names.iter().any(|known| known == name) {
+        return;
     }
-    let advice = match nearest(&current, names.iter().map(String::as_str)) {
+    let advice = match nearest(name, names.iter().map(String::as_str)) {
         Some(name) => format!("did you mean \"{name}\"?"),
         None => format!("known are {}", names.join(", ")),
     };
-    section.error(key, format!("{by} is {current:?}, which is no environment: {advice}"));
-    None
+    section.error(key, format!("{by} is {name:?}, which is no environment: {advice}"));
 }
 
 fn check_names(section: &Section, names: &[String]) {

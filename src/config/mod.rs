@@ -21,6 +21,8 @@ mod header;
 mod ca;
 mod glob;
 pub mod section;
+mod keyed;
+mod names;
 mod quantity;
 mod value;
 mod text;

@@ -8,6 +8,9 @@ use std::time::Duration;
 
 pub use super::environments::Environments;
 pub use super::fault::{Fault, Faults, Weight};
+use super::keyed::{self, Wanted};
+pub(super) use super::names::name_fault;
+pub use super::names::nearest;
 pub use super::quantity::{parse_duration, parse_size};
 use super::value::{self, Keys, Kind, Value};
 
@@ -34,17 +37,6 @@ pub enum TextOrSection {
     Text(String),
     /// The long form.
     Section(Section),
-}
-
-/// What a key is expected to hold, which tells a table keyed by environment from other tables.
-#[derive(Clone, Copy)]
-enum Wanted {
-    /// No table, or one with a short form.
-    Plain,
-    /// A table with keys of ours.
-    Table,
-    /// A table of tables whose keys are the user's names: an environment's name may be one.
-    Names,
 }
 
 impl Section {
@@ -208,6 +200,10 @@ impl Section {
     /// A path; a relative one is relative to the file that it stands in.
     pub fn file_path(&mut self, key: &str) -> Option<PathBuf> {
         let text = self.filled(key)?;
+        if text.contains(char::is_control) {
+            self.error(key, format!("{key} holds a control character: {text:?}"));
+            return None;
+        }
         Some(self.beside(&text))
     }
 
@@ -387,7 +383,12 @@ impl Section {
     fn table(&mut self, key: &str, wanted: Wanted) -> Option<Section> {
         match self.take(key, wanted)? {
             Value { kind: Kind::Table(keys), line } => Some(self.child(key, line, keys)),
-            other => self.wrong(key, &other, "a table"),
+            // A secret may have been put here by mistake: what was found is not shown.
+            other => {
+                let what = format!("{key} is {}, but must be a table", other.kind_shown());
+                self.error(key, what);
+                None
+            }
         }
     }
 
@@ -419,50 +420,10 @@ impl Section {
         }
     }
 
-    /// The value for the environment in use, if it is keyed by environment; else the value.
     fn resolved(&self, key: &str, value: Value, wanted: Wanted) -> Option<Value> {
-        let keys = match &value.kind {
-            Kind::Table(keys) if self.is_keyed(keys, wanted) => Rc::clone(keys),
-            _ => return Some(value),
-        };
-        let environments = &self.document.environments;
-        let path = self.path_of(key);
-        for (name, (line, _)) in keys.iter().filter(|(name, _)| !environments.has(name)) {
-            let known = environments.names.join(", ");
-            let what =
-                format!("{path} is keyed by environment, but {name:?} is none: known are {known}");
-            self.faults().error(self.file(), *line, what);
-        }
-        let current = &environments.current;
-        match keys.get(current) {
-            Some((_, value)) => self.resolved(key, value.clone(), wanted),
-            // Which one is in use is not known, and has been told.
-            None if current.is_empty() => None,
-            None => {
-                let what = format!("{path} has no value for the environment \"{current}\" in use");
-                self.faults().error(self.file(), value.line, what);
-                None
-            }
-        }
-    }
-
-    fn is_keyed(&self, keys: &Keys, wanted: Wanted) -> bool {
-        let is_environment = |name: &String| self.document.environments.has(name);
-        let holds_tables = |keys: &Keys| keys.values().all(|(_, value)| value.is_table());
-        match wanted {
-            Wanted::Plain => keys.keys().any(is_environment),
-            // One of our keys may be an environment's name too: then what it holds decides.
-            Wanted::Table => keys.keys().any(is_environment) && holds_tables(keys),
-            Wanted::Names => {
-                let names_within = |(_, value): &(usize, Value)| match &value.kind {
-                    Kind::Table(keys) => holds_tables(keys),
-                    _ => false,
-                };
-                !keys.is_empty()
-                    && keys.keys().all(is_environment)
-                    && keys.values().all(names_within)
-            }
-        }
+        let Document { file, environments, faults } = &*self.document;
+        let tell = |line: usize, what: String| faults.error(file, line, what);
+        keyed::resolve(environments, &self.path_of(key), value, wanted, &tell)
     }
 
     fn child(&self, key: &str, line: usize, keys: Rc<Keys>) -> Section {
@@ -480,41 +441,12 @@ impl Section {
     fn wrong<T>(&self, key: &str, value: &Value, wanted: &str) -> Option<T> {
         let environments = &self.document.environments.names;
         let or = match value.kind {
-            Kind::Table(_) if !environments.is_empty() && wanted != "a table" => {
+            Kind::Table(_) if !environments.is_empty() => {
                 format!(", or one for each of {}", environments.join(", "))
             }
             _ => String::new(),
         };
         self.error(key, format!("{key} is {}, but must be {wanted}{or}", value.shown()));
-        None
-    }
-}
-
-/// The nearest of some names, if one is near enough to be meant: alike on the whole, or one slip
-/// of a finger away.
-pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let name = name.to_lowercase();
-    let mut best: Option<(f64, &str)> = None;
-    for candidate in known {
-        let other = candidate.to_lowercase();
-        let likeness = strsim::jaro_winkler(&name, &other);
-        let one_slip = || name.len() > 2 && strsim::osa_distance(&name, &other) == 1;
-        if (likeness > 0.8 || one_slip()) && best.is_none_or(|(most, _)| likeness > most) {
-            best = Some((likeness, candidate));
-        }
-    }
-    best.map(|(_, candidate)| candidate)
-}
-
-/// Why a name cannot be one, if it cannot: names become parts of paths, keys and lines of a log.
-pub(super) fn name_fault(name: &str) -> Option<&'static str> {
-    if name.trim().is_empty() {
-        Some("is empty")
-    } else if name.starts_with('.') {
-        Some("starts with a dot")
-    } else if name.contains(['/', '\\']) || name.chars().any(char::is_control) {
-        Some("holds a slash or a control character")
-    } else {
         None
     }
 }

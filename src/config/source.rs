@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use globset::{GlobSet, GlobSetBuilder};
@@ -184,19 +185,19 @@ fn marker_name(section: &Section, name: String) -> Option<String> {
 }
 
 fn ignore(section: &mut Section) -> Option<GlobSet> {
+    // Nearly all sources have the default: they share one compiled set.
+    static DEFAULT: LazyLock<Option<GlobSet>> =
+        LazyLock::new(|| set_of(&IGNORE, |_, _| ()).build().ok());
     let patterns = match section.has("ignore") {
         true => section.texts("ignore")?,
-        false => IGNORE.map(str::to_owned).to_vec(),
+        false => return DEFAULT.clone(),
     };
-    let mut set = GlobSetBuilder::new();
-    for pattern in patterns {
-        match glob::compile(&pattern) {
-            Ok(glob) => {
-                set.add(glob);
-            }
-            Err(fault) => section.error("ignore", format!("{pattern:?} in ignore {fault}")),
-        }
+    if patterns == IGNORE {
+        return DEFAULT.clone();
     }
+    let set = set_of(&patterns, |pattern, fault| {
+        section.error("ignore", format!("{pattern:?} in ignore {fault}"));
+    });
     match set.build() {
         Ok(set) => Some(set),
         Err(error) => {
@@ -204,6 +205,19 @@ fn ignore(section: &mut Section) -> Option<GlobSet> {
             None
         }
     }
+}
+
+fn set_of(patterns: &[impl AsRef<str>], tell: impl Fn(&str, String)) -> GlobSetBuilder {
+    let mut set = GlobSetBuilder::new();
+    for pattern in patterns {
+        match glob::compile(pattern.as_ref()) {
+            Ok(glob) => {
+                set.add(glob);
+            }
+            Err(fault) => tell(pattern.as_ref(), fault),
+        }
+    }
+    set
 }
 
 fn result_folder(section: &mut Section, key: &str, source: Option<&Path>) -> Option<PathBuf> {

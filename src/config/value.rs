@@ -56,8 +56,19 @@ impl Value {
             Kind::Float(value) => value.to_string(),
             Kind::Boolean(value) => value.to_string(),
             Kind::Date(text) => text.clone(),
-            Kind::List(_) => "a list".to_owned(),
-            Kind::Table(_) => "a table".to_owned(),
+            Kind::List(_) | Kind::Table(_) => self.kind_shown().to_owned(),
+        }
+    }
+
+    /// What kind of value it is, as an error says it that must not show the value.
+    pub fn kind_shown(&self) -> &'static str {
+        match &self.kind {
+            Kind::Text(_) => "a text",
+            Kind::Integer(_) | Kind::Float(_) => "a number",
+            Kind::Boolean(_) => "true or false",
+            Kind::Date(_) => "a date",
+            Kind::List(_) => "a list",
+            Kind::Table(_) => "a table",
         }
     }
 

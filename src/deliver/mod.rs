@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use lane::Lane;
 pub use message::{Message, Outcome};
+pub use order::Turn;
 pub use scr::{Gate, Prepared};
 
 use crate::config::{ChannelKind, Config, Retry};
@@ -128,6 +129,7 @@ pub fn open(config: &Config) -> (Channels, Vec<(String, anyhow::Error)>) {
                             shared: users.get(scr.api.as_str()).is_some_and(|users| *users > 1),
                             park_for: scr.park_for,
                             verdict_within: scr.verdict_within,
+                            files: order::OrderBook::default(),
                         })))
                     }
                 }
@@ -177,6 +179,14 @@ impl Channel {
         places.extend(Arc::clone(&self.limits.in_flight).acquire_owned().await.ok());
         places.extend(Arc::clone(&self.limits.bytes).acquire_many_owned(kib).await.ok());
         Room { _places: places }
+    }
+
+    /// Takes a file's place in the order in which files send to this channel, where one matters.
+    pub fn line_up_file(&self) -> Option<Turn> {
+        match &self.kind {
+            Kind::Ingestion(_) => None,
+            Kind::Scr(releases) => Some(releases.files.line_up("")),
+        }
     }
 
     /// Takes a message's place in the order of its release, where there is one. Must be called in

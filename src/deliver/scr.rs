@@ -36,6 +36,8 @@ pub struct Releases {
     pub shared: bool,
     pub park_for: Duration,
     pub verdict_within: Duration,
+    /// The files that send to it, in the order of their arrival.
+    pub files: OrderBook,
 }
 
 /// What a record asks, and its place in the order of its release. Dropping it lets the next call

@@ -3,11 +3,13 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::path::{Path, PathBuf};
 
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
 use super::Context;
+use super::clean::trim;
 use super::table::{self, Row};
 use crate::config::Faults;
 
@@ -19,9 +21,13 @@ pub struct Table {
     /// The file it was read from.
     pub file: PathBuf,
     fold: bool,
-    by_alias: HashMap<Box<str>, Vec<Row>>,
-    by_code: HashMap<Box<str>, Vec<Row>>,
+    by_alias: Groups,
+    by_code: Groups,
 }
+
+/// Rows by a key. The keys come from the provider's own files, never from what is mapped, so that
+/// nobody can choose them to collide, and a plain hash does.
+type Groups = HashMap<Box<str>, Vec<Row>, BuildHasherDefault<Fnv>>;
 
 /// What a table says of an alias.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,11 +123,10 @@ impl Table {
     /// Hands on a text as the table's keys are written: trimmed, NFC, folded. The common text is
     /// ASCII and costs no allocation.
     fn normal<R>(&self, text: &str, then: impl FnOnce(&str) -> R) -> R {
-        let text = text.trim();
-        let composed = match is_nfc_quick(text.chars()) {
-            _ if text.is_ascii() => Cow::Borrowed(text),
-            IsNormalized::Yes => Cow::Borrowed(text),
-            _ => Cow::Owned(text.nfc().collect()),
+        let text = trim(text);
+        let composed = match text.is_ascii() || is_nfc_quick(text.chars()) == IsNormalized::Yes {
+            true => Cow::Borrowed(text),
+            false => Cow::Owned(text.nfc().collect()),
         };
         if !self.fold {
             return then(&composed);
@@ -139,8 +144,8 @@ impl Table {
 }
 
 /// Groups rows by a key; in a group they keep the order of the file.
-fn groups(rows: Vec<Row>, key: impl Fn(&Row) -> String) -> HashMap<Box<str>, Vec<Row>> {
-    let mut groups: HashMap<Box<str>, Vec<Row>> = HashMap::new();
+fn groups(rows: Vec<Row>, key: impl Fn(&Row) -> String) -> Groups {
+    let mut groups: Groups = Groups::default();
     for row in rows {
         groups.entry(key(&row).into()).or_default().push(row);
     }
@@ -173,6 +178,28 @@ fn contradictions(rows: &[Row], file: &Path, faults: &Faults) {
     }
 }
 
+/// The hash FNV-1a of Fowler, Noll and Vo, which is quick on keys as short as codes are.
+#[derive(Debug)]
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Fnv(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for Fnv {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 fn holds(row: &Row, context: &Context) -> bool {
     (row.customer.is_empty() || row.customer == context.customer)
         && row.from <= context.date
@@ -182,26 +209,41 @@ fn holds(row: &Row, context: &Context) -> bool {
 /// Finds a code among the rows of one alias that have this second key or none.
 fn code_within<'t>(rows: &'t [Row], within: &str, context: &Context) -> Lookup<'t> {
     // Rows are sorted by second key, and those without one come first.
-    let any = &rows[..rows.partition_point(|row| row.within.is_empty())];
-    let start = rows.partition_point(|row| row.within.as_str() < within);
-    let end = rows.partition_point(|row| row.within.as_str() <= within);
-    let own = if within.is_empty() { &[] } else { &rows[start..end] };
-    let find = |rows: &'t [Row], general: bool| {
-        rows.iter().find(|row| row.customer.is_empty() == general && holds(row, context))
+    let any = rows.iter().take_while(|row| row.within.is_empty());
+    let own = match within {
+        "" => &[],
+        _ => {
+            let start = rows.partition_point(|row| row.within.as_str() < within);
+            &rows[start..]
+        }
     };
-    let found = find(own, false)
-        .or_else(|| find(any, false))
-        .or_else(|| find(own, true))
-        .or_else(|| find(any, true));
-    match found {
-        Some(row) => Lookup::Found(&row.code),
-        None if own.iter().chain(any).any(|row| is_ours(row, context)) => Lookup::Expired,
+    let own = own.iter().take_while(|row| row.within == within);
+    let mut best: Option<(u8, &Row)> = None;
+    let mut expired = false;
+    for row in own.chain(any) {
+        if !holds(row, context) {
+            expired |= is_ours(row, context);
+            continue;
+        }
+        let rank = u8::from(!row.customer.is_empty()) * 2 + u8::from(!row.within.is_empty());
+        if best.is_none_or(|(beaten, _)| rank > beaten) {
+            best = Some((rank, row));
+        }
+    }
+    match best {
+        Some((_, row)) => Lookup::Found(&row.code),
+        None if expired => Lookup::Expired,
         None => Lookup::Unknown,
     }
 }
 
 /// Finds a code among the rows of one alias where the field has no second key.
 fn code_anywhere<'t>(rows: &'t [Row], context: &Context) -> Lookup<'t> {
+    if let [row] = rows
+        && holds(row, context)
+    {
+        return Lookup::Found(&row.code);
+    }
     for general in [false, true] {
         let mut fitting =
             rows.iter().filter(|row| row.customer.is_empty() == general && holds(row, context));

@@ -93,8 +93,9 @@ impl Check {
     }
 }
 
-/// Container number: three letters, a category U, J or Z, six digits and a check digit. Letters
-/// count from 10 upward without the multiples of 11, each place weighs a power of two, the sum is
+/// Container number: three letters, a category U, J or Z, six digits and a check digit.
+///
+/// Letters count from 10 upward without the multiples of 11, each place weighs a power of two, the sum is
 /// taken modulo 11, and 10 counts as 0 (ISO 6346, Annex A; `reference/domain.md`, section 5).
 pub fn iso6346(value: &str) -> Result<(), String> {
     let bytes: &[u8; 11] = match value.as_bytes().try_into() {
@@ -131,8 +132,9 @@ const LETTERS: [u32; 26] = [
     37, 38,
 ];
 
-/// Size and type code: length, height and width, type group, and a digit (ISO 6346:1995, Annexes
-/// D and E, with the later groups; `reference/domain.md`, section 5). The four digits of 1985 and
+/// Size and type code: length, height and width, type group, and a digit.
+///
+/// ISO 6346:1995, Annexes D and E, with the later groups; `reference/domain.md`, section 5. The four digits of 1985 and
 /// shorthand such as 20DV or 40HC are not codes.
 pub fn size_type(value: &str) -> Result<(), String> {
     let right = match value.as_bytes() {

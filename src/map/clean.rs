@@ -15,7 +15,40 @@ pub enum Clean {
     /// Makes every letter lower case.
     Lowercase,
     /// Takes out each of these characters.
-    Remove(String),
+    Remove(Set),
+}
+
+/// A set of characters, in which ASCII is looked up fast.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Set {
+    ascii: u128,
+    others: String,
+}
+
+impl Set {
+    /// The set of all characters of a text.
+    pub fn new(characters: &str) -> Set {
+        let is_ascii = |c: &char| c.is_ascii();
+        Set {
+            ascii: characters.chars().filter(is_ascii).fold(0, |set, c| set | 1 << u32::from(c)),
+            others: characters.chars().filter(|c| !is_ascii(c)).collect(),
+        }
+    }
+
+    fn has(&self, character: char) -> bool {
+        match character.is_ascii() {
+            true => self.ascii >> u32::from(character) & 1 == 1,
+            false => self.others.contains(character),
+        }
+    }
+
+    /// Whether a text has none of the characters.
+    fn misses(&self, text: &str) -> bool {
+        match text.is_ascii() {
+            true => text.bytes().all(|byte| self.ascii >> (byte & 127) & 1 == 0),
+            false => !text.contains(|c| self.has(c)),
+        }
+    }
 }
 
 impl Clean {
@@ -37,7 +70,8 @@ impl Clean {
                     ),
                 },
                 TextOrSection::Section(mut step) => {
-                    steps.extend(step.required("remove").map(Clean::Remove));
+                    steps
+                        .extend(step.required("remove").map(|text| Clean::Remove(Set::new(&text))));
                     step.finish();
                 }
             }
@@ -49,8 +83,8 @@ impl Clean {
     pub fn run<'t>(&self, text: Cow<'t, str>) -> Cow<'t, str> {
         match self {
             Clean::Trim => match text {
-                Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
-                Cow::Owned(text) if text.trim().len() == text.len() => Cow::Owned(text),
+                Cow::Borrowed(text) => Cow::Borrowed(trim(text)),
+                Cow::Owned(text) if trim(&text).len() == text.len() => Cow::Owned(text),
                 Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
             },
             Clean::Uppercase
@@ -63,11 +97,28 @@ impl Clean {
             {
                 Cow::Owned(text.to_lowercase())
             }
-            Clean::Remove(unwanted) if text.contains(|c| unwanted.contains(c)) => {
-                Cow::Owned(text.chars().filter(|c| !unwanted.contains(*c)).collect())
+            Clean::Remove(unwanted) if !unwanted.misses(&text) => {
+                Cow::Owned(text.chars().filter(|c| !unwanted.has(*c)).collect())
             }
             Clean::Uppercase | Clean::Lowercase | Clean::Remove(_) => text,
         }
+    }
+}
+
+/// Takes white space off both ends; fast where there is none.
+pub fn trim(text: &str) -> &str {
+    match text.as_bytes() {
+        [one] | [one, .., _] if !one.is_ascii_graphic() => text.trim(),
+        [.., last] if last.is_ascii_graphic() => text,
+        _ => text.trim(),
+    }
+}
+
+/// Whether there is nothing but white space; fast where there is something.
+pub fn is_blank(text: &str) -> bool {
+    match text.as_bytes().first() {
+        None => true,
+        Some(byte) => !byte.is_ascii_graphic() && text.trim().is_empty(),
     }
 }
 
@@ -81,9 +132,9 @@ mod tests {
 
     #[test]
     fn steps_work_in_the_order_written() {
-        let container = [Clean::Trim, Clean::Uppercase, Clean::Remove("- \u{a0}".to_owned())];
+        let container = [Clean::Trim, Clean::Uppercase, Clean::Remove(Set::new("- \u{a0}"))];
         assert_eq!(run(&container, "\u{a0} csqu 305-438\u{a0}3 "), "CSQU3054383");
-        assert_eq!(run(&[Clean::Remove("-".to_owned()), Clean::Trim], "- a -"), "a");
+        assert_eq!(run(&[Clean::Remove(Set::new("-")), Clean::Trim], "- a -"), "a");
         assert_eq!(run(&[Clean::Lowercase], "ÉTÉ Abc"), "été abc");
         assert_eq!(run(&[Clean::Uppercase], "straße"), "STRASSE");
         assert_eq!(run(&[], " a "), " a ");
@@ -91,7 +142,17 @@ mod tests {
 
     #[test]
     fn a_text_that_needs_nothing_is_not_copied() {
-        let text = Clean::Remove("- ".to_owned()).run(Clean::Uppercase.run(Cow::Borrowed("AB1")));
+        let text = Clean::Remove(Set::new("- ")).run(Clean::Uppercase.run(Cow::Borrowed("AB1")));
         assert!(matches!(text, Cow::Borrowed("AB1")));
+    }
+
+    #[test]
+    fn the_fast_ways_agree_with_the_plain_ones() {
+        for text in
+            ["", " ", "a", " a", "a ", "\u{a0}", "\u{a0}é", "é\u{a0}", "é", "\u{1f}", "\t\n", "ab"]
+        {
+            assert_eq!(trim(text), text.trim(), "{text:?}");
+            assert_eq!(is_blank(text), text.trim().is_empty(), "{text:?}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Condition: whether a record says one of certain things; what `only` and `when` consist of.
 
+use super::clean::trim;
 use super::mapping::Compile;
 use crate::config::Section;
 use crate::model::Record;
@@ -32,7 +33,7 @@ impl Condition {
     /// Whether the record meets it.
     pub fn holds(&self, record: &Record) -> bool {
         record.texts(self.slot).any(|text| {
-            let text = text.trim();
+            let text = trim(text);
             self.is.iter().any(|wanted| wanted == text)
         })
     }

@@ -6,6 +6,7 @@ use jiff::civil::{DateTime, date};
 use jiff::fmt::strtime;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 
+use super::clean::trim;
 use super::pattern::{Moment, Pattern, example};
 use crate::config::Section;
 use crate::config::section::nearest;
@@ -81,7 +82,7 @@ impl Dates {
 
     /// Writes the date that `text` is, or says what to do.
     pub fn convert(&self, text: &str) -> Result<String, String> {
-        let text = text.trim();
+        let text = trim(text);
         let moment = self
             .read
             .iter()

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::aka::{Lookup, Table};
 use super::checks::Check;
-use super::clean::Clean;
+use super::clean::{Clean, is_blank, trim};
 use super::condition::Condition;
 use super::dates::Dates;
 use super::numbers::Number;
@@ -193,10 +193,20 @@ impl Field {
 
     /// The one text that the rules work on; the error is all texts, and the advice.
     fn gather<'r>(&'r self, record: &'r Record) -> Result<Option<Cow<'r, str>>, (String, String)> {
+        if let (Source::Slots(slots), Several::Refuse) = (&self.source, &self.several)
+            && let [slot] = slots.as_slice()
+        {
+            // Nearly every field is one column with one text.
+            let mut texts = record.texts(*slot);
+            let first = texts.next();
+            if texts.next().is_none() {
+                return Ok(first.map(Cow::Borrowed));
+            }
+        }
         let mut texts = self.texts(record);
         match &self.several {
             Several::Join(separator) => Ok(self.join(texts, separator)),
-            Several::First => Ok(texts.find(|text| !text.trim().is_empty()).map(Cow::Borrowed)),
+            Several::First => Ok(texts.find(|text| !is_blank(text)).map(Cow::Borrowed)),
             Several::Refuse | Several::Each => {
                 let first = texts.next();
                 match texts.next() {
@@ -224,13 +234,13 @@ impl Field {
         separator: &str,
     ) -> Option<Cow<'r, str>> {
         let trims = self.clean.contains(&Clean::Trim);
-        texts
-            .filter(|text| !text.trim().is_empty())
-            .map(|text| if trims { text.trim() } else { text })
-            .fold(None, |joined: Option<Cow<'r, str>>, text| match joined {
+        texts.filter(|text| !is_blank(text)).map(|text| if trims { trim(text) } else { text }).fold(
+            None,
+            |joined: Option<Cow<'r, str>>, text| match joined {
                 None => Some(Cow::Borrowed(text)),
                 Some(joined) => Some(Cow::Owned(format!("{joined}{separator}{text}"))),
-            })
+            },
+        )
     }
 
     /// Clean, values, AKA, date, number; `None` if nothing is left after clean.
@@ -243,12 +253,12 @@ impl Field {
         for step in &self.clean {
             text = step.run(text);
         }
-        if text.trim().is_empty() {
+        if is_blank(&text) {
             return Ok(None);
         }
         if let Some(values) = &self.values {
             text =
-                Cow::Borrowed(look_up(values, text.trim()).map_err(|advice| ("values", advice))?);
+                Cow::Borrowed(look_up(values, trim(&text)).map_err(|advice| ("values", advice))?);
         }
         if let Some(aka) = &self.aka
             && let Some(code) = aka.code(&text, report)?
@@ -273,7 +283,7 @@ impl Aka {
             Some((column, slot)) => {
                 let mut texts = report.record.texts(*slot);
                 let first = texts.next().unwrap_or_default();
-                if texts.any(|text| text.trim() != first.trim()) {
+                if texts.any(|text| trim(text) != trim(first)) {
                     let advice =
                         format!("{column}, the second key of the table, has different values");
                     return Err(("several", advice));

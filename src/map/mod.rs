@@ -2,21 +2,21 @@
 //! async; it does not know where a record came from. (Reading a mapping's own files is apart, in
 //! `bundle`.)
 
-pub mod aka;
-pub mod checks;
 mod bundle;
-mod clean;
-mod condition;
-mod dates;
-mod field;
-mod input;
 mod mapping;
-mod numbers;
+mod input;
 mod parse;
-mod pattern;
-mod report;
 mod shape;
+mod field;
+mod condition;
+mod clean;
+pub mod aka;
 mod table;
+mod dates;
+mod pattern;
+mod numbers;
+pub mod checks;
+mod report;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -147,8 +147,8 @@ impl Mapping {
     }
 
     /// The `from` of the field that writes `to`, if one does.
-    pub fn from_of(&self, _to: &str) -> Option<&str> {
-        None
+    pub fn from_of(&self, to: &str) -> Option<&str> {
+        self.shape.label_of(&to.split('.').collect::<Vec<_>>())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Numbers: a number as people write it, made a JSON number digit by digit, never by way of a
 //! float, so that no digit changes.
 
+use super::clean::trim;
 use crate::config::Section;
 
 /// More digits than this are no quantity, and JSON readers choke on them.
@@ -43,7 +44,7 @@ impl Number {
     /// One sign, digits, and at most one decimal sign with digits behind it. Where groups are
     /// used at all, each but the first has exactly three digits.
     pub fn convert(&self, text: &str) -> Result<String, String> {
-        self.try_convert(text.trim()).ok_or_else(|| match self.group {
+        self.try_convert(trim(text)).ok_or_else(|| match self.group {
             Some(group) => {
                 let decimal = self.decimal;
                 format!("numbers look like 1234{decimal}5 or 1{group}234{decimal}5")

@@ -37,7 +37,7 @@ pub fn field(
     };
     let count = from.as_ref().map_or(1, Vec::len);
     let several = several(&section, count, join, first, array);
-    let source = source(&section, from, value, compile);
+    let source = source(&mut section, from, value, compile);
     let clean = Clean::parse(&mut section);
     let values = section
         .text_table("values")
@@ -102,7 +102,7 @@ fn from(section: &mut Section) -> Option<Vec<String>> {
 }
 
 fn source(
-    section: &Section,
+    section: &mut Section,
     from: Option<Vec<String>>,
     value: Option<String>,
     compile: &mut Compile<'_>,
@@ -118,9 +118,7 @@ fn source(
         (None, Some(value)) => Some(Source::Constant(value)),
         (None, None) => {
             // A `from` or `value` of the wrong kind has been told already.
-            if section.line_of("from") == section.line()
-                && section.line_of("value") == section.line()
-            {
+            if !(section.has("from") || section.has("value")) {
                 section.error("to", "the field needs from or value");
             }
             None
@@ -196,7 +194,7 @@ fn check(section: &mut Section) -> Option<(Check, Level)> {
 fn aka(section: &mut Section, compile: &mut Compile<'_>) -> Option<Aka> {
     let unknown = unknown(section);
     let Some(aka) = section.text_or_section("aka") else {
-        if unknown.is_some() && section.line_of("aka") == section.line() {
+        if unknown.is_some() && !section.has("aka") {
             section.error("unknown", "unknown goes with aka");
         }
         return None;

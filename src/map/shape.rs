@@ -67,6 +67,17 @@ impl Paths {
 }
 
 impl Shape {
+    /// What problems call the field that writes this path, if one does.
+    pub fn label_of(&self, path: &[&str]) -> Option<&str> {
+        let (first, rest) = path.split_first()?;
+        let member = self.members.iter().find(|member| member.name == *first)?;
+        match (&member.node, rest) {
+            (Node::Object(shape), [_, ..]) => shape.label_of(rest),
+            (Node::Fields(fields), []) => fields.first().map(|field| field.label.as_str()),
+            _ => None,
+        }
+    }
+
     /// Adds a field at a path that [`Paths::admit`] has let in.
     pub fn add(&mut self, path: &[String], field: Field) {
         let Some((name, rest)) = path.split_first() else { return };

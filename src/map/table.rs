@@ -124,7 +124,7 @@ impl Columns {
         }
         if record.len() != self.width {
             let what =
-                format!("the row has {} fields, but the header has {}", record.len(), self.width);
+                format!("the header has {} columns, but the row has {}", self.width, record.len());
             faults.error(file, line, what);
             return None;
         }
@@ -265,7 +265,7 @@ mod tests {
             .1,
             [
                 "t.csv:2: valid_from is \"01/02/2026\", but must be a day such as 2026-12-31",
-                "t.csv:3: the row has 2 fields, but the header has 4",
+                "t.csv:3: the header has 4 columns, but the row has 2",
                 "t.csv:4: the row has no alias",
                 "t.csv:5: the row has no code",
                 "t.csv:6: valid_from 2026-02-01 is after valid_until 2026-01-31",

@@ -393,6 +393,12 @@ fn members_of_one_object_stand_together() {
 }
 
 #[test]
+fn a_mapping_is_shared_by_threads() {
+    fn shared<T: Send + Sync>(_: &T) {}
+    shared(&releases());
+}
+
+#[test]
 fn a_long_value_is_cut_in_a_problem() {
     let mapping = fields("[[fields]]\nto = \"a\"\nfrom = \"A\"\nvalues = { x = \"y\" }\n", &[]);
     let (_, _, problems) = apply(&mapping, &[("A", &"é".repeat(5000))]);
@@ -470,6 +476,10 @@ fn what_a_later_version_reads_is_told_apart_from_a_mistake() {
         ),
         ("format = \"jsn\"", "m.toml:2: unknown format \"jsn\": did you mean \"json\"?"),
         ("", "m.toml:1: [input] lacks \"format\""),
+        (
+            "format = \"xml\"\nrecords = \"\"",
+            "m.toml:3: records is empty: name the element of a record, as Orders/Order",
+        ),
         ("format = \"xml\"", "m.toml:1: [input] lacks \"records\""),
         ("format = \"json\"\ndelimiter = \";\"", "m.toml:3: delimiter goes with the format csv"),
         (
@@ -547,6 +557,11 @@ fn faults_of_a_field_are_told_with_their_line() {
         ("to = \"a\"\nfrom = 5", "m.toml:5: from is 5, but must be a list of texts"),
         ("to = \"a..b\"\nfrom = \"A\"", "m.toml:4: to is \"a..b\": a name is empty"),
         ("to = \"a[].b\"\nfrom = \"A\"", "m.toml:4: to is \"a[].b\": [] may stand at its end only"),
+        (
+            "to = \"a\"\nvalue = 5\nunknown = \"keep\"\naka = 1",
+            "m.toml:5: value is 5, but must be a text in quotes; \
+             m.toml:7: aka is 1, but must be a text or a table",
+        ),
         ("to = \"a\"\nfrom = []", "m.toml:5: from is empty"),
         ("to = \"a\"\nfrom = \"A\"\nvalue = \"b\"", "m.toml:6: a field has either from or value"),
         (
@@ -629,7 +644,7 @@ fn all_faults_of_mapping_and_tables_are_told_at_once() {
             "m.toml:12: unknown key \"other\": known here are fields, input, output",
             "mappings/aka/t.csv:3: \"a\" is 2 here, but 1 on line 2: correct one, or give them \
              days that do not overlap",
-            "mappings/aka/t.csv:4: the row has 1 fields, but the header has 2",
+            "mappings/aka/t.csv:4: the header has 2 columns, but the row has 1",
         ]
     );
     let (mapping, faults) = compile(&bundle("[input\n", &[]));
@@ -778,6 +793,17 @@ mod any_text {
                 digits => (format!("{sign}{grouped},{digits}"), format!("{sign}{whole}.{digits}")),
             };
             prop_assert_eq!(json(&mapping, &[("N", &read)]), format!("{{\"n\":{wanted}}}"));
+        }
+
+        #[test]
+        fn in_place_of_a_part_of_a_mapping_is_told(
+            start in 0..RELEASES.len(), length in 0_usize..12, text in "[a-z\\[\\]{}\"=.,0-9 \n%]{0,6}",
+        ) {
+            prop_assume!(RELEASES.is_char_boundary(start));
+            let end = (start + length).min(RELEASES.len());
+            let changed = format!("{}{text}{}", &RELEASES[..start], &RELEASES[end..]);
+            let (mapping, faults) = compile(&bundle(&changed, &[("terminals", TERMINALS)]));
+            prop_assert_eq!(mapping.is_none(), faults.iter().any(|fault| !fault.contains("warning")));
         }
 
         #[test]

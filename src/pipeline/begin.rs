@@ -19,7 +19,8 @@ impl<'a> Work<'a> {
     pub async fn begin(&mut self) -> anyhow::Result<()> {
         // A claim that was broken off here is begun anew: nothing of it was sent.
         self.parts.spool.retain_problems(self.account.arrival, |_| false)?;
-        let Some(route) = self.route() else {
+        let customer: &'a Customer = self.customer;
+        let Some(route) = customer.route(&self.account.source, &self.account.name) else {
             let problem = self.no_route();
             return self.refuse(None, problem).await;
         };
@@ -47,15 +48,6 @@ impl<'a> Work<'a> {
             }
             (_, Ok(inspection)) => self.pin(route, pinnable, &inspection).await,
         }
-    }
-
-    fn route(&self) -> Option<&'a Route> {
-        let name = &self.account.name;
-        let customer: &'a Customer = self.customer;
-        customer
-            .routes
-            .iter()
-            .find(|route| route.source == self.account.source && route.pattern.is_match(name))
     }
 
     fn no_route(&self) -> Problem {

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Customer, Faults, Source};
-use crate::deliver::{Channel, Channels};
+use crate::deliver::{Channel, Channels, Turn};
 use crate::ledger::{Account, Ledger, Phase};
 use crate::map::{Bundle, Mapping};
 use crate::model::Arrival;
@@ -74,24 +74,32 @@ struct Work<'a> {
     source: &'a Source,
 }
 
-/// Takes a file as far as it can go now.
+/// Takes a file as far as it can go now. `turn` is its place among the files of its channel.
 pub async fn advance(
     parts: &Arc<Parts>,
     arrival: Arrival,
     occasion: Occasion,
+    turn: Option<Turn>,
     stop: &CancellationToken,
 ) -> anyhow::Result<Left> {
     let Some(mut work) = Work::open(parts, arrival).await? else { return Ok(Left::Waiting(None)) };
     if matches!(work.account.phase, Phase::Claiming | Phase::Claimed) {
         work.begin().await?;
     }
-    if work.account.phase == Phase::Open && !pass::run(parts, &work, occasion, stop).await? {
+    if work.account.phase == Phase::Open && !pass::run(parts, &work, occasion, turn, stop).await? {
         return Ok(Left::Waiting(None));
     }
     work.finish().await
 }
 
 impl Parts {
+    /// Takes a file's place among those of its channel, where their order matters. To be called in
+    /// the order of arrival, by whoever holds a turn of the customer's.
+    pub fn line_up(&self, customer: &str, source: &str, name: &str) -> Option<Turn> {
+        let route = self.config.customers.get(customer)?.route(source, name)?;
+        self.channels.get(&(customer.to_owned(), route.channel.clone()))?.line_up_file()
+    }
+
     /// The mapping kept under a hash: compiled once, from today's or from what the claim kept.
     pub fn mapping(&self, hash: &str) -> anyhow::Result<Arc<Mapping>> {
         if let Some(today) = self.mappings.values().find(|today| today.hash == hash) {

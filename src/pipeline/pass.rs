@@ -11,8 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cursor::{Cursor, Piece};
 use super::{Occasion, Parts, Work};
-use crate::deliver::{Channel, Message, Prepared};
-use crate::deliver::Room;
+use crate::deliver::{Channel, Message, Prepared, Room, Turn};
 use crate::inspect::Inspection;
 use crate::ledger::{Change, Pinned, Progress, Wait, Waiting};
 use crate::map::Mapping;
@@ -24,6 +23,7 @@ pub async fn run(
     parts: &Arc<Parts>,
     work: &Work<'_>,
     occasion: Occasion,
+    turn: Option<Turn>,
     stop: &CancellationToken,
 ) -> anyhow::Result<bool> {
     let pinned = work.account.pinned.clone().context("an open file pins nothing")?;
@@ -39,8 +39,14 @@ pub async fn run(
         .await?
         .unwrap_or_default();
     let mut pass = Pass::open(parts, work, pinned, channel, progress)?;
+    let mut turn = turn;
+    if let Some(turn) = &mut turn {
+        turn.wait().await;
+    }
     pass.send_what_waited(occasion, stop).await?;
     pass.send_the_rest(stop).await?;
+    // All of it is lined up: the next file may line up behind.
+    drop(turn);
     pass.drain().await?;
     Ok(true)
 }
@@ -151,8 +157,8 @@ impl Pass {
             })
             .await?;
             cursor = moved;
-            let piece = piece.map_err(changed)?;
-            let message = self.message(&piece, Some(waiting));
+            let mut piece = piece.map_err(changed)?;
+            let message = self.message(&mut piece, Some(waiting));
             let prepared = self.channel.line_up(&message);
             // The problems of these records were noted when they were first mapped.
             self.spawn(message, prepared, room, Vec::new(), Vec::new(), None);
@@ -185,7 +191,7 @@ impl Pass {
             })
             .await?;
             cursor = moved;
-            let piece = piece.map_err(changed)?;
+            let mut piece = piece.map_err(changed)?;
             next = if piece.ended { end } else { position };
             {
                 let mut cuts = self.lock();
@@ -206,8 +212,8 @@ impl Pass {
             if std::mem::take(&mut self.held) {
                 changes.push(Change::Hold(None));
             }
-            let message = self.message(&piece, None);
-            let prepared = match piece.records.is_empty() {
+            let message = self.message(&mut piece, None);
+            let prepared = match message.records.is_empty() {
                 true => None,
                 false => self.channel.line_up(&message),
             };
@@ -243,16 +249,16 @@ impl Pass {
         Ok(())
     }
 
-    fn message(&self, piece: &Piece, earlier: Option<Waiting>) -> Message {
+    fn message(&self, piece: &mut Piece, earlier: Option<Waiting>) -> Message {
         Message {
             customer: self.customer.clone(),
             source: self.source.clone(),
             identity: self.pinned.identity,
             arrival: self.arrival,
             generation: self.pinned.generation,
-            records: piece.records.clone(),
+            records: std::mem::take(&mut piece.records),
             line: piece.line,
-            body: piece.body.clone(),
+            body: std::mem::take(&mut piece.body),
             earlier,
         }
     }

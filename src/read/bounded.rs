@@ -22,6 +22,13 @@ pub(super) struct Spot {
     pub(super) byte: u64,
 }
 
+impl Spot {
+    /// The file cannot be used for what is wrong here.
+    pub(super) fn unsound(self, rule: &'static str, what: String, advice: &str) -> Unsound {
+        Unsound { rule, line: self.line, byte: self.byte, what, advice: advice.to_owned() }
+    }
+}
+
 impl Bounded {
     /// Reads `text`, after the few tags or brackets in `front`, which take no place in the file.
     pub(super) fn new(text: Text, front: Vec<u8>) -> Bounded {
@@ -63,15 +70,10 @@ impl BufRead for Bounded {
             return Ok(&self.front[self.front_at..]);
         }
         if self.left == 0 {
-            return Err(io::Error::other(Unsound {
-                rule: "size",
-                line: self.since.line,
-                byte: self.since.byte,
-                what: format!("what starts here takes more than {RECORD_LIMIT} bytes"),
-                advice: "see whether an end tag, a quote or a bracket is missing, or write \
-                         smaller records"
-                    .to_owned(),
-            }));
+            let what = format!("what starts here takes more than {RECORD_LIMIT} bytes");
+            let advice = "see whether an end tag, a quote or a bracket is missing, or write \
+                          smaller records";
+            return Err(io::Error::other(self.since.unsound("size", what, advice)));
         }
         let left = self.left;
         let chunk = self.text.fill_buf()?;
@@ -102,14 +104,10 @@ impl Read for Bounded {
 pub(super) fn laid_open(error: &io::Error, spot: Spot) -> Unsound {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Unsound>()) {
         Some(unsound) => unsound.clone(),
-        None => Unsound {
-            rule: "io",
-            line: spot.line,
-            byte: spot.byte,
-            what: format!("the file cannot be read: {error}"),
-            advice: "see whether the disk is sound and the file's permissions allow reading"
-                .to_owned(),
-        },
+        None => {
+            let advice = "see whether the disk is sound and the file's permissions allow reading";
+            spot.unsound("io", format!("the file cannot be read: {error}"), advice)
+        }
     }
 }
 

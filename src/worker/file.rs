@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Run, Span};
+use crate::deliver::Turn;
 use crate::ledger::{Alarm, AlarmKind};
 use crate::model::Arrival;
 use crate::pipeline::{self, Left, Occasion};
@@ -14,26 +15,56 @@ use crate::pipeline::{self, Left, Occasion};
 /// How long to wait after the worker itself could not do its work, as on a full disk.
 const AFTER_FAULT: Duration = Duration::from_secs(30);
 
-/// Works a file until it is settled or the run is over. `turn` is the customer's turn that a claim
-/// has taken already.
-pub async fn work(
-    run: Arc<Run>,
-    customer: String,
-    arrival: Arrival,
-    mut turn: Option<OwnedSemaphorePermit>,
-    mut occasion: Occasion,
-) {
+/// A file and where it comes from.
+#[derive(Clone, Debug)]
+pub struct OpenFile {
+    pub arrival: Arrival,
+    pub customer: String,
+    pub source: String,
+    pub name: String,
+}
+
+/// The right to work on a file: one of its customer's turns, and its place among the files of its
+/// channel. The turn comes first, or files without one could stand before those that hold it.
+pub struct Turns {
+    _customer: OwnedSemaphorePermit,
+    channel: Option<Turn>,
+}
+
+/// Waits for a turn; none if the run is over first.
+pub async fn take_turns(run: &Run, file: &OpenFile) -> Option<Turns> {
+    let customer = wait_for_customer(run, &file.customer).await?;
+    Some(line_up(run, file, customer))
+}
+
+/// Waits for one of a customer's turns; none if the run is over first.
+pub async fn wait_for_customer(run: &Run, customer: &str) -> Option<OwnedSemaphorePermit> {
+    tokio::select! {
+        turn = Arc::clone(run.turns.get(customer)?).acquire_owned() => turn.ok(),
+        () = run.stop.cancelled() => None,
+    }
+}
+
+/// Takes the file's place among those of its channel.
+pub fn line_up(run: &Run, file: &OpenFile, customer: OwnedSemaphorePermit) -> Turns {
+    let channel = run.parts.line_up(&file.customer, &file.source, &file.name);
+    Turns { _customer: customer, channel }
+}
+
+/// Works a file until it is settled or the run is over.
+pub async fn work(run: Arc<Run>, file: OpenFile, turns: Turns, mut occasion: Occasion) {
+    let customer = file.customer.clone();
+    let mut turns = Some(turns);
     let mut until = None;
     let mut faulty = false;
     loop {
-        let taken = match turn.take() {
-            Some(turn) => Some(turn),
-            None => tokio::select! {
-                turn = Arc::clone(&run.turns[&customer]).acquire_owned() => turn.ok(),
-                () = run.stop.cancelled() => return,
-            },
+        let taken = match turns.take() {
+            Some(turns) => Some(turns),
+            None => take_turns(&run, &file).await,
         };
-        let left = pipeline::advance(&run.parts, arrival, occasion, &run.stop).await;
+        let Some(mut taken) = taken else { return };
+        let place = taken.channel.take();
+        let left = pipeline::advance(&run.parts, file.arrival, occasion, place, &run.stop).await;
         drop(taken);
         occasion = Occasion::Due;
         let due = match left {

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use lock::StateLock;
 
+use self::file::OpenFile;
 use crate::config::{Config, Faults};
 use crate::ledger::{Alarm, AlarmKind, Ledger};
 use crate::map::{Bundle, Mapping};
@@ -230,6 +231,7 @@ impl Run {
                 }).collect::<Vec<_>>())
             })
             .await?;
+        let mut by_customer: BTreeMap<String, Vec<OpenFile>> = BTreeMap::new();
         for (account, progress) in open {
             let arrival = account.arrival;
             self.parts.spool.retain_problems(arrival, |problem| {
@@ -242,12 +244,31 @@ impl Run {
                         .next_back()
                         .is_some_and(|(_, waiting)| waiting.last >= problem.record)
             })?;
-            let customer = account.customer;
-            if !self.turns.contains_key(&customer) {
-                tracing::warn!(customer = %customer, "{} waits for its customer's config", account.name);
+            if !self.turns.contains_key(&account.customer) {
+                tracing::warn!(
+                    customer = %account.customer,
+                    "{} waits for its customer's config",
+                    account.name
+                );
                 continue;
             }
-            tasks.spawn(file::work(Arc::clone(self), customer, arrival, None, Occasion::Start));
+            by_customer.entry(account.customer.clone()).or_default().push(OpenFile {
+                arrival,
+                customer: account.customer,
+                source: account.source,
+                name: account.name,
+            });
+        }
+        for files in by_customer.into_values() {
+            let run = Arc::clone(self);
+            tasks.spawn(async move {
+                let mut working = JoinSet::new();
+                for file in files {
+                    let Some(turns) = file::take_turns(&run, &file).await else { break };
+                    working.spawn(file::work(Arc::clone(&run), file, turns, Occasion::Start));
+                }
+                while working.join_next().await.is_some() {}
+            });
         }
         Ok(())
     }

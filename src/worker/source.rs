@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use super::{Run, Span, file};
+use super::file::{self, OpenFile};
+use super::{Run, Span};
 use crate::config::Source;
 use crate::pickup::{self, Looks, claim};
 use crate::pipeline::Occasion;
@@ -71,18 +72,21 @@ async fn take(
     let present = move |name: &str| folder.join(name).exists();
     let (ready, next) = looks.judge(&source.ready, listed, Instant::now(), present);
     for candidate in ready {
-        let turn = tokio::select! {
-            turn = Arc::clone(&run.turns[customer]).acquire_owned() => turn.ok(),
-            () = run.stop.cancelled() => return Ok(None),
-        };
+        let Some(turn) = file::wait_for_customer(run, customer).await else { return Ok(None) };
         claim::check_free_disk(&run.parts.config.state, run.parts.config.limits.free_disk)?;
         let parts = &run.parts;
         let claimed =
             pickup::claim(&parts.ledger, &parts.spool, customer, source, &candidate).await?;
         if let Some(arrival) = claimed {
             tracing::info!(customer = %customer, file.name = %candidate.name, "Claimed {}", candidate.name);
-            let run = Arc::clone(run);
-            files.spawn(file::work(run, customer.to_owned(), arrival, turn, Occasion::Due));
+            let claimed = OpenFile {
+                arrival,
+                customer: customer.to_owned(),
+                source: source.name.clone(),
+                name: candidate.name,
+            };
+            let turns = file::line_up(run, &claimed, turn);
+            files.spawn(file::work(Arc::clone(run), claimed, turns, Occasion::Due));
         }
     }
     Ok(next)

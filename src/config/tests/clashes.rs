@@ -1,3 +1,5 @@
+//! What may not be named twice, seen over all files.
+
 use super::*;
 
 const SCR: &str = "auth = { type = \"none\" }\nurl = ";

@@ -1,3 +1,5 @@
+//! The environment in use, and values keyed by environment.
+
 use super::*;
 
 /// The environments and the one in use, or what is said instead.
@@ -46,12 +48,13 @@ fn an_environment_that_is_none_is_told_with_the_nearest() {
         )
     );
     assert_eq!(
-        of(both, Some("live")),
+        of("environments = [\"uat\", \"production\"]", Some("live")),
         fault(
             "lighterman.toml:1: --environment is \"live\", which is no environment: \
              known are uat, production"
         )
     );
+    assert_eq!(of(both, Some("uat")), of(both, None), "the written one is checked all the same");
     assert_eq!(
         of("environments = [\"uat\", \"production\"]", None),
         fault(

@@ -8,7 +8,7 @@ use crate::config::{
     ScrAuth, SecretSource,
 };
 
-const EXAMPLE_PROVIDER: &str = r#"
+pub const EXAMPLE_PROVIDER: &str = r#"
 environments = ["uat", "production"]      # names are free, except env, file, credential
 environment  = "uat"                      # the one in use; --environment overrides
 customers    = "customers"                # folder of customer files
@@ -39,7 +39,7 @@ free_disk       = "1 GiB"                 # below it pickup pauses with an alarm
 remember        = "90d"                   # identities and counters of settled files
 "#;
 
-const EXAMPLE_CUSTOMER: &str = r#"
+pub const EXAMPLE_CUSTOMER: &str = r#"
 name   = "Acme Forwarding NV"
 vat    = "BE0403019261"
 active = true                             # false: takes nothing new, finishes what is open
@@ -93,7 +93,7 @@ mapping = "partner-drivers"
 channel = "assignments"
 "#;
 
-fn example() -> Folder {
+pub fn example() -> Folder {
     let folder = Folder::with(EXAMPLE_CUSTOMER);
     folder.write("lighterman.toml", EXAMPLE_PROVIDER);
     folder.write("mappings/erp-releases.toml", "");

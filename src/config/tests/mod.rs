@@ -5,9 +5,14 @@ mod environments;
 mod provider;
 mod scr;
 mod customer;
+mod source;
+mod login;
+mod ingestion;
+mod route;
 mod clashes;
 mod secrets;
 mod unknown_keys;
+mod odd_values;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -152,6 +157,16 @@ fn provider_with(from: &str, to: &str) -> Vec<String> {
     let mut faults = Folder::of_provider(&changed(PROVIDER, from, to)).faults();
     faults.retain(|fault| !fault.contains("there is no customer"));
     faults
+}
+
+/// What is said when these lines are put below a table's head.
+fn below(head: &str, lines: &str) -> Vec<String> {
+    acme_with(head, &format!("{head}\n{lines}"))
+}
+
+/// One fault in acme's file.
+fn told(line: usize, what: &str) -> [String; 1] {
+    [format!("customers/acme.toml:{line}: {what}")]
 }
 
 #[test]

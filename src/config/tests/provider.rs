@@ -1,3 +1,5 @@
+//! The provider's file and its folders.
+
 use super::*;
 
 #[test]
@@ -214,10 +216,10 @@ fn a_table_that_is_none_is_told() {
     assert_eq!(
         Folder::of_provider(text).faults(),
         [
-            "lighterman.toml:1: clients is 1, but must be a table",
+            "lighterman.toml:1: clients is a number, but must be a table",
             "lighterman.toml:2: scr is a list, but must be a table",
-            "lighterman.toml:3: limits is \"x\", but must be a table",
-            "lighterman.toml:4: endpoints is true, but must be a table",
+            "lighterman.toml:3: limits is a text, but must be a table",
+            "lighterman.toml:4: endpoints is true or false, but must be a table",
         ]
     );
 }

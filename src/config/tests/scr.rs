@@ -1,3 +1,5 @@
+//! SCR APIs and channels to them.
+
 use std::time::Duration;
 
 use super::*;
@@ -49,10 +51,7 @@ fn faults_of_auth_are_told() {
         ["lighterman.toml:14: type is \"jwt\", but must be \"signed-jwt\" or \"none\""]
     );
     assert_eq!(with_auth("{ }"), ["lighterman.toml:14: [scr.wallet.auth] lacks \"type\""]);
-    assert_eq!(
-        with_auth("\"none\""),
-        ["lighterman.toml:14: auth is \"none\", but must be a table"]
-    );
+    assert_eq!(with_auth("\"none\""), ["lighterman.toml:14: auth is a text, but must be a table"]);
     assert_eq!(
         with_auth("{ type = \"signed-jwt\" }"),
         [

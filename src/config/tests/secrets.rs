@@ -1,3 +1,5 @@
+//! Where secrets are, and that they never show.
+
 use super::*;
 
 /// What is said when acme's password is this; it stands in line 11.

@@ -1,3 +1,5 @@
+//! Keys that are none, in every table.
+
 use super::*;
 
 /// A key that is none, put after a line, and what is said.

@@ -259,7 +259,6 @@ fn by_the_csv_crate(text: &str) -> (Vec<Vec<String>>, bool) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
     #[test]
     fn any_file_reads_as_the_csv_crate_reads_it_and_from_any_mark(
         parts in proptest::collection::vec(

@@ -2,7 +2,7 @@
 //! and finds where one value ends. It keeps no byte.
 
 /// How deep values may be nested in one document.
-pub(in crate::read) const DEPTH_LIMIT: u32 = 128;
+pub(in crate::read) const DEPTH_LIMIT: usize = 128;
 
 /// One value, as far as it was seen.
 pub(in crate::read) struct Grammar {
@@ -10,8 +10,8 @@ pub(in crate::read) struct Grammar {
     in_key: bool,
     /// One bit for each open container, the innermost lowest: 1 is an object.
     open: u128,
-    depth: u32,
-    limit: u32,
+    depth: usize,
+    limit: usize,
 }
 
 /// What a piece of bytes brought.
@@ -62,7 +62,7 @@ enum Number {
 
 impl Grammar {
     /// Expects one value inside `depth` open containers, its first byte coming next.
-    pub(in crate::read) fn below(depth: u32) -> Grammar {
+    pub(in crate::read) fn below(depth: usize) -> Grammar {
         let limit = DEPTH_LIMIT.saturating_sub(depth);
         Grammar { state: State::Value, in_key: false, open: 0, depth: 0, limit }
     }

@@ -3,8 +3,7 @@
 
 mod grammar;
 mod pick;
-
-use std::io::BufRead;
+mod scanner;
 
 use crate::model::record::Fault;
 use crate::model::{Place, Record};
@@ -12,26 +11,28 @@ use crate::model::{Place, Record};
 pub(super) use grammar::{Grammar, expected};
 pub(super) use pick::Picker;
 
-use super::bounded::{Bounded, Spot, beginning};
+use super::bounded::{Bounded, beginning};
 use super::text::Text;
 use super::{Json, Layout, Mark, Unsound};
+use scanner::Scanner;
+
+const CORRECT_THE_PATH: &str = "name the path to the records in the mapping's `records`";
 
 /// A stream of records.
 pub(super) struct JsonReader {
-    input: Bounded,
+    scanner: Scanner,
     path: Vec<String>,
     picker: Picker,
     around: Vec<String>,
     stage: Stage,
     ordinal: u64,
-    value: Vec<u8>,
     failed: Option<Unsound>,
 }
 
 /// Where the stream stands.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// At the first byte of the array's first element.
+    /// At the first byte of the first element that is read.
     First,
     /// Behind an element.
     Behind,
@@ -48,11 +49,9 @@ impl JsonReader {
     /// has a `null` in the place of the array.
     pub(super) fn open(text: Text, dialect: &Json, selectors: &[String]) -> Result<Self, Unsound> {
         let mut reader = JsonReader::new(text, dialect, selectors, Vec::new(), 1);
-        reader.blanks()?;
-        if reader.input.peek()?.is_none() {
-            reader.stage = Stage::End;
-        } else {
-            reader.descend()?;
+        match reader.scanner.token_or_end()? {
+            None => reader.stage = Stage::End,
+            Some(_) => reader.descend()?,
         }
         Ok(reader)
     }
@@ -74,7 +73,7 @@ impl JsonReader {
     /// What was learnt on the way to the first record.
     pub(super) fn layout(&self) -> Layout {
         Layout {
-            encoding: self.input.encoding().to_owned(),
+            encoding: self.scanner.encoding().to_owned(),
             around: self.around.clone(),
             ..Layout::default()
         }
@@ -98,13 +97,12 @@ impl JsonReader {
         ordinal: u64,
     ) -> JsonReader {
         JsonReader {
-            input: Bounded::new(text, front),
+            scanner: Scanner::new(Bounded::new(text, front)),
             path: pick::keys(&dialect.records).map(str::to_owned).collect(),
             picker: Picker::new(selectors),
             around: Vec::new(),
             stage: Stage::Rest,
             ordinal,
-            value: Vec::new(),
             failed: None,
         }
     }
@@ -112,32 +110,30 @@ impl JsonReader {
     /// Goes down the path to the records.
     fn descend(&mut self) -> Result<(), Unsound> {
         for level in 0..self.path.len() {
-            self.blanks()?;
-            match self.byte()? {
-                b'{' => self.input_takes_one(),
+            match self.scanner.token()? {
+                b'{' => self.scanner.take(),
                 other => return Err(self.misplaced(level, "an object", other)),
             }
             self.find_key(level)?;
             let key = serde_json::Value::from(self.path[level].as_str());
             self.around.push(format!("{{{key}:"));
         }
-        self.blanks()?;
         let level = self.path.len();
-        self.stage = match self.byte()? {
+        self.stage = match self.scanner.token()? {
             b'{' => Stage::Single,
             b'[' => {
-                self.input_takes_one();
+                self.scanner.take();
                 self.around.push("[".to_owned());
-                self.blanks()?;
-                if self.byte()? == b']' {
-                    self.input_takes_one();
-                    Stage::Rest
-                } else {
-                    Stage::First
+                match self.scanner.token()? {
+                    b']' => {
+                        self.scanner.take();
+                        Stage::Rest
+                    }
+                    _ => Stage::First,
                 }
             }
             b'n' => {
-                self.pass_value(level as u32)?;
+                self.scanner.pass_value(level)?;
                 Stage::Rest
             }
             other => return Err(self.misplaced(level, "an array or an object", other)),
@@ -149,26 +145,23 @@ impl JsonReader {
     fn find_key(&mut self, level: usize) -> Result<(), Unsound> {
         const TOLD: usize = 20;
         let mut keys: Vec<String> = Vec::new();
-        self.blanks()?;
-        let mut at_end = self.byte()? == b'}';
+        let mut at_end = self.scanner.token()? == b'}';
         while !at_end {
-            let key = self.key(level)?;
+            let key = self.scanner.key(level + 1)?;
             if key == self.path[level] {
                 return Ok(());
             }
             if keys.len() < TOLD {
                 keys.push(beginning(&key));
             }
-            self.pass_value(level as u32 + 1)?;
-            self.blanks()?;
-            at_end = match self.byte()? {
+            self.scanner.pass_value(level + 1)?;
+            at_end = match self.scanner.token()? {
                 b',' => {
-                    self.input_takes_one();
-                    self.blanks()?;
+                    self.scanner.take();
                     false
                 }
                 b'}' => true,
-                other => return Err(self.unsound(expected("a comma or }", other))),
+                other => return Err(self.scanner.unsound(expected("a comma or }", other))),
             };
         }
         let there = match keys.len() {
@@ -177,57 +170,52 @@ impl JsonReader {
             _ => format!("the keys are {}", keys.join(", ")),
         };
         let what = format!("there is no {} in the document; {there}", self.path_to(level + 1));
-        let advice = "name the path to the records in the mapping's `records`";
-        Err(unsound("json", self.input.spot(), what, advice))
+        Err(self.scanner.spot().unsound("json", what, CORRECT_THE_PATH))
     }
 
     fn advance(&mut self, record: &mut Record) -> Result<bool, Unsound> {
-        match self.stage {
-            Stage::First => self.read_record(Stage::Behind, record)?,
-            Stage::Single => self.read_record(Stage::Rest, record)?,
-            Stage::Behind => {
-                self.blanks()?;
-                match self.byte()? {
-                    b',' => {
-                        self.input_takes_one();
-                        self.blanks()?;
-                        self.read_record(Stage::Behind, record)?;
-                    }
-                    b']' => {
-                        self.input_takes_one();
-                        self.read_rest()?;
-                        return Ok(false);
-                    }
-                    other => return Err(self.unsound(expected("a comma or ]", other))),
+        if self.stage == Stage::Behind {
+            match self.scanner.token()? {
+                b',' => {
+                    self.scanner.take();
+                    self.scanner.token()?;
+                    self.stage = Stage::First;
                 }
+                b']' => {
+                    self.scanner.take();
+                    self.stage = Stage::Rest;
+                }
+                other => return Err(self.scanner.unsound(expected("a comma or ]", other))),
+            }
+        }
+        match self.stage {
+            Stage::First | Stage::Behind => {
+                self.read_record(self.path.len() + 1, record)?;
+                self.stage = Stage::Behind;
+                Ok(true)
+            }
+            Stage::Single => {
+                self.read_record(self.path.len(), record)?;
+                self.stage = Stage::Rest;
+                Ok(true)
             }
             Stage::Rest => {
                 self.read_rest()?;
-                return Ok(false);
+                self.stage = Stage::End;
+                Ok(false)
             }
-            Stage::End => return Ok(false),
+            Stage::End => Ok(false),
         }
-        Ok(true)
     }
 
-    fn read_record(&mut self, behind: Stage, record: &mut Record) -> Result<(), Unsound> {
+    fn read_record(&mut self, depth: usize, record: &mut Record) -> Result<(), Unsound> {
         record.start(self.ordinal);
-        let start = self.input.spot();
-        self.input.measure_anew();
-        let depth = match behind {
-            Stage::Rest => self.path.len(),
-            _ => self.path.len() + 1,
-        };
-        self.value(true, depth as u32)?;
-        record.place = Place {
-            line: start.line,
-            byte: start.byte,
-            length: self.input.spot().byte - start.byte,
-        };
-        let value = String::from_utf8_lossy(&self.value);
-        fill(&self.picker, &value, record);
+        let start = self.scanner.spot();
+        let value = self.scanner.value(depth)?;
+        fill(&self.picker, value, record);
+        let length = self.scanner.spot().byte - start.byte;
+        record.place = Place { line: start.line, byte: start.byte, length };
         self.ordinal += 1;
-        self.stage = behind;
         Ok(())
     }
 
@@ -235,110 +223,30 @@ impl JsonReader {
     fn read_rest(&mut self) -> Result<(), Unsound> {
         for level in (0..self.path.len()).rev() {
             loop {
-                self.blanks()?;
-                match self.byte()? {
+                match self.scanner.token()? {
                     b'}' => {
-                        self.input_takes_one();
+                        self.scanner.take();
                         break;
                     }
                     b',' => {
-                        self.input_takes_one();
-                        self.blanks()?;
-                        let spot = self.input.spot();
-                        if self.key(level)? == self.path[level] {
+                        self.scanner.take();
+                        self.scanner.token()?;
+                        let spot = self.scanner.spot();
+                        if self.scanner.key(level + 1)? == self.path[level] {
                             let what = format!("{} is there twice", self.path_to(level + 1));
                             let advice = "write all records into one array";
-                            return Err(unsound("json", spot, what, advice));
+                            return Err(spot.unsound("json", what, advice));
                         }
-                        self.pass_value(level as u32 + 1)?;
+                        self.scanner.pass_value(level + 1)?;
                     }
-                    other => return Err(self.unsound(expected("a comma or }", other))),
+                    other => return Err(self.scanner.unsound(expected("a comma or }", other))),
                 }
             }
         }
-        self.blanks()?;
-        if let Some(other) = self.input.peek()? {
-            return Err(self.unsound(expected("the end of the file", other)));
+        match self.scanner.token_or_end()? {
+            None => Ok(()),
+            Some(other) => Err(self.scanner.unsound(expected("the end of the file", other))),
         }
-        self.stage = Stage::End;
-        Ok(())
-    }
-
-    /// Reads a key and its colon; stands at the value.
-    fn key(&mut self, level: usize) -> Result<String, Unsound> {
-        match self.byte()? {
-            b'"' => {}
-            other => return Err(self.unsound(expected("a key in quotes", other))),
-        }
-        self.input.measure_anew();
-        self.value(true, level as u32 + 1)?;
-        let raw = String::from_utf8_lossy(&self.value);
-        let key = serde_json::from_str(&raw).unwrap_or_else(|_| raw.into_owned());
-        self.blanks()?;
-        match self.byte()? {
-            b':' => self.input_takes_one(),
-            other => return Err(self.unsound(expected("a colon", other))),
-        }
-        self.blanks()?;
-        Ok(key)
-    }
-
-    /// Passes over a value of any size.
-    fn pass_value(&mut self, depth: u32) -> Result<(), Unsound> {
-        self.value(false, depth)
-    }
-
-    /// Reads the value that starts here, inside `depth` containers, and keeps its bytes if asked.
-    fn value(&mut self, keep: bool, depth: u32) -> Result<(), Unsound> {
-        self.value.clear();
-        let mut grammar = Grammar::below(depth);
-        loop {
-            if !keep {
-                self.input.measure_anew();
-            }
-            let chunk = self.input.chunk()?;
-            if chunk.is_empty() {
-                return if grammar.may_end() { Ok(()) } else { Err(self.truncated()) };
-            }
-            match grammar.feed(chunk) {
-                Ok(fed) => {
-                    if keep {
-                        self.value.extend_from_slice(&chunk[..fed.used]);
-                    }
-                    self.input.consume(fed.used);
-                    if fed.complete {
-                        return Ok(());
-                    }
-                }
-                Err(wrong) => {
-                    self.input.consume(wrong.at);
-                    return Err(self.unsound(wrong.what));
-                }
-            }
-        }
-    }
-
-    /// Passes over blanks (RFC 8259, section 2).
-    fn blanks(&mut self) -> Result<(), Unsound> {
-        loop {
-            self.input.measure_anew();
-            let chunk = self.input.chunk()?;
-            let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
-            let count = chunk.iter().position(|byte| !blank(byte)).unwrap_or(chunk.len());
-            let done = count < chunk.len() || chunk.is_empty();
-            self.input.consume(count);
-            if done {
-                return Ok(());
-            }
-        }
-    }
-
-    fn byte(&mut self) -> Result<u8, Unsound> {
-        self.input.peek()?.ok_or_else(|| self.truncated())
-    }
-
-    fn input_takes_one(&mut self) {
-        self.input.consume(1);
     }
 
     fn path_to(&self, level: usize) -> String {
@@ -355,20 +263,10 @@ impl JsonReader {
             b't' | b'f' => "true or false",
             b'n' => "null",
             b'-' | b'0'..=b'9' => "a number",
-            other => return self.unsound(expected("a value", other)),
+            other => return self.scanner.unsound(expected("a value", other)),
         };
         let what = format!("{} is {found}, not {wanted}", self.path_to(level));
-        let advice = "name the path to the records in the mapping's `records`";
-        unsound("json", self.input.spot(), what, advice)
-    }
-
-    fn unsound(&self, what: String) -> Unsound {
-        unsound("json", self.input.spot(), what, "write a document that a JSON parser takes")
-    }
-
-    fn truncated(&self) -> Unsound {
-        let what = "the file ends in the middle of the document".to_owned();
-        unsound("truncated", self.input.spot(), what, "send the whole file again")
+        self.scanner.spot().unsound("json", what, CORRECT_THE_PATH)
     }
 }
 
@@ -387,10 +285,6 @@ pub(super) fn fill(picker: &Picker, value: &str, record: &mut Record) {
             advice: format!("write text that is Unicode: {error}"),
         });
     }
-}
-
-fn unsound(rule: &'static str, spot: Spot, what: String, advice: &str) -> Unsound {
-    Unsound { rule, line: spot.line, byte: spot.byte, what, advice: advice.to_owned() }
 }
 
 #[cfg(test)]

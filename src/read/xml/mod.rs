@@ -2,22 +2,22 @@
 //! document is sound and whole is judged here and in `sound`.
 
 mod declaration;
+mod fault;
 mod gather;
 mod names;
 mod path;
 mod sound;
 
-use quick_xml::Error;
-use quick_xml::errors::IllFormedError;
 use quick_xml::events::{BytesStart, Event};
 
 use crate::model::{Place, Record};
 
 pub(super) use declaration::sniff;
 
-use super::bounded::{Bounded, Spot, beginning, laid_open};
+use super::bounded::{Bounded, Spot};
 use super::text::Text;
 use super::{Layout, Mark, Unsound, Xml};
+use fault::{check, check_reference};
 use gather::Gather;
 use names::Scope;
 use path::{Reached, RecordPath};
@@ -37,11 +37,14 @@ pub(super) struct XmlReader {
     around: Vec<Open>,
     /// The tags around the first record.
     around_first: Option<Vec<String>>,
+    resumable: bool,
     /// The start tag of the record in hand.
     tag: String,
     tag_name: usize,
     /// The first record, which `open` has found.
     found: Option<Found>,
+    /// Where the record in hand starts, while it is read.
+    record: Option<Spot>,
     ordinal: u64,
     begun: bool,
     rooted: bool,
@@ -99,9 +102,7 @@ impl XmlReader {
     /// Whether reading can begin at the record that was read last: the elements around it have the
     /// names and namespaces of those around the first.
     pub(super) fn resumable(&self) -> bool {
-        self.around_first
-            .as_ref()
-            .is_some_and(|first| first.iter().eq(self.around.iter().map(|open| &open.tag)))
+        self.resumable
     }
 
     /// Fills `record` with the next record; `false` at the sound end of the file.
@@ -131,10 +132,10 @@ impl XmlReader {
         let scope = Scope::new(&dialect.namespaces);
         let path = RecordPath::parse(&dialect.records, &scope).map_err(|what| {
             let what = format!("the path of the records {:?}: {what}", dialect.records);
-            unsound("xml", start, what, "name an element path in the mapping's `records`")
+            start.unsound("xml", what, "name an element path in the mapping's `records`")
         })?;
         let gather = Gather::new(selectors, &scope).map_err(|what| {
-            unsound("xml", start, what, "write the mapping's `from` as a/b, a/@b or @b")
+            start.unsound("xml", what, "write the mapping's `from` as a/b, a/@b or @b")
         })?;
         Ok(XmlReader {
             reader: quick_xml::Reader::from_reader(input),
@@ -145,9 +146,11 @@ impl XmlReader {
             gather,
             around: Vec::new(),
             around_first: None,
+            resumable: false,
             tag: String::new(),
             tag_name: 0,
             found: None,
+            record: None,
             ordinal,
             begun: false,
             rooted: false,
@@ -166,7 +169,9 @@ impl XmlReader {
             return Ok(false);
         };
         record.start(self.ordinal);
+        self.record = Some(found.at);
         self.read_record(&found, buffer, record)?;
+        self.record = None;
         let end = self.reader.get_ref().spot();
         record.place =
             Place { line: found.at.line, byte: found.at.byte, length: end.byte - found.at.byte };
@@ -184,8 +189,7 @@ impl XmlReader {
             match event {
                 Event::Start(tag) | Event::Empty(tag) => {
                     if outside && self.rooted {
-                        let what = format!("a second root element <{}>", beginning(tag.name().0));
-                        return Err(unsound("xml", at, what, "write one document a file"));
+                        return Err(fault::second_root(at, tag.name().0));
                     }
                     self.rooted = true;
                     let reached = self.open_around(at, &tag)?;
@@ -193,10 +197,14 @@ impl XmlReader {
                         self.tag.clear();
                         self.tag.push_str(&tag);
                         self.tag_name = tag.name().0.len();
-                        if self.around_first.is_none() {
-                            let tags = self.around.iter().map(|open| open.tag.clone());
-                            self.around_first = Some(tags.collect());
-                        }
+                        let tags = self.around.iter().map(|open| &open.tag);
+                        self.resumable = match &self.around_first {
+                            Some(first) => first.iter().eq(tags),
+                            None => {
+                                self.around_first = Some(tags.cloned().collect());
+                                true
+                            }
+                        };
                         return Ok(Some(Found { at, empty }));
                     }
                     if empty {
@@ -211,23 +219,19 @@ impl XmlReader {
                 }
                 Event::Text(text) if text.bytes().all(sound::is_blank) => continue,
                 Event::Text(_) | Event::CData(_) | Event::GeneralRef(_) if outside => {
-                    let (what, advice) = match self.rooted {
-                        false => ("text before the root element", "see whether the file is XML"),
-                        true => ("text behind the root element", "write one document a file"),
-                    };
-                    return Err(unsound("xml", at, what.to_owned(), advice));
+                    return Err(fault::text_outside(at, self.rooted));
                 }
                 Event::Text(text) => check(at, sound::check_characters(&text))?,
                 Event::CData(text) => check(at, sound::check_characters(&text))?,
                 Event::GeneralRef(reference) => {
-                    check(at, sound::resolved(&reference))?;
+                    check_reference(at, sound::resolved(&reference))?;
                 }
                 Event::Comment(_) | Event::PI(_) => {}
                 Event::Decl(_) if !self.begun => {}
                 Event::DocType(_) if !self.rooted => {}
-                Event::Decl(_) | Event::DocType(_) => return Err(misplaced(at)),
+                Event::Decl(_) | Event::DocType(_) => return Err(fault::misplaced(at)),
                 Event::Eof if outside && (self.rooted || !self.begun) => return Ok(None),
-                Event::Eof => return Err(self.truncated(None)),
+                Event::Eof => return Err(self.truncated()),
             }
             self.begun = true;
         }
@@ -241,11 +245,7 @@ impl XmlReader {
         let from = self.around.last().map_or(self.path.start(), |open| open.reached);
         let reached = self.path.enter(from, tag.name(), &self.scope);
         if self.around.is_empty() && reached.is_nowhere() {
-            let root = beginning(tag.name().0);
-            let what = format!("the root element is <{root}>, the records are at {}", self.records);
-            let advice = "see whether this is the right kind of file, or correct the mapping's \
-                          `records` and `namespaces`";
-            return Err(unsound("xml", at, what, advice));
+            return Err(fault::another_root(at, tag.name().0, &self.records));
         }
         Ok(reached)
     }
@@ -294,12 +294,12 @@ impl XmlReader {
                     }
                 }
                 Event::GeneralRef(reference) => {
-                    let text = check(at, sound::resolved(&reference))?;
+                    let text = check_reference(at, sound::resolved(&reference))?;
                     self.gather.text(&text);
                 }
                 Event::Comment(_) | Event::PI(_) => {}
-                Event::Decl(_) | Event::DocType(_) => return Err(misplaced(at)),
-                Event::Eof => return Err(self.truncated(Some(found.at))),
+                Event::Decl(_) | Event::DocType(_) => return Err(fault::misplaced(at)),
+                Event::Eof => return Err(self.truncated()),
             }
         }
         Ok(())
@@ -311,7 +311,10 @@ impl XmlReader {
         let at = self.reader.get_ref().spot();
         match self.reader.read_event_into(buffer) {
             Ok(event) => Ok((at, event)),
-            Err(error) => Err(self.broken(at, &error)),
+            Err(error) => {
+                let at_end = matches!(self.reader.get_mut().peek(), Ok(None));
+                Err(fault::broken(at, &error, at_end).unwrap_or_else(|| self.truncated()))
+            }
         }
     }
 
@@ -320,34 +323,12 @@ impl XmlReader {
             return Ok(());
         }
         let what = format!("elements are nested more than {DEPTH_LIMIT} deep");
-        Err(unsound("xml", at, what, "see whether an end tag is missing"))
+        Err(at.unsound("xml", what, "see whether an end tag is missing"))
     }
 
-    /// What an error of the parser says about the file.
-    fn broken(&mut self, at: Spot, error: &Error) -> Unsound {
-        if let Error::Io(error) = error {
-            return laid_open(error, at);
-        }
-        let open =
-            matches!(error, Error::Syntax(_) | Error::IllFormed(IllFormedError::UnclosedReference));
-        if open && matches!(self.reader.get_mut().peek(), Ok(None)) {
-            return self.truncated(None);
-        }
-        let advice = "write a document that an XML parser takes";
-        unsound("xml", at, beginning_of_error(error), advice)
-    }
-
-    fn truncated(&self, record: Option<Spot>) -> Unsound {
-        let what = match (record, self.around.last()) {
-            (Some(at), _) => {
-                format!("the file ends inside the record that starts on line {}", at.line)
-            }
-            (None, Some(open)) => {
-                format!("the file ends before {} is closed", beginning(&open.tag))
-            }
-            (None, None) => "the file ends before its root element does".to_owned(),
-        };
-        unsound("truncated", self.reader.get_ref().spot(), what, "send the whole file again")
+    fn truncated(&self) -> Unsound {
+        let open = self.around.last().map(|open| open.tag.as_str());
+        fault::truncated(self.reader.get_ref().spot(), self.record, open)
     }
 }
 
@@ -362,29 +343,6 @@ fn cut_down(tag: &BytesStart) -> String {
     }
     out.push('>');
     out
-}
-
-fn check<T>(at: Spot, result: Result<T, String>) -> Result<T, Unsound> {
-    result.map_err(|what| unsound("xml", at, what, "write a document that an XML parser takes"))
-}
-
-fn misplaced(at: Spot) -> Unsound {
-    let what = "an XML declaration or DOCTYPE that is not at the start".to_owned();
-    unsound("xml", at, what, "write one document a file")
-}
-
-fn beginning_of_error(error: &Error) -> String {
-    match error {
-        Error::IllFormed(IllFormedError::MismatchedEndTag { expected, found }) => {
-            let (expected, found) = (beginning(expected), beginning(found));
-            format!("</{found}> stands where </{expected}> is due")
-        }
-        other => other.to_string(),
-    }
-}
-
-fn unsound(rule: &'static str, at: Spot, what: String, advice: &str) -> Unsound {
-    Unsound { rule, line: at.line, byte: at.byte, what, advice: advice.to_owned() }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Sound: what XML 1.0 asks of a document and quick-xml does not check by itself. Each check says
-//! what is wrong.
+//! what is wrong. What has one meaning all the same (`]]>` in text, `--` in a comment, attributes
+//! with no blank between them) is let pass.
 
 use std::borrow::Cow;
 

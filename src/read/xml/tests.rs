@@ -292,6 +292,25 @@ fn a_windows_1252_file_says_so_itself() {
 }
 
 #[test]
+fn reading_on_keeps_the_encoding_that_the_file_declared() {
+    let document = "<?xml version='1.0' encoding='iso-8859-15'?><r><o>ü</o>\n<o>€</o></r>";
+    let (bytes, ..) = encoding_rs::ISO_8859_15.encode(document);
+    let dialect = Dialect { format: Format::Xml(xml("r/o")), encoding: UTF_8 };
+    let mut reader =
+        Reader::open(&dialect, &owned(&["."]), Box::new(std::io::Cursor::new(bytes.to_vec())))
+            .unwrap();
+    let layout = reader.layout();
+    let taken = take(1, |record| reader.next(record)).unwrap();
+    assert!(reader.resumable());
+    let rest = Box::new(std::io::Cursor::new(bytes[taken[1].byte as usize..].to_vec()));
+    let mut reader =
+        Reader::resume(&dialect, &owned(&["."]), &layout, taken[1].mark(), rest).unwrap();
+    let again = take(1, |record| reader.next(record)).unwrap();
+    assert_eq!(again[0].texts, [["€"]]);
+    assert_eq!(again, taken[1..]);
+}
+
+#[test]
 fn a_byte_order_mark_beats_the_declaration() {
     let document = "<?xml version='1.0' encoding='ISO-8859-1'?>\n<r><o>ü😀</o></r>";
     let utf8 = format!("\u{FEFF}{document}");
