@@ -49,7 +49,8 @@ impl Work<'_> {
         let answered = Timestamp::now();
         let day = answered.to_zoned(jiff::tz::TimeZone::system()).date();
         self.account.answered = Some(answered);
-        self.account.results = Some(settle::choose(self.source, &self.account.name, day)?);
+        let names = settle::choose(self.source, &self.account.name, self.account.arrival, day)?;
+        self.account.results = Some(names);
         let account = self.account.clone();
         self.parts.ledger.update(move |store| store.set_account(account)).await
     }

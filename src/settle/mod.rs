@@ -63,7 +63,8 @@ pub fn write(spool: &Spool, report: &Report<'_>) -> anyhow::Result<()> {
         Some(_) => archive::put(&data, &day.join(&name))?,
         None => archive::put_copy(&data, &day.join(&name))?,
     }
-    receipt::write(report, &name)
+    receipt::write(report, &name)?;
+    names::release(source, &name)
 }
 
 /// Writes the results of a file that is set aside whole: it lies in the rejects unchanged.
@@ -75,7 +76,8 @@ pub fn refuse(spool: &Spool, report: &Report<'_>) -> anyhow::Result<()> {
     }
     archive::put(&spool.data(account.arrival), &source.rejects.join(&name))?;
     write_rest(spool, report, &name)?;
-    receipt::write(report, &name)
+    receipt::write(report, &name)?;
+    names::release(source, &name)
 }
 
 /// The problems file, and what quarantine keeps when the file is settled.
