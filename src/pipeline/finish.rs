@@ -25,9 +25,13 @@ impl Work<'_> {
         let held = self.account.held_until;
         let counts = progress.counts(total, held.is_some());
         let settled = counts.open() == 0;
+        let channel = self.account.pinned.as_ref().and_then(|pinned| self.channel(&pinned.channel));
+        let paused = channel.and_then(|channel| channel.lane.paused_until());
         let waits = || {
             let earliest = progress.waiting.values().map(|waiting| waiting.due).min();
-            Left::Waiting(earliest.into_iter().chain(held).min())
+            let due = earliest.into_iter().chain(held).min();
+            // While the channel is paused nothing is tried, whatever is due.
+            Left::Waiting(due.map(|due| paused.map_or(due, |paused| paused.max(due))))
         };
         if counts.pending + counts.in_flight > 0 || (held.is_some() && !settled) {
             return Ok(waits());
