@@ -4,5 +4,8 @@
 // What all of them stand on: a provider's folder, the port's servers, the binary.
 mod harness;
 
-// A file travels from the inbox to the channel, and what is left of it tells the truth.
-mod smoke;
+// The samples end exactly as samples/expected.json says.
+mod samples;
+
+// A fault of the world is not a fault of the record: nothing is lost, nothing is set aside.
+mod world;
