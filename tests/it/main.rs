@@ -7,5 +7,8 @@ mod harness;
 // The samples end exactly as samples/expected.json says.
 mod samples;
 
+// Assignments: at most 20 at a time, one call a release, in order.
+mod scr;
+
 // A fault of the world is not a fault of the record: nothing is lost, nothing is set aside.
 mod world;

@@ -21,9 +21,9 @@ mod random;
 
 use std::time::{Duration, Instant};
 
-pub use inputs::{csv, ndjson, orders, xml};
+pub use inputs::{ASSIGNMENTS, Assignment, Wanted, csv, ndjson, orders, xml};
 pub use outputs::{Problem, sent};
-pub use port::{Port, SCR};
+pub use port::{Port, SCR, VAT};
 pub use process::{Finished, Running};
 pub use provider::Provider;
 pub use random::Random;
