@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -175,22 +176,38 @@ fn commands(part: &str) -> String {
 #[test]
 fn the_readmes_first_customer_gets_its_first_record_delivered() {
     // The port must be one that nobody uses here; the stand-in takes it as soon as this lets go.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap().to_string();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
     drop(free);
     let script = commands("Your first customer in ten minutes")
-        .replace("127.0.0.1:8480", &address)
-        .replace("lighterman sandbox &", &format!("lighterman sandbox --listen {address} &"));
+        .replace("127.0.0.1:8480", &address.to_string())
+        .replace(
+            "lighterman sandbox &",
+            &format!("command lighterman sandbox --listen {address} &\nheard"),
+        );
+    let before = format!(
+        "trap 'kill $(jobs -p)' EXIT
+         lighterman() {{ command lighterman \"$@\"; echo \"$1 $?\" >> ~/statuses; }}
+         heard() {{
+             for _ in {{1..600}}; do
+                 (exec 3<>/dev/tcp/127.0.0.1/{}) 2> /dev/null && return
+                 sleep 0.05
+             done
+         }}",
+        address.port()
+    );
     let folder = tempfile::tempdir().unwrap();
     let program = Path::new(env!("CARGO_BIN_EXE_lighterman")).parent().unwrap();
-    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
     let run = command("bash", folder.path())
         .env("HOME", folder.path())
-        .env("PATH", path)
-        .args(["-c", &format!("trap 'kill $(jobs -p)' EXIT\n{script}")])
+        .env("PATH", format!("{}:{}", program.display(), std::env::var("PATH").unwrap()))
+        .args(["-c", &format!("{before}\n{script}")])
         .output()
         .unwrap();
     let (told, log) = (text(&run.stdout), text(&run.stderr));
+    let statuses = fs::read_to_string(folder.path().join("statuses")).unwrap_or_default();
+    let wanted = "check 0\npreview 3\nrun 3\nstatus 0\nquarantine 0\nrun 0\ncheck-ledger 0\n";
+    assert_eq!(statuses, wanted, "{told}\n{log}");
     let first = folder.path().join("first-customer");
     let receipt = first.join("inbox/acme/receipts/RELEASE_1.csv.receipt.json");
     let receipt = fs::read(receipt).unwrap_or_else(|_| panic!("{told}\n{log}"));
