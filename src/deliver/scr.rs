@@ -160,10 +160,13 @@ impl Releases {
                 );
             }
         };
-        let reply = match &assignment.action {
+        let mut reply = match &assignment.action {
             Action::Assign(assignee) => self.gate.client.assign(address, assignee).await,
             Action::Unassign => self.gate.client.unassign(address).await,
         };
+        if let Reply::Answered(answer) = &mut reply {
+            answer.text = assignment.mask(&answer.text);
+        }
         let verdict = judge(Remote::Scr, &reply, &BTreeMap::new());
         if matches!(verdict, Verdict::Later { working: true, .. }) {
             hold(permit, std::mem::take(&mut prepared.turns));
