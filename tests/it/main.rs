@@ -9,3 +9,8 @@ mod samples;
 
 // A fault of the world is not a fault of the record: nothing is lost, nothing is set aside.
 mod world;
+
+// The contract, tried from outside with a server of its own: what the servers see.
+mod contract_fake;
+mod contract_http;
+mod contract_shop;
