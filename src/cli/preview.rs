@@ -276,8 +276,13 @@ impl Found {
         }
         let Found { messages, ready, quarantined, discarded, .. } = self;
         format!(
-            "{ready} records would be sent in {messages} messages, {quarantined} quarantined, \
-             {discarded} discarded; nothing was sent"
+            "{} would be sent in {}, {quarantined} quarantined, {discarded} discarded; nothing was sent",
+            counted(*ready, "record"),
+            counted(*messages, "message")
         )
     }
+}
+
+fn counted(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

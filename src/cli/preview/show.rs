@@ -6,8 +6,8 @@ use std::io::{self, Write};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::Found;
 use super::way::Way;
+use super::{Found, counted};
 use crate::config::ChannelKind;
 use crate::map::Output;
 use crate::model::{Level, Problem};
@@ -54,7 +54,7 @@ impl<W: Write> Page<W> {
             // The object goes on with what is found.
             write!(out, "{},\"problems\":[", head.to_string().trim_end_matches('}'))?;
         } else {
-            write!(out, "{file}: {records} records")?;
+            write!(out, "{file}: {}", counted(records, "record"))?;
             for (what, name) in [
                 ("customer", customer),
                 ("source", source),

@@ -1,0 +1,224 @@
+//! The demo, run as a newcomer runs it: its numbers are those of samples/expected.json, and it
+//! leaves nothing behind.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn command(program: impl AsRef<std::ffi::OsStr>, folder: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(folder).env_remove("RUST_LOG").stdin(Stdio::null());
+    command
+}
+
+/// Runs the binary in `folder`, which is also where temporary folders are made.
+fn lighterman(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = command(env!("CARGO_BIN_EXE_lighterman"), folder);
+    command.env("TMPDIR", folder).args(arguments).output().unwrap()
+}
+
+#[track_caller]
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn expected() -> Value {
+    let path = repository().join("samples/expected.json");
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+fn names(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+/// The paragraph of the demo's text that tells of a customer, its blanks made single.
+#[track_caller]
+fn paragraph(told: &str, customer: &str) -> String {
+    let head = format!("({customer})");
+    let paragraphs = told.split("\n\n");
+    let lines: Vec<String> = paragraphs
+        .filter(|paragraph| paragraph.lines().next().is_some_and(|line| line.contains(&head)))
+        .flat_map(str::lines)
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    assert!(!lines.is_empty(), "{told}");
+    lines.join("\n")
+}
+
+#[test]
+fn the_demo_tells_the_expected_numbers_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = lighterman(folder.path(), &["demo"]);
+    let told = text(&run.stdout);
+    assert_eq!((run.status.code(), text(&run.stderr)), (Some(0), ""), "{told}");
+    assert_eq!(names(folder.path()), Vec::<PathBuf>::new());
+
+    let mut sums = [0; 4];
+    for (customer, files) in expected().as_object().unwrap() {
+        let paragraph = paragraph(told, customer);
+        let mut rules = BTreeMap::<String, u64>::new();
+        for (name, file) in files.as_object().unwrap() {
+            let counts = ["records", "delivered", "quarantined", "parked"]
+                .map(|state| file[state].as_u64().unwrap());
+            sums = std::array::from_fn(|at| sums[at] + counts[at]);
+            let [records, delivered, quarantined, parked] = counts;
+            let mut wanted =
+                format!("{records} records: {delivered} delivered, {quarantined} rejected");
+            if parked > 0 {
+                wanted += &format!(", {parked} parked");
+            }
+            let line = paragraph.lines().find(|line| line.starts_with(name.as_str())).unwrap();
+            assert!(line.ends_with(&wanted), "{line} / {wanted}");
+            for problem in file["problems"].as_array().unwrap() {
+                *rules.entry(problem["rule"].as_str().unwrap().to_owned()).or_default() += 1;
+            }
+        }
+        let (rejected, _) = paragraph.split_once("with a warning").unwrap();
+        for (rule, count) in rules {
+            assert!(rejected.contains(&format!("\n{count} × {rule} ")), "{rule}: {rejected}");
+        }
+    }
+    let [records, delivered, quarantined, parked] = sums;
+    let sum = format!(
+        "In all {records} records: {delivered} delivered, {quarantined} rejected, {parked} parked.\n\
+         The ledger accounts for every one of them.\n"
+    );
+    assert!(told.ends_with(&sum), "{told}");
+}
+
+#[test]
+fn the_demo_tells_how_many_calls_were_open_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = lighterman(folder.path(), &["demo"]);
+    let told = paragraph(text(&run.stdout), "wilgenhof-transport");
+    // 114 + 72 records are delivered, each by a call of its own.
+    let line = told.lines().find(|line| line.starts_with("186 calls to the SCR API")).unwrap();
+    let (_, most) = line.split_once("at most ").unwrap();
+    let most: u64 = most.split(' ').next().unwrap().parse().unwrap();
+    assert!((2..=20).contains(&most), "{line}");
+}
+
+#[test]
+fn demos_run_side_by_side() {
+    let folder = tempfile::tempdir().unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| assert!(lighterman(folder.path(), &["demo"]).status.success()));
+        }
+    });
+    assert_eq!(names(folder.path()), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_kept_demo_can_be_looked_into_and_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = lighterman(folder.path(), &["demo", "--keep"]);
+    assert!(run.status.success(), "{}", text(&run.stdout));
+    let kept = names(folder.path());
+    let [kept] = kept.as_slice() else { panic!("{kept:?}") };
+    assert!(text(&run.stdout).contains(&format!("The folder is kept: {}\n", kept.display())));
+
+    // The config is that of the samples again, so that what the README says of them holds here.
+    let config = |folder: &Path| fs::read_to_string(folder.join("lighterman.toml")).unwrap();
+    assert_eq!(config(kept), config(&repository().join("samples")));
+
+    let status = lighterman(kept, &["status", "--json"]);
+    let status: Value = serde_json::from_slice(&status.stdout).unwrap();
+    for (customer, files) in expected().as_object().unwrap() {
+        let sum = |state: &str| {
+            files
+                .as_object()
+                .unwrap()
+                .values()
+                .map(|file| file[state].as_u64().unwrap())
+                .sum::<u64>()
+        };
+        let records = &status["customers"][customer]["records"];
+        for state in ["delivered", "quarantined", "parked"] {
+            assert_eq!(records[state], sum(state), "{customer}, {state}");
+        }
+    }
+    assert_eq!(status["alarms"], Value::Array(Vec::new()));
+    assert_eq!(lighterman(kept, &["check-ledger"]).status.code(), Some(0));
+
+    for (customer, files) in expected().as_object().unwrap() {
+        for name in files.as_object().unwrap().keys() {
+            let inbox = kept.join("inbox").join(customer);
+            assert!(!inbox.join(name).exists());
+            for result in [
+                format!("rejects/{name}"),
+                format!("rejects/{name}.problems.csv"),
+                format!("receipts/{name}.receipt.json"),
+            ] {
+                assert!(inbox.join(&result).is_file(), "{customer}: {result}");
+            }
+        }
+    }
+}
+
+/// The commands of a part of the README, as they stand there.
+fn commands(part: &str) -> String {
+    let readme = fs::read_to_string(repository().join("README.md")).unwrap();
+    let (_, part) = readme.split_once(&format!("\n## {part}\n")).unwrap();
+    let part = part.split("\n## ").next().unwrap();
+    let blocks = part.split("```sh\n").skip(1);
+    blocks.map(|block| block.split("```").next().unwrap()).collect()
+}
+
+#[test]
+fn the_readmes_first_customer_gets_its_first_record_delivered() {
+    // The port must be one that nobody uses here; the stand-in takes it as soon as this lets go.
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let script = commands("Your first customer in ten minutes")
+        .replace("127.0.0.1:8480", &address.to_string())
+        .replace(
+            "lighterman sandbox &",
+            &format!("command lighterman sandbox --listen {address} &\nheard"),
+        );
+    let before = format!(
+        "trap 'kill $(jobs -p)' EXIT
+         lighterman() {{ command lighterman \"$@\"; echo \"$1 $?\" >> ~/statuses; }}
+         heard() {{
+             for _ in {{1..600}}; do
+                 (exec 3<>/dev/tcp/127.0.0.1/{}) 2> /dev/null && return
+                 sleep 0.05
+             done
+         }}",
+        address.port()
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let program = Path::new(env!("CARGO_BIN_EXE_lighterman")).parent().unwrap();
+    let run = command("bash", folder.path())
+        .env("HOME", folder.path())
+        .env("PATH", format!("{}:{}", program.display(), std::env::var("PATH").unwrap()))
+        .args(["-c", &format!("{before}\n{script}")])
+        .output()
+        .unwrap();
+    let (told, log) = (text(&run.stdout), text(&run.stderr));
+    let statuses = fs::read_to_string(folder.path().join("statuses")).unwrap_or_default();
+    let wanted = "check 0\npreview 3\nrun 3\nstatus 0\nquarantine 0\nrun 0\ncheck-ledger 0\n";
+    assert_eq!(statuses, wanted, "{told}\n{log}");
+    let first = folder.path().join("first-customer");
+    let receipt = first.join("inbox/acme/receipts/RELEASE_1.csv.receipt.json");
+    let receipt = fs::read(receipt).unwrap_or_else(|_| panic!("{told}\n{log}"));
+    let receipt: Value = serde_json::from_slice(&receipt).unwrap();
+    let records = &receipt["records"];
+    let counts =
+        ["total", "delivered", "quarantined"].map(|state| records[state].as_u64().unwrap());
+    assert_eq!(counts, [3, 2, 1], "{told}\n{log}");
+    // The third record is corrected, dropped again and delivered.
+    let again = first.join("inbox/acme/receipts/RELEASE_1-2.csv.receipt.json");
+    let again = fs::read(again).unwrap_or_else(|_| panic!("{told}\n{log}"));
+    let again: Value = serde_json::from_slice(&again).unwrap();
+    assert_eq!(again["records"]["delivered"], 1, "{told}\n{log}");
+}
