@@ -339,7 +339,7 @@ fn a_retry_after_may_be_a_date() {
     let fake = Fake::start(|seen, earlier| match seen.path.as_str() {
         "/connect/token" => answer(0, ""),
         _ if earlier == 0 => {
-            answer(503, "").with("retry-after", "Fri, 31 Dec 2199 23:59:59 GMT")
+            answer(503, "").with("retry-after", "Tue, 31 Dec 2199 23:59:59 GMT")
         }
         _ => answer(200, ""),
     });
