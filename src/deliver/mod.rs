@@ -6,6 +6,7 @@ mod ingestion;
 pub mod lane;
 pub mod message;
 pub mod order;
+mod resolve;
 pub mod retry;
 mod scr;
 pub mod verdict;

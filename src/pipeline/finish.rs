@@ -7,6 +7,7 @@ use anyhow::Context;
 use jiff::Timestamp;
 
 use super::{Left, Work};
+use crate::inspect::identify;
 use crate::ledger::{Account, FileCounts, Phase, Progress};
 use crate::model::Counts;
 use crate::settle::{self, Report};
@@ -75,9 +76,14 @@ impl Work<'_> {
         };
         tokio::task::spawn_blocking(move || {
             let problems = spool.problems(account.arrival)?;
+            let identity = match &account.pinned {
+                Some(pinned) => pinned.identity,
+                None => identify(&spool.data(account.arrival))?,
+            };
             let names = account.results.as_ref().context("the results have no names")?;
             let report = Report {
                 account: &account,
+                identity,
                 names,
                 source: &source,
                 dialect: mapping.as_ref().map(|mapping| &mapping.dialect),
