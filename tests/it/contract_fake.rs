@@ -80,9 +80,8 @@ impl Answer {
 
 /// A token server's answer.
 pub fn token(text: &str, seconds: u64) -> Answer {
-    let body = format!(
-        r#"{{"access_token":"{text}","token_type":"Bearer","expires_in":{seconds}}}"#
-    );
+    let body =
+        format!(r#"{{"access_token":"{text}","token_type":"Bearer","expires_in":{seconds}}}"#);
     answer(200, body).with("content-type", "application/json")
 }
 
@@ -104,12 +103,8 @@ impl Fake {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let handler: Arc<Handler> = Arc::new(handler);
-        let fake = Fake {
-            address,
-            seen: Arc::default(),
-            stop: Arc::default(),
-            most_open: Arc::default(),
-        };
+        let fake =
+            Fake { address, seen: Arc::default(), stop: Arc::default(), most_open: Arc::default() };
         let open = Arc::new(AtomicUsize::new(0));
         let (seen, stop, most) = (fake.seen.clone(), fake.stop.clone(), fake.most_open.clone());
         std::thread::spawn(move || {

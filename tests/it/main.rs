@@ -14,3 +14,4 @@ mod world;
 mod contract_fake;
 mod contract_http;
 mod contract_shop;
+mod contract_config;
