@@ -22,13 +22,11 @@ mod scr;
 // A fault of the world is not a fault of the record: nothing is lost, nothing is set aside.
 mod world;
 
-<<<<<<< HEAD
 // A process that is killed loses nothing and repeats only what was in flight.
 mod crash;
-=======
+
 // The contract, tried from outside with a server of its own: what the servers see.
 mod contract_fake;
 mod contract_http;
 mod contract_shop;
 mod contract_config;
->>>>>>> contract
