@@ -33,8 +33,8 @@ pub fn serve(parts: &Arc<Parts>) -> anyhow::Result<Control> {
         // The state's lock is ours, so whoever made it is gone.
         std::fs::remove_file(&path)?;
     }
-    let listener = UnixListener::bind(&path)
-        .with_context(|| format!("{} cannot be made", path.display()))?;
+    let listener =
+        UnixListener::bind(&path).with_context(|| format!("{} cannot be made", path.display()))?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     let routes = Router::new()
         .route("/status", get(answer_status))
@@ -105,7 +105,5 @@ async fn answer_check_ledger(State(parts): State<Arc<Parts>>) -> Answer<super::a
 }
 
 fn answer<T: Serialize>(result: anyhow::Result<T>) -> Answer<T> {
-    result
-        .map(Json)
-        .map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}")))
+    result.map(Json).map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}")))
 }

@@ -31,7 +31,8 @@ pub async fn list(ledger: &Ledger, spool: &Spool) -> anyhow::Result<Vec<SetAside
             continue;
         }
         let folder = spool.quarantined(arrival);
-        let account: Account = serde_json::from_slice(&std::fs::read(folder.join("account.json"))?)?;
+        let account: Account =
+            serde_json::from_slice(&std::fs::read(folder.join("account.json"))?)?;
         let problems: Vec<Problem> =
             serde_json::from_slice(&std::fs::read(folder.join("problems.json"))?)?;
         add(&mut all, &account, problems);

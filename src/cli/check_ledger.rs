@@ -5,7 +5,7 @@ use crate::api::audit::{self, Audit};
 use crate::api::control;
 
 pub async fn run(setting: &Setting) -> anyhow::Result<u8> {
-    let Some(config) = setting.load() else { return Ok(FATAL) };
+    let Some(config) = setting.load_to_look() else { return Ok(FATAL) };
     let audit: Option<Audit> = match control::ask(&config.state, "check-ledger").await? {
         Some(audit) => Some(audit),
         None => match super::status::open_alone(&config).await? {

@@ -16,8 +16,8 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{self, Config, Fault};
 use crate::config::section::parse_duration;
+use crate::config::{self, Config, Fault, Loaded};
 
 /// Exit status: all is well.
 pub const WELL: u8 = 0;
@@ -129,15 +129,24 @@ struct Setting {
 impl Setting {
     /// The configuration; or, with everything that is wrong told on stderr, none.
     fn load(&self) -> Option<Config> {
-        match config::load(self.config.as_deref(), self.environment.as_deref()) {
-            Ok(loaded) => {
-                tell(&loaded.warnings);
-                Some(loaded.config)
-            }
-            Err(faults) => {
-                tell(&faults);
-                None
-            }
+        told(config::load(self.config.as_deref(), self.environment.as_deref()))
+    }
+
+    /// As `load`, for commands that only look and need no secrets.
+    fn load_to_look(&self) -> Option<Config> {
+        told(config::load_to_look(self.config.as_deref(), self.environment.as_deref()))
+    }
+}
+
+fn told(loaded: Result<Loaded, Vec<Fault>>) -> Option<Config> {
+    match loaded {
+        Ok(loaded) => {
+            tell(&loaded.warnings);
+            Some(loaded.config)
+        }
+        Err(faults) => {
+            tell(&faults);
+            None
         }
     }
 }

@@ -30,7 +30,7 @@ pub struct Options {
 
 pub async fn run(setting: &Setting, action: Action) -> anyhow::Result<u8> {
     let Action::List(options) = action;
-    let Some(config) = setting.load() else { return Ok(FATAL) };
+    let Some(config) = setting.load_to_look() else { return Ok(FATAL) };
     let list: Option<Vec<SetAside>> = match control::ask(&config.state, "quarantine").await? {
         Some(list) => Some(list),
         None => match super::status::open_alone(&config).await? {

@@ -22,7 +22,7 @@ pub struct Options {
 }
 
 pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
-    let Some(config) = setting.load() else { return Ok(FATAL) };
+    let Some(config) = setting.load_to_look() else { return Ok(FATAL) };
     let status: Option<Status> = match control::ask(&config.state, "status").await? {
         Some(status) => Some(status),
         None => match open_alone(&config).await? {

@@ -48,15 +48,10 @@ pub(super) struct Draft {
 
 impl Draft {
     /// Reads a customer's file.
-    pub fn read(file: &Path, provider: &Provider) -> Draft {
+    pub fn read(file: &Path, provider: &Provider, faults: Faults) -> Draft {
         let id = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let mut draft = Draft {
-            id,
-            file: file.to_owned(),
-            faults: Faults::default(),
-            stakes: Vec::new(),
-            customer: None,
-        };
+        let mut draft =
+            Draft { id, file: file.to_owned(), faults, stakes: Vec::new(), customer: None };
         draft.check_id();
         let text = text::read(file, &draft.faults);
         draft.customer = text

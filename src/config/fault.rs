@@ -30,9 +30,27 @@ pub enum Weight {
 
 /// The faults found so far; clones share one list.
 #[derive(Clone, Debug, Default)]
-pub struct Faults(Rc<RefCell<Vec<Fault>>>);
+pub struct Faults {
+    list: Rc<RefCell<Vec<Fault>>>,
+    without_secrets: bool,
+}
 
 impl Faults {
+    /// For commands that only look: secrets are not read, so that their absence is no fault.
+    pub fn without_secrets() -> Faults {
+        Faults { without_secrets: true, ..Faults::default() }
+    }
+
+    /// An empty list that treats secrets as this one does.
+    pub(super) fn beside(&self) -> Faults {
+        Faults { without_secrets: self.without_secrets, ..Faults::default() }
+    }
+
+    /// Whether secrets are to be read.
+    pub(super) fn reads_secrets(&self) -> bool {
+        !self.without_secrets
+    }
+
     /// Notes an error.
     pub fn error(&self, file: &Path, line: usize, what: impl Into<String>) {
         self.note(file, line, Weight::Error, what.into());
@@ -45,7 +63,7 @@ impl Faults {
 
     /// All faults so far, in the order of files and lines.
     pub fn take(&self) -> Vec<Fault> {
-        let mut faults = std::mem::take(&mut *self.0.borrow_mut());
+        let mut faults = std::mem::take(&mut *self.list.borrow_mut());
         faults.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
         faults
     }
@@ -57,7 +75,7 @@ impl Faults {
 
     /// How many errors were noted.
     pub fn errors(&self) -> usize {
-        self.0.borrow().iter().filter(|fault| fault.weight == Weight::Error).count()
+        self.list.borrow().iter().filter(|fault| fault.weight == Weight::Error).count()
     }
 
     /// What `parse` gives, unless it notes an error.
@@ -67,7 +85,7 @@ impl Faults {
     }
 
     fn note(&self, file: &Path, line: usize, weight: Weight, what: String) {
-        self.0.borrow_mut().push(Fault { file: file.to_owned(), line, weight, what });
+        self.list.borrow_mut().push(Fault { file: file.to_owned(), line, weight, what });
     }
 }
 

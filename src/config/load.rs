@@ -26,11 +26,24 @@ pub struct Loaded {
 /// overrides the one in use. An error in the provider's file is everybody's: then the result is
 /// all faults, the customers' too. An error in a customer's file leaves that customer out.
 pub fn load(file: Option<&Path>, environment: Option<&str>) -> Result<Loaded, Vec<Fault>> {
+    load_with(file, environment, Faults::default())
+}
+
+/// As `load`, for commands that only look: secrets are not read, since whoever looks need not be
+/// able to.
+pub fn load_to_look(file: Option<&Path>, environment: Option<&str>) -> Result<Loaded, Vec<Fault>> {
+    load_with(file, environment, Faults::without_secrets())
+}
+
+fn load_with(
+    file: Option<&Path>,
+    environment: Option<&str>,
+    faults: Faults,
+) -> Result<Loaded, Vec<Fault>> {
     let file = match file {
         Some(file) => file.to_owned(),
         None => find(&PLACES.map(Path::new)).map_err(|fault| vec![fault])?,
     };
-    let faults = Faults::default();
     let Some(provider) = Provider::read(&file, environment, &faults) else {
         return Err(faults.take());
     };
@@ -88,7 +101,9 @@ fn drafts(provider: &Provider, faults: &Faults) -> Vec<Draft> {
         let extension = file.extension().and_then(|extension| extension.to_str());
         let is_hidden = name.as_encoded_bytes().starts_with(b".");
         match extension {
-            Some("toml") if !is_hidden => drafts.push(Draft::read(&file, provider)),
+            Some("toml") if !is_hidden => {
+                drafts.push(Draft::read(&file, provider, faults.beside()))
+            }
             Some(other) if !is_hidden && other.eq_ignore_ascii_case("toml") => {
                 faults.warning(&file, 0, "is left out: a customer's file ends in .toml");
             }

@@ -40,7 +40,7 @@ pub use environments::Environments;
 pub use fault::{Fault, Faults, Weight};
 pub use ingestion::{AnswerRule, IngestionChannel, MessageType};
 pub use limits::Limits;
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, load_to_look};
 pub use login::{Grant, Login};
 pub use retry::Retry;
 pub use route::Route;

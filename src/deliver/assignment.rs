@@ -33,6 +33,23 @@ pub enum Action {
     Unassign,
 }
 
+impl Assignment {
+    /// A text without the personal data of this assignment, for logs and status: a server's words
+    /// may repeat what was sent to it.
+    pub fn mask(&self, text: &str) -> String {
+        let Action::Assign(Assignee::Driver(driver)) = &self.action else { return text.to_owned() };
+        let personal = [&driver.identification, &driver.last_name, &driver.first_name];
+        let optional = [driver.phone.as_ref(), driver.email.as_ref()];
+        let mut masked = text.to_owned();
+        for value in personal.into_iter().chain(optional.into_iter().flatten()) {
+            if value.len() > 2 {
+                masked = masked.replace(value.as_str(), "***");
+            }
+        }
+        masked
+    }
+}
+
 /// Text fields hold 255 characters (SCR API 1.2.9, "Field lengths and definitions").
 const FIELD_LIMIT: usize = 255;
 
@@ -77,7 +94,12 @@ pub fn parse(body: &[u8], record: u64, line: u64) -> (Option<Assignment>, Vec<Pr
     let mapped: Mapped = match serde_json::from_slice(body) {
         Ok(mapped) => mapped,
         Err(error) => {
-            problems.reject("", "scr", "", &format!("the mapped record has another shape: {error}"));
+            problems.reject(
+                "",
+                "scr",
+                "",
+                &format!("the mapped record has another shape: {error}"),
+            );
             return (None, problems.list);
         }
     };
@@ -86,7 +108,12 @@ pub fn parse(body: &[u8], record: u64, line: u64) -> (Option<Assignment>, Vec<Pr
         "assign" => problems.assignee(mapped.driver, mapped.barge).map(Action::Assign),
         "unassign" => Some(Action::Unassign),
         action @ ("transfer" | "revoke") => {
-            problems.reject("action", "values", action, "this action is not available in this version");
+            problems.reject(
+                "action",
+                "values",
+                action,
+                "this action is not available in this version",
+            );
             None
         }
         other => {
@@ -121,12 +148,20 @@ impl Problems {
                 if sound {
                     return Some(ReleaseName::Address(address));
                 }
-                self.reject("release.address", "address", &address, "an address is 0x and hexadecimal digits");
+                self.reject(
+                    "release.address",
+                    "address",
+                    &address,
+                    "an address is 0x and hexadecimal digits",
+                );
                 None
             }
             (None, Some(container)) => Some(ReleaseName::Container(container, bl)),
             (None, None) => {
-                self.missing("release.container", "name the release by its container or its address");
+                self.missing(
+                    "release.container",
+                    "name the release by its container or its address",
+                );
                 None
             }
         }
@@ -175,7 +210,12 @@ impl Problems {
                 }))
             }
             (Some(_), Some(_)) => {
-                self.reject("driver", "required", "", "a release goes to a driver or to a barge, not to both");
+                self.reject(
+                    "driver",
+                    "required",
+                    "",
+                    "a release goes to a driver or to a barge, not to both",
+                );
                 None
             }
             (None, None) => {
@@ -248,8 +288,19 @@ mod tests {
     }
 
     #[test]
+    fn personal_data_is_masked_in_what_a_server_says() {
+        let (assignment, _) = told(
+            r#"{"release":{"address":"0xAB"},"driver":{"firstName":"An","lastName":"Peeters",
+                "identification":"ALF-7","phone":"+32 470"}}"#,
+        );
+        let said = "driver ALF-7 (Peeters, +32 470) is not known";
+        assert_eq!(assignment.unwrap().mask(said), "driver *** (***, ***) is not known");
+    }
+
+    #[test]
     fn an_address_is_compared_in_lower_case() {
-        let (assignment, problems) = told(r#"{"action":"unassign","release":{"address":"0xABcd"}}"#);
+        let (assignment, problems) =
+            told(r#"{"action":"unassign","release":{"address":"0xABcd"}}"#);
         let release = ReleaseName::Address("0xabcd".to_owned());
         assert_eq!(assignment, Some(Assignment { release, action: Action::Unassign }));
         assert_eq!(problems, []);
@@ -269,9 +320,13 @@ mod tests {
         let rules = |body| told(body).1.into_iter().map(|(field, ..)| field).collect::<Vec<_>>();
         assert_eq!(rules("{}"), ["release.container", "driver"]);
         assert_eq!(rules(r#"{"action":"fly","release":{"container":"X"}}"#), ["action"]);
-        assert_eq!(rules(r#"{"release":{"address":"12"},"action":"unassign"}"#), ["release.address"]);
+        assert_eq!(
+            rules(r#"{"release":{"address":"12"},"action":"unassign"}"#),
+            ["release.address"]
+        );
         assert_eq!(rules("[]"), [""]);
-        let long = format!(r#"{{"action":"unassign","release":{{"container":"{}"}}}}"#, "X".repeat(256));
+        let long =
+            format!(r#"{{"action":"unassign","release":{{"container":"{}"}}}}"#, "X".repeat(256));
         assert_eq!(rules(&long), ["release.container"]);
     }
 }

@@ -40,7 +40,13 @@ impl Lines {
         let leave = match channel.lane.enter().await {
             Ok(leave) => leave,
             Err(until) => {
-                return Ok(message.wait(Wait::Time, until, Timestamp::now(), false, "the channel is paused"));
+                return Ok(message.wait(
+                    Wait::Time,
+                    until,
+                    Timestamp::now(),
+                    false,
+                    "the channel is paused",
+                ));
             }
         };
         let refusals = match leave.is_probe() {
@@ -61,13 +67,10 @@ impl Lines {
         let reply = self.client.post(&message.key(), body).await;
         match &reply {
             Reply::LoginRefused(_) => self.note_refusal(ledger).await?,
-            Reply::Answered(_) => {
-                if refusals.is_some_and(|(refusals, _)| refusals.times > 0) {
-                    let login = self.login.id.clone();
-                    ledger
-                        .change(move |store| Ok(store.set_login(&login, &LoginRefusals::default())))
-                        .await?;
-                }
+            Reply::Answered(_) if refusals.is_some_and(|(refusals, _)| refusals.times > 0) => {
+                let login = self.login.id.clone();
+                let none = LoginRefusals::default();
+                ledger.update(move |store| store.set_login(&login, &none)).await?;
             }
             _ => {}
         }

@@ -93,7 +93,14 @@ impl Message {
     }
 
     /// A problem of its record that no single field is to blame for.
-    pub fn problem(&self, record: u64, line: u64, rule: &str, value: &str, advice: &str) -> Problem {
+    pub fn problem(
+        &self,
+        record: u64,
+        line: u64,
+        rule: &str,
+        value: &str,
+        advice: &str,
+    ) -> Problem {
         Problem {
             record,
             line,

@@ -6,6 +6,7 @@ mod ingestion;
 pub mod lane;
 pub mod message;
 pub mod order;
+mod resolve;
 pub mod retry;
 mod scr;
 pub mod verdict;
@@ -24,16 +25,13 @@ pub use order::Turn;
 pub use scr::{Gate, Prepared};
 
 use crate::config::{ChannelKind, Config, Retry};
-use crate::ledger::{Alarm, AlarmKind, Ledger, Wait};
-use crate::model::Reply;
+use crate::ledger::{Alarm, AlarmKind, Change, Ledger, Wait};
+use crate::model::{Reply, State};
 use crate::remote::http::Clients;
 use crate::remote::ingestion::Ingestion;
 use crate::remote::oauth2::Tokens;
 use crate::remote::scr::Scr;
 use verdict::Verdict;
-
-/// Refused messages in a row, with no success between, that pause a channel (design, section 3.7).
-const EVERYTHING_REFUSED: u32 = 20;
 
 /// The channels of all customers, by customer and name.
 pub type Channels = BTreeMap<(String, String), Arc<Channel>>;
@@ -104,14 +102,16 @@ pub fn open(config: &Config) -> (Channels, Vec<(String, anyhow::Error)>) {
         for channel in customer.channels.values() {
             let mut kind = || -> anyhow::Result<Kind> {
                 match &channel.kind {
-                    ChannelKind::Ingestion(ingestion) => Ok(Kind::Ingestion(Box::new(ingestion::Lines {
-                        client: Ingestion::open(ingestion, &clients, Arc::clone(&tokens))?,
-                        tokens: Arc::clone(&tokens),
-                        login: ingestion.login.clone(),
-                        rules: ingestion.answers.clone(),
-                        permits: Arc::new(Semaphore::new(ingestion.concurrency)),
-                        batch_bytes: ingestion.batch_bytes,
-                    }))),
+                    ChannelKind::Ingestion(ingestion) => {
+                        Ok(Kind::Ingestion(Box::new(ingestion::Lines {
+                            client: Ingestion::open(ingestion, &clients, Arc::clone(&tokens))?,
+                            tokens: Arc::clone(&tokens),
+                            login: ingestion.login.clone(),
+                            rules: ingestion.answers.clone(),
+                            permits: Arc::new(Semaphore::new(ingestion.concurrency)),
+                            batch_bytes: ingestion.batch_bytes,
+                        })))
+                    }
                     ChannelKind::Scr(scr) => {
                         let api = config.scr.get(&scr.api).context("the SCR API is not there")?;
                         let gate = match gates.get(&scr.api) {
@@ -221,50 +221,40 @@ impl Channel {
         match verdict {
             Verdict::Delivered | Verdict::Accepted => {
                 leave.worked();
-                Outcome { worked: true, ..message.end(crate::model::State::Delivered) }
+                Outcome { worked: true, ..message.end(State::Delivered) }
             }
             Verdict::Refused(told) => {
-                let refusals = leave.refused();
-                let mut outcome = match message.count() {
-                    1 => message.quarantine(|record, line| {
-                        message.problem(record, line, "refused", "", &told)
-                    }),
-                    _ => message.halve(now, &told),
-                };
-                if refusals >= EVERYTHING_REFUSED {
-                    outcome.alarm = Some(self.alarm(
-                        AlarmKind::EverythingRefused,
-                        format!("{refusals} messages in a row were refused, the last with {told}; compare the mapping with what the channel takes"),
-                    ));
+                let paused = leave.refused();
+                let mut outcome = self.refuse(message, &told, now);
+                if paused.is_some() {
+                    let advice = format!(
+                        "one message after the other is refused, the last with {told}; compare the \
+                         mapping with what the channel takes"
+                    );
+                    outcome.alarm = Some(self.alarm(AlarmKind::EverythingRefused, advice));
                 }
                 outcome
             }
             Verdict::TooLarge(told) => {
                 leave.refused();
-                match message.count() {
-                    1 => message.quarantine(|record, line| {
-                        message.problem(record, line, "refused", "", &told)
-                    }),
-                    _ => message.halve(now, &told),
-                }
+                self.refuse(message, &told, now)
             }
             Verdict::Later { reason, hold, answered, .. } => {
-                let paused = leave.failed(hold);
+                // A server that answers with a fault may mean this message alone.
+                let paused = match (hold, answered) {
+                    (None, true) => leave.refused(),
+                    _ => leave.failed(hold),
+                };
                 let attempts = message.earlier.as_ref().map_or(0, |earlier| earlier.attempts) + 1;
                 let chance = retry::chance(message.key().as_bytes());
                 let own = after(now, retry::wait(&self.retry, attempts, chance));
                 let due = paused.map_or(own, |paused| paused.max(own));
                 let mut outcome = message.wait(Wait::Time, due, now, answered, &reason);
-                if let Some(crate::ledger::Change::Wait(waiting)) = outcome.changes.first()
+                if let Some(Change::Wait(waiting)) = outcome.changes.first()
                     && waiting.spent >= self.retry.give_up_after.as_secs()
                 {
                     let told = format!("given up after {} attempts: {reason}", waiting.attempts);
-                    outcome = match message.count() {
-                        1 => message.quarantine(|record, line| {
-                            message.problem(record, line, "refused", "", &told)
-                        }),
-                        _ => message.halve(now, &told),
-                    };
+                    outcome = self.refuse(message, &told, now);
                 }
                 if paused.is_some() {
                     let advice = format!("{reason}; it is tried again by itself");
@@ -278,6 +268,15 @@ impl Channel {
                 outcome.alarm = Some(self.alarm(kind, advice));
                 outcome
             }
+        }
+    }
+
+    /// Sets a message's record aside; one of several is cut in half, until the guilty stand alone.
+    fn refuse(&self, message: &Message, told: &str, now: Timestamp) -> Outcome {
+        match message.count() {
+            1 => message
+                .quarantine(|record, line| message.problem(record, line, "refused", "", told)),
+            _ => message.halve(now, told),
         }
     }
 

@@ -10,11 +10,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::assignment::{self, Action, Assignment, ReleaseName};
 use super::order::{OrderBook, Turn};
+use super::resolve::Found;
 use super::verdict::{Remote, Verdict, judge};
 use super::{Channel, Message, Outcome, after};
 use crate::ledger::{Change, Ledger, ReleaseAge, Wait};
 use crate::model::{Problem, Reply, State};
-use crate::remote::release::Release;
 use crate::remote::scr::Scr;
 
 /// How long the API may still be at work on a call after our own time-out (design, section 3.5).
@@ -22,7 +22,7 @@ const AT_WORK: Duration = Duration::from_secs(60);
 
 /// The one way into an SCR API, for all customers that use it.
 pub struct Gate {
-    client: Scr,
+    pub(super) client: Scr,
     url: String,
     permits: Arc<Semaphore>,
     book: OrderBook,
@@ -46,11 +46,6 @@ pub struct Prepared {
     assignment: Option<Assignment>,
     problems: Vec<Problem>,
     turns: Vec<Turn>,
-}
-
-enum Found {
-    Address(String),
-    Outcome(Box<Outcome>),
 }
 
 impl Gate {
@@ -124,7 +119,8 @@ impl Releases {
             let reason = "an earlier call for this release is not confirmed yet";
             return Ok(message.wait(Wait::Time, due, now, false, reason));
         }
-        let confirming = message.earlier.as_ref().is_some_and(|earlier| earlier.wait == Wait::Confirmation);
+        let confirming =
+            message.earlier.as_ref().is_some_and(|earlier| earlier.wait == Wait::Confirmation);
         let mut outcome = match confirming {
             true => self.confirm(channel, message, &address, age).await,
             false => self.call(channel, message, prepared, &assignment, &address, age).await,
@@ -150,13 +146,22 @@ impl Releases {
         let leave = match channel.lane.enter().await {
             Ok(leave) => leave,
             Err(until) => {
-                return message.wait(Wait::Time, until, Timestamp::now(), false, "the channel is paused");
+                return message.wait(
+                    Wait::Time,
+                    until,
+                    Timestamp::now(),
+                    false,
+                    "the channel is paused",
+                );
             }
         };
-        let reply = match &assignment.action {
+        let mut reply = match &assignment.action {
             Action::Assign(assignee) => self.gate.client.assign(address, assignee).await,
             Action::Unassign => self.gate.client.unassign(address).await,
         };
+        if let Reply::Answered(answer) = &mut reply {
+            answer.text = assignment.mask(&answer.text);
+        }
         let verdict = judge(Remote::Scr, &reply, &BTreeMap::new());
         if matches!(verdict, Verdict::Later { working: true, .. }) {
             hold(permit, std::mem::take(&mut prepared.turns));
@@ -210,8 +215,9 @@ impl Releases {
                 "unknown outcome: the call was accepted but not confirmed ({why}); look it up in \
                  the SCR application, then drop the record again if it is still wanted"
             );
-            let mut outcome = message
-                .quarantine(|record, line| message.problem(record, line, "unknown outcome", "", &told));
+            let mut outcome = message.quarantine(|record, line| {
+                message.problem(record, line, "unknown outcome", "", &told)
+            });
             outcome.changes.push(self.age(message, address, None, age));
             return outcome;
         }
@@ -220,92 +226,6 @@ impl Releases {
         let mine = Some((message.arrival, message.first()));
         outcome.changes.push(self.age(message, address, mine, age));
         outcome
-    }
-
-    /// The release's address; or what becomes of the message when there is not exactly one.
-    async fn address(&self, channel: &Channel, message: &Message, assignment: &Assignment) -> Found {
-        let now = Timestamp::now();
-        let later = |reply: &Reply| {
-            let due = after(now, channel.retry.first);
-            Found::Outcome(Box::new(message.wait(Wait::Time, due, now, false, &describe(reply))))
-        };
-        let quarantined = |rule: &str, value: &str, advice: &str| {
-            Found::Outcome(Box::new(message.quarantine(|record, line| Problem {
-                field: match &assignment.release {
-                    ReleaseName::Address(_) => "release.address".to_owned(),
-                    ReleaseName::Container(..) => "release.container".to_owned(),
-                },
-                ..message.problem(record, line, rule, value, advice)
-            })))
-        };
-        match &assignment.release {
-            ReleaseName::Address(address) if !self.shared => Found::Address(address.clone()),
-            ReleaseName::Address(address) => match self.gate.client.release(address).await {
-                Ok(Some(release)) if self.is_ours(&release) => Found::Address(address.clone()),
-                Ok(Some(_)) => quarantined("release", address, "this release belongs to another company; correct the address"),
-                Ok(None) => self.park(channel, message, "no such release yet", address, &quarantined),
-                Err(reply) => later(&reply),
-            },
-            ReleaseName::Container(container, bl) => {
-                let found = match self.gate.client.find(container, bl.as_deref()).await {
-                    Ok(found) => found,
-                    Err(reply) => return later(&reply),
-                };
-                let ours: Vec<&Release> = found
-                    .iter()
-                    .filter(|release| !release.deleted && !release.gate_out && self.is_ours(release))
-                    .collect();
-                match ours.as_slice() {
-                    [one] => Found::Address(one.address.to_lowercase()),
-                    [] => self.park(channel, message, "no release for this container yet", container, &quarantined),
-                    several => {
-                        let candidates: Vec<String> = several
-                            .iter()
-                            .map(|release| {
-                                format!("{} (bill of lading {})", release.address, release.bl.as_deref().unwrap_or("unknown"))
-                            })
-                            .collect();
-                        let advice = format!(
-                            "several releases match: {}; name one by its bill of lading or its address",
-                            candidates.join(", ")
-                        );
-                        quarantined("release", container, &advice)
-                    }
-                }
-            }
-        }
-    }
-
-    /// A release is ours if it was not transferred on, and at a shared API only if its owner's VAT
-    /// number is the customer's (design, sections 3.6 and 4.2).
-    fn is_ours(&self, release: &Release) -> bool {
-        let moved_on = release.next_owner.is_some();
-        let vat = match (&release.self_owner_vat, &self.vat) {
-            (Some(theirs), Some(ours)) => same_vat(theirs, ours),
-            _ => !self.shared,
-        };
-        vat && !moved_on
-    }
-
-    fn park(
-        &self,
-        channel: &Channel,
-        message: &Message,
-        reason: &str,
-        value: &str,
-        quarantined: &dyn Fn(&str, &str, &str) -> Found,
-    ) -> Found {
-        let now = Timestamp::now();
-        let since = match &message.earlier {
-            Some(earlier) if earlier.wait == Wait::Release => earlier.since,
-            _ => now,
-        };
-        if after(since, self.park_for) <= now {
-            let advice = format!("{reason}, and `park_for` is over; ask who holds the release");
-            return quarantined("release", value, &advice);
-        }
-        let due = after(now, channel.retry.max);
-        Found::Outcome(Box::new(message.wait(Wait::Release, due, now, false, reason)))
     }
 
     fn age(
@@ -332,14 +252,7 @@ fn hold(permit: Option<OwnedSemaphorePermit>, turns: Vec<Turn>) {
     });
 }
 
-fn same_vat(a: &str, b: &str) -> bool {
-    let plain = |vat: &str| -> String {
-        vat.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_uppercase()
-    };
-    plain(a) == plain(b)
-}
-
-fn describe(reply: &Reply) -> String {
+pub fn describe(reply: &Reply) -> String {
     match reply {
         Reply::Answered(answer) => super::verdict::told(answer),
         Reply::TimedOut => "no answer within the time-out".to_owned(),

@@ -89,7 +89,10 @@ fn judge_status(remote: Remote, answer: &Answer) -> Verdict {
         ),
         401 => Verdict::Pause(
             AlarmKind::LoginRefused,
-            format!("the channel refuses a fresh token: {}; see what the login may do", told(answer)),
+            format!(
+                "the channel refuses a fresh token: {}; see what the login may do",
+                told(answer)
+            ),
         ),
         403 if answer.retry_after.is_some() => later(answer, true),
         // 502, 503 and 504 tell that the server is not there, which is not a word on the message.

@@ -1,8 +1,11 @@
-//! Ledger: the durable account of every file and record. One thread owns the store; whoever
-//! changes something gets the answer when the change is on disk, and changes that come together
-//! are made durable together.
+//! Ledger: the durable account of every file and record.
+//!
+//! One thread owns the store; whoever changes something gets the answer when the change is on disk,
+//! and changes that come together are made durable together.
 
 pub mod account;
+pub mod alarm;
+mod keys;
 pub mod ordinals;
 mod store;
 
@@ -16,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 pub use account::{Account, Phase, Pinned, Progress, Repeat, ResultNames, Wait, Waiting};
+pub use alarm::{Alarm, AlarmKind};
 pub use ordinals::Ordinals;
 pub use store::Store;
 
@@ -117,68 +121,6 @@ pub struct LoginRefusals {
     pub secret_mark: Option<u16>,
 }
 
-/// Something that a person should look at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Alarm {
-    /// Since when.
-    pub since: Timestamp,
-    /// The customer; empty for the provider as a whole.
-    pub customer: String,
-    /// The channel, where one is concerned.
-    pub channel: Option<String>,
-    /// What it is about.
-    pub kind: AlarmKind,
-    /// What to do.
-    pub advice: String,
-}
-
-/// What an alarm is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AlarmKind {
-    /// The token server refuses the login.
-    LoginRefused,
-    /// The subscription key is missing or refused.
-    SubscriptionKey,
-    /// The channel answers 403, 404 or another status that no record is to blame for.
-    ChannelRefused,
-    /// The server cannot be reached or is out of order; tried again by itself.
-    Unreachable,
-    /// Twenty messages in a row were refused.
-    EverythingRefused,
-    /// The disk is full, or a folder cannot be written.
-    Disk,
-    /// The customer's config cannot be used.
-    Config,
-}
-
-impl AlarmKind {
-    /// The word in `status`.
-    pub fn word(self) -> &'static str {
-        match self {
-            AlarmKind::LoginRefused => "login-refused",
-            AlarmKind::SubscriptionKey => "subscription-key",
-            AlarmKind::ChannelRefused => "channel-refused",
-            AlarmKind::Unreachable => "unreachable",
-            AlarmKind::EverythingRefused => "everything-refused",
-            AlarmKind::Disk => "disk",
-            AlarmKind::Config => "config",
-        }
-    }
-
-    /// Whether it lasts until a person acts.
-    pub fn needs_a_person(self) -> bool {
-        self != AlarmKind::Unreachable
-    }
-}
-
-impl Alarm {
-    /// Whether both are about the same thing.
-    pub fn same(&self, other: &Alarm) -> bool {
-        (&self.customer, &self.channel, self.kind) == (&other.customer, &other.channel, other.kind)
-    }
-}
-
 impl Ledger {
     /// Opens the ledger in a folder and starts its thread. The thread ends with the last handle.
     pub fn open(folder: &Path) -> anyhow::Result<Ledger> {
@@ -218,6 +160,18 @@ impl Ledger {
             }))
             .map_err(|_| anyhow!("the ledger is closed"))?;
         receiver.await.context("the ledger is closed")?
+    }
+
+    /// As `change`, for what cannot fail by itself.
+    pub async fn update(
+        &self,
+        change: impl FnOnce(&mut Store) + Send + 'static,
+    ) -> anyhow::Result<()> {
+        self.change(|store| {
+            change(store);
+            Ok(())
+        })
+        .await
     }
 
     /// Notes what became of records of one file; answers when it is on disk.

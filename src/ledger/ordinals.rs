@@ -39,7 +39,9 @@ impl Ordinals {
     /// Whether the ordinal is in the set.
     pub fn contains(&self, ordinal: u64) -> bool {
         let at = (ordinal % CHUNK) as usize;
-        self.chunks.get(&chunk_of(ordinal)).is_some_and(|words| words[at / 64] >> (at % 64) & 1 == 1)
+        self.chunks
+            .get(&chunk_of(ordinal))
+            .is_some_and(|words| words[at / 64] >> (at % 64) & 1 == 1)
     }
 
     /// How many are in the set.

@@ -15,6 +15,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::account::{Account, Progress, Waiting};
+use super::keys::{
+    account_key, alarm_key, chunk_key, chunk_prefix, identity_key, login_key, release_key,
+    tally_key, waiting_key, waiting_prefix,
+};
 use super::ordinals::Ordinals;
 use super::{Alarm, Change, FileCounts, LoginRefusals, ReleaseAge, Settled, Tally};
 use crate::model::{Arrival, Identity, State};
@@ -353,7 +357,9 @@ impl Store {
             }
         }
         self.dirty = false;
-        self.db.apply_batch(std::mem::take(&mut self.batch)).context("the ledger refused a write")?;
+        self.db
+            .apply_batch(std::mem::take(&mut self.batch))
+            .context("the ledger refused a write")?;
         self.db.flush().context("the ledger could not be written to disk")?;
         self.file.sync_data().context("the ledger could not be synced to disk")
     }
@@ -411,7 +417,11 @@ impl Store {
     }
 
     fn chunks_of(&self, arrival: Arrival) -> BTreeSet<u32> {
-        self.dirty_chunks.iter().filter(|(of, ..)| *of == arrival).map(|(.., chunk)| *chunk).collect()
+        self.dirty_chunks
+            .iter()
+            .filter(|(of, ..)| *of == arrival)
+            .map(|(.., chunk)| *chunk)
+            .collect()
     }
 
     fn ordinals(&self, arrival: Arrival, tag: u8) -> anyhow::Result<Ordinals> {
@@ -427,7 +437,11 @@ impl Store {
     }
 
     fn get<T: DeserializeOwned>(&self, key: &[u8]) -> anyhow::Result<Option<T>> {
-        self.db.get(key).context("the ledger cannot be read")?.map(|value| parse(&value)).transpose()
+        self.db
+            .get(key)
+            .context("the ledger cannot be read")?
+            .map(|value| parse(&value))
+            .transpose()
     }
 
     fn put(&mut self, key: Vec<u8>, value: &impl Serialize) {
@@ -435,7 +449,6 @@ impl Store {
         self.dirty = true;
     }
 }
-
 
 fn tag_of(state: State) -> u8 {
     STATES.iter().find(|(of, _)| *of == state).map_or(b'q', |(_, tag)| *tag)
@@ -447,46 +460,4 @@ fn json(value: &impl Serialize) -> Vec<u8> {
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> anyhow::Result<T> {
     serde_json::from_slice(bytes).context("an entry of the ledger cannot be read")
-}
-
-fn account_key(arrival: Arrival) -> Vec<u8> {
-    [b"f/".as_slice(), &arrival.0.to_be_bytes()].concat()
-}
-
-fn chunk_prefix(arrival: Arrival, tag: u8) -> Vec<u8> {
-    [b"s/".as_slice(), &arrival.0.to_be_bytes(), &[tag]].concat()
-}
-
-fn chunk_key(arrival: Arrival, tag: u8, chunk: u32) -> Vec<u8> {
-    [chunk_prefix(arrival, tag).as_slice(), &chunk.to_be_bytes()].concat()
-}
-
-fn waiting_prefix(arrival: Arrival) -> Vec<u8> {
-    [b"w/".as_slice(), &arrival.0.to_be_bytes()].concat()
-}
-
-fn waiting_key(arrival: Arrival, first: u64) -> Vec<u8> {
-    [waiting_prefix(arrival).as_slice(), &first.to_be_bytes()].concat()
-}
-
-fn identity_key(customer: &str, source: &str, identity: &Identity) -> Vec<u8> {
-    [b"i/", customer.as_bytes(), b"/", source.as_bytes(), b"/", &identity.0].concat()
-}
-
-fn tally_key(customer: &str) -> Vec<u8> {
-    [b"c/", customer.as_bytes()].concat()
-}
-
-fn alarm_key(alarm: &Alarm) -> Vec<u8> {
-    format!("a/{}/{}/{}", alarm.customer, alarm.channel.as_deref().unwrap_or(""), alarm.kind.word())
-        .into_bytes()
-}
-
-fn login_key(login: &str) -> Vec<u8> {
-    [b"l/", login.as_bytes()].concat()
-}
-
-fn release_key(api: &str, address: &str) -> Vec<u8> {
-    let api = blake3::hash(api.as_bytes());
-    [b"r/".as_slice(), &api.as_bytes()[..8], b"/", address.as_bytes()].concat()
 }

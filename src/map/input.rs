@@ -128,7 +128,10 @@ fn sign(section: &Section, key: &str, text: &str) -> Option<u8> {
 }
 
 fn xml(section: &mut Section) -> Option<Xml> {
-    let records = section.required("records");
+    if !section.has("records") {
+        section.missing("records");
+    }
+    let records = section.text("records");
     if records.as_ref().is_some_and(|records| records.trim().is_empty()) {
         section.error("records", "records is empty: name the element of a record, as Orders/Order");
     }

@@ -50,7 +50,8 @@ pub async fn claim(
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
                 Err(error) => {
-                    return Err(error).with_context(|| format!("{} cannot be claimed", path.display()));
+                    return Err(error)
+                        .with_context(|| format!("{} cannot be claimed", path.display()));
                 }
             }
             sync_folder(&folder)?;
@@ -71,14 +72,14 @@ pub async fn claim(
         }
         Ok(false) => {
             spool.remove(arrival)?;
-            ledger.change(move |store| Ok(store.abandon(arrival))).await?;
+            ledger.update(move |store| store.abandon(arrival)).await?;
             Ok(None)
         }
         Err(error) => {
             let before = hidden_path(&source.path, &installation, arrival);
             if !before.exists() && !spool.data(arrival).exists() {
                 spool.remove(arrival)?;
-                ledger.change(move |store| Ok(store.abandon(arrival))).await?;
+                ledger.update(move |store| store.abandon(arrival)).await?;
             }
             Err(error)
         }
@@ -115,14 +116,14 @@ pub async fn recover(
             take_in(spool, arrival, &hidden)?;
         } else if folder(&account.customer, &account.source).is_some() {
             spool.remove(arrival)?;
-            ledger.change(move |store| Ok(store.abandon(arrival))).await?;
+            ledger.update(move |store| store.abandon(arrival)).await?;
             continue;
         } else {
             continue;
         }
         let mut claimed = account.clone();
         claimed.phase = Phase::Claimed;
-        ledger.change(move |store| Ok(store.set_account(claimed))).await?;
+        ledger.update(move |store| store.set_account(claimed)).await?;
     }
     for arrival in spool.arrivals()? {
         if open.iter().any(|account| account.arrival == arrival) {
@@ -134,9 +135,9 @@ pub async fn recover(
                 let mut adopted = account(arrival, slip);
                 adopted.phase = Phase::Claimed;
                 ledger
-                    .change(move |store| {
+                    .update(move |store| {
                         store.skip_arrival(adopted.arrival);
-                        Ok(store.set_account(adopted))
+                        store.set_account(adopted);
                     })
                     .await?;
             }

@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::Context;
+use serde::{Deserialize, Serialize};
 
 use crate::config::{Order, Ready, Source};
 
@@ -18,12 +19,12 @@ pub struct Candidate {
 }
 
 /// Size, modification time and inode of a file as one look saw them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Look {
     /// Bytes.
     pub size: u64,
     /// Modification time, in nanoseconds since 1970.
-    pub modified: i128,
+    pub modified: i64,
     /// The inode.
     pub inode: u64,
 }
@@ -61,8 +62,9 @@ pub fn list(source: &Source) -> anyhow::Result<Vec<Candidate>> {
     }
     match source.order {
         Order::Name => candidates.sort_by(|a, b| a.name.cmp(&b.name)),
-        Order::Modified => candidates
-            .sort_by(|a, b| (a.look.modified, &a.name).cmp(&(b.look.modified, &b.name))),
+        Order::Modified => {
+            candidates.sort_by(|a, b| (a.look.modified, &a.name).cmp(&(b.look.modified, &b.name)))
+        }
     }
     Ok(candidates)
 }
@@ -71,7 +73,7 @@ pub fn list(source: &Source) -> anyhow::Result<Vec<Candidate>> {
 pub fn look(metadata: &fs::Metadata) -> Look {
     Look {
         size: metadata.size(),
-        modified: i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec()),
+        modified: metadata.mtime().saturating_mul(1_000_000_000) + metadata.mtime_nsec(),
         inode: metadata.ino(),
     }
 }

@@ -1,5 +1,6 @@
-//! Pickup: knows files, nothing of their content. It sees that a file is finished, claims it and
-//! hands it over. Events only wake a look; the look and the ledger decide.
+//! Pickup: sees that a file is finished, claims it and hands it over. It knows nothing of content.
+//!
+//! Events only wake a look; the look and the ledger decide.
 
 pub mod claim;
 pub mod local;
@@ -8,5 +9,5 @@ pub mod watch;
 
 pub use claim::{claim, recover};
 pub use local::{Candidate, list};
-pub use readiness::Looks;
+pub use readiness::{Looks, Remembered};
 pub use watch::Watch;

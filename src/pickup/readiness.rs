@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use super::local::{Candidate, Look, marker_name};
 use crate::config::Ready;
 
@@ -13,7 +15,42 @@ pub struct Looks {
     seen: BTreeMap<String, (Look, Instant)>,
 }
 
+/// Looks that one run leaves to the next.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remembered(BTreeMap<String, (Look, Duration)>);
+
+impl Remembered {
+    /// Whether there is nothing to remember.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 impl Looks {
+    /// What is to be remembered for a later run: each file that is not finished yet, with how long
+    /// it has been quiet.
+    pub fn remember(&self, now: Instant) -> Remembered {
+        let quiet = |since: &Instant| now.saturating_duration_since(*since);
+        Remembered(
+            self.seen
+                .iter()
+                .map(|(name, (look, since))| (name.clone(), (*look, quiet(since))))
+                .collect(),
+        )
+    }
+
+    /// Goes on from what an earlier run remembered `ago`.
+    pub fn recall(remembered: Remembered, ago: Duration, now: Instant) -> Looks {
+        let since = |quiet: Duration| now.checked_sub(quiet + ago).unwrap_or(now);
+        Looks {
+            seen: remembered
+                .0
+                .into_iter()
+                .map(|(name, (look, quiet))| (name, (look, since(quiet))))
+                .collect(),
+        }
+    }
+
     /// The candidates that are finished, and how long to wait for the next that may be.
     ///
     /// `present` tells whether a name lies in the folder, for markers.
@@ -73,6 +110,22 @@ mod tests {
         assert_eq!(judge(10, after(500)), (vec![], Some(Duration::from_millis(1500))));
         assert_eq!(judge(11, after(1900)), (vec![], Some(Duration::from_secs(2))), "it grew");
         assert_eq!(judge(11, after(3900)), (vec![candidate("a", 11)], None));
+    }
+
+    #[test]
+    fn a_look_is_remembered_from_one_run_to_the_next() {
+        let ready = Ready::Quiet(Duration::from_secs(60));
+        let start = Instant::now();
+        let mut first = Looks::default();
+        first.judge(&ready, vec![candidate("a", 1), candidate("b", 1)], start, |_| false);
+        let remembered = first.remember(start + Duration::from_secs(5));
+
+        let later = start + Duration::from_secs(300);
+        let mut second = Looks::recall(remembered, Duration::from_secs(58), later);
+        let (finished, next) =
+            second.judge(&ready, vec![candidate("a", 1), candidate("b", 2)], later, |_| false);
+        assert_eq!(finished, [candidate("a", 1)]);
+        assert_eq!(next, Some(Duration::from_secs(60)), "b was written to in between");
     }
 
     #[test]

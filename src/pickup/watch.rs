@@ -74,8 +74,9 @@ impl Woken {
                 {
                     return;
                 }
-                wake.folders
-                    .extend(event.paths.iter().filter_map(|path| path.parent()).map(Path::to_owned));
+                wake.folders.extend(
+                    event.paths.iter().filter_map(|path| path.parent()).map(Path::to_owned),
+                );
             }
             Err(_) => wake.all = true,
         }

@@ -179,11 +179,10 @@ impl<'a> Work<'a> {
         );
         self.parts.spool.note_problems(arrival, &[problem])?;
         self.account.phase = Phase::Refused;
-        self.account.pinned = known.map(|(identity, route, pinnable)| {
-            self.pinned(route, pinnable, &nothing(identity))
-        });
+        self.account.pinned = known
+            .map(|(identity, route, pinnable)| self.pinned(route, pinnable, &nothing(identity)));
         let account = self.account.clone();
-        self.parts.ledger.change(move |store| Ok(store.set_account(account))).await
+        self.parts.ledger.update(move |store| store.set_account(account)).await
     }
 }
 

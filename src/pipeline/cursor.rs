@@ -111,7 +111,8 @@ impl Cursor {
                 continue;
             }
             mapped.clear();
-            match self.mapping.apply(&self.record, &self.context, &mut mapped, &mut piece.problems) {
+            match self.mapping.apply(&self.record, &self.context, &mut mapped, &mut piece.problems)
+            {
                 Mapped::Rejected => extend(&mut piece.rejected, ordinal),
                 Mapped::Discarded => extend(&mut piece.unwanted, ordinal),
                 Mapped::Ready => {
@@ -145,7 +146,8 @@ impl Cursor {
                 continue;
             }
             mapped.clear();
-            match self.mapping.apply(&self.record, &self.context, &mut mapped, &mut piece.problems) {
+            match self.mapping.apply(&self.record, &self.context, &mut mapped, &mut piece.problems)
+            {
                 Mapped::Rejected => extend(&mut piece.rejected, ordinal),
                 Mapped::Discarded => extend(&mut piece.unwanted, ordinal),
                 Mapped::Ready => self.append(&mut piece, ordinal, line, &mapped),
@@ -208,7 +210,8 @@ impl Cursor {
     }
 
     fn close(&self, piece: &mut Piece) {
-        if self.mapping.output == Output::Json && self.limits.records > 1 && !piece.body.is_empty() {
+        if self.mapping.output == Output::Json && self.limits.records > 1 && !piece.body.is_empty()
+        {
             piece.body.push(b']');
         }
     }

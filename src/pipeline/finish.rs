@@ -7,6 +7,7 @@ use anyhow::Context;
 use jiff::Timestamp;
 
 use super::{Left, Work};
+use crate::inspect::identify;
 use crate::ledger::{Account, FileCounts, Phase, Progress};
 use crate::model::Counts;
 use crate::settle::{self, Report};
@@ -15,11 +16,8 @@ impl Work<'_> {
     /// Writes what can be written now, and closes the file if nothing of it is open.
     pub async fn finish(&mut self) -> anyhow::Result<Left> {
         let arrival = self.account.arrival;
-        let Some((account, progress)) = self
-            .parts
-            .ledger
-            .change(move |store| Ok(store.files.get(&arrival).cloned()))
-            .await?
+        let Some((account, progress)) =
+            self.parts.ledger.change(move |store| Ok(store.files.get(&arrival).cloned())).await?
         else {
             return Ok(Left::Settled);
         };
@@ -28,9 +26,13 @@ impl Work<'_> {
         let held = self.account.held_until;
         let counts = progress.counts(total, held.is_some());
         let settled = counts.open() == 0;
+        let channel = self.account.pinned.as_ref().and_then(|pinned| self.channel(&pinned.channel));
+        let paused = channel.and_then(|channel| channel.lane.paused_until());
         let waits = || {
             let earliest = progress.waiting.values().map(|waiting| waiting.due).min();
-            Left::Waiting(earliest.into_iter().chain(held).min())
+            let due = earliest.into_iter().chain(held).min();
+            // While the channel is paused nothing is tried, whatever is due.
+            Left::Waiting(due.map(|due| paused.map_or(due, |paused| paused.max(due))))
         };
         if counts.pending + counts.in_flight > 0 || (held.is_some() && !settled) {
             return Ok(waits());
@@ -52,9 +54,10 @@ impl Work<'_> {
         let answered = Timestamp::now();
         let day = answered.to_zoned(jiff::tz::TimeZone::system()).date();
         self.account.answered = Some(answered);
-        self.account.results = Some(settle::choose(self.source, &self.account.name, day)?);
+        let names = settle::choose(self.source, &self.account.name, self.account.arrival, day)?;
+        self.account.results = Some(names);
         let account = self.account.clone();
-        self.parts.ledger.change(move |store| Ok(store.set_account(account))).await
+        self.parts.ledger.update(move |store| store.set_account(account)).await
     }
 
     async fn write(
@@ -73,9 +76,14 @@ impl Work<'_> {
         };
         tokio::task::spawn_blocking(move || {
             let problems = spool.problems(account.arrival)?;
+            let identity = match &account.pinned {
+                Some(pinned) => pinned.identity,
+                None => identify(&spool.data(account.arrival))?,
+            };
             let names = account.results.as_ref().context("the results have no names")?;
             let report = Report {
                 account: &account,
+                identity,
                 names,
                 source: &source,
                 dialect: mapping.as_ref().map(|mapping| &mapping.dialect),

@@ -85,8 +85,8 @@ impl Pass {
         progress: Progress,
     ) -> anyhow::Result<Pass> {
         let path = parts.spool.inspection(work.account.arrival);
-        let bytes = std::fs::read(&path)
-            .with_context(|| format!("{} cannot be read", path.display()))?;
+        let bytes =
+            std::fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
         let inspection: Inspection = serde_json::from_slice(&bytes)
             .with_context(|| format!("{} is damaged", path.display()))?;
         // Only records that were discarded before the first cut are left out of every cut alike.
@@ -145,7 +145,9 @@ impl Pass {
         let mut cursor = self.cursor();
         for waiting in due {
             self.make_way().await?;
-            if stop.is_cancelled() || self.channel.lane.paused_until().is_some_and(|until| until > Timestamp::now()) {
+            if stop.is_cancelled()
+                || self.channel.lane.paused_until().is_some_and(|until| until > Timestamp::now())
+            {
                 break;
             }
             let room = self.channel.room().await;
@@ -177,7 +179,9 @@ impl Pass {
             if stop.is_cancelled() {
                 return Ok(());
             }
-            if let Some(until) = self.channel.lane.paused_until().filter(|until| *until > Timestamp::now()) {
+            if let Some(until) =
+                self.channel.lane.paused_until().filter(|until| *until > Timestamp::now())
+            {
                 let hold = vec![Change::Hold(Some(until))];
                 self.parts.ledger.note(self.arrival, hold).await?;
                 return Ok(());
@@ -299,7 +303,8 @@ impl Pass {
                 parts.ledger.in_flight(arrival, count as i64);
                 let outcome = channel.send(&parts.ledger, &mut message, prepared.as_mut()).await?;
                 changes.extend(outcome.changes);
-                problems.extend(outcome.problems.into_iter().map(|problem| named(problem, &mapping)));
+                problems
+                    .extend(outcome.problems.into_iter().map(|problem| named(problem, &mapping)));
                 raised = outcome.alarm;
                 worked = outcome.worked;
             }

@@ -1,6 +1,7 @@
-//! Settle: puts away what a file left: the original into the archive, the failed records into the
-//! rejects, what was wrong with them beside those, and a receipt. Every step can be taken again
-//! after a crash, and nothing that was there before is overwritten.
+//! Settle: puts away what a file left: the original, the failed records, what was wrong with them,
+//! and a receipt.
+//!
+//! Every step can be taken again after a crash, and nothing that was there before is overwritten.
 
 mod archive;
 mod names;
@@ -18,7 +19,7 @@ pub use receipt::Receipt;
 
 use crate::config::Source;
 use crate::ledger::{Account, ResultNames};
-use crate::model::{Counts, Problem};
+use crate::model::{Counts, Identity, Problem};
 use crate::read::Dialect;
 use crate::spool::Spool;
 
@@ -26,6 +27,8 @@ use crate::spool::Spool;
 pub struct Report<'a> {
     /// The file's account; its result names are fixed.
     pub account: &'a Account,
+    /// BLAKE3 of its bytes.
+    pub identity: Identity,
     /// Those names.
     pub names: &'a ResultNames,
     /// Where the results go.
@@ -62,7 +65,8 @@ pub fn write(spool: &Spool, report: &Report<'_>) -> anyhow::Result<()> {
         Some(_) => archive::put(&data, &day.join(&name))?,
         None => archive::put_copy(&data, &day.join(&name))?,
     }
-    receipt::write(report, &name)
+    receipt::write(report, &name)?;
+    names::release(source, &name)
 }
 
 /// Writes the results of a file that is set aside whole: it lies in the rejects unchanged.
@@ -74,7 +78,8 @@ pub fn refuse(spool: &Spool, report: &Report<'_>) -> anyhow::Result<()> {
     }
     archive::put(&spool.data(account.arrival), &source.rejects.join(&name))?;
     write_rest(spool, report, &name)?;
-    receipt::write(report, &name)
+    receipt::write(report, &name)?;
+    names::release(source, &name)
 }
 
 /// The problems file, and what quarantine keeps when the file is settled.

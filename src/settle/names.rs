@@ -2,41 +2,71 @@
 //! that none of them is there yet.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use jiff::civil::Date;
 
 use crate::config::Source;
 use crate::ledger::ResultNames;
+use crate::model::Arrival;
 
-/// Fixes the names of a file's results. The receipt's name is taken at once, by an empty file, so
-/// that no other file of the same name gets it.
-pub fn choose(source: &Source, name: &str, day: Date) -> anyhow::Result<ResultNames> {
+/// Fixes the names of a file's results. They are taken at once, by a hidden file that says for
+/// which arrival, so that no other file of the same name gets them; a receipt is never seen before
+/// it is whole.
+pub fn choose(
+    source: &Source,
+    name: &str,
+    arrival: Arrival,
+    day: Date,
+) -> anyhow::Result<ResultNames> {
     super::make_folder(&source.receipts)?;
     for suffix in 1..100_000 {
         let result = result_name(name, suffix);
+        if !reserve(&reservation(source, &result), arrival)? {
+            continue;
+        }
         let taken = [
+            source.receipts.join(format!("{result}.receipt.json")),
             source.archive.join(day.to_string()).join(&result),
             source.rejects.join(&result),
             source.rejects.join(format!("{result}.problems.csv")),
         ];
-        if taken.iter().any(|path| fs::symlink_metadata(path).is_ok()) {
-            continue;
+        if taken.iter().all(|path| fs::symlink_metadata(path).is_err()) {
+            return Ok(ResultNames { day, suffix });
         }
-        let receipt = source.receipts.join(format!("{result}.receipt.json"));
-        let reserved = fs::OpenOptions::new().write(true).create_new(true).mode(0o640).open(&receipt);
-        match reserved {
-            Ok(_) => return Ok(ResultNames { day, suffix }),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => {
-                return Err(error).with_context(|| format!("{} cannot be written", receipt.display()));
-            }
-        }
+        release(source, &result)?;
     }
     bail!("there are too many results named {name}; clear {} out", source.receipts.display())
+}
+
+/// Lets the names go that [`choose`] took: the receipt holds them from then on.
+pub fn release(source: &Source, result: &str) -> anyhow::Result<()> {
+    let path = reservation(source, result);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("{} cannot be removed", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn reservation(source: &Source, result: &str) -> PathBuf {
+    source.receipts.join(format!(".{result}.taken"))
+}
+
+/// Whether the names are this arrival's: now, or since before a crash.
+fn reserve(path: &Path, arrival: Arrival) -> anyhow::Result<bool> {
+    let reserved = fs::OpenOptions::new().write(true).create_new(true).mode(0o640).open(path);
+    match reserved.and_then(|mut file| write!(file, "{arrival}")) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Ok(fs::read_to_string(path).is_ok_and(|held| held == arrival.to_string()))
+        }
+        Err(error) => Err(error).with_context(|| format!("{} cannot be written", path.display())),
+    }
 }
 
 /// A file's name with a suffix: the name itself for 1, else `-n` behind its stem, so that a
@@ -46,7 +76,10 @@ pub fn result_name(name: &str, suffix: u32) -> String {
         return name.to_owned();
     }
     let path = Path::new(name);
-    match (path.file_stem().and_then(|stem| stem.to_str()), path.extension().and_then(|e| e.to_str())) {
+    match (
+        path.file_stem().and_then(|stem| stem.to_str()),
+        path.extension().and_then(|e| e.to_str()),
+    ) {
         (Some(stem), Some(extension)) => format!("{stem}-{suffix}.{extension}"),
         _ => format!("{name}-{suffix}"),
     }
@@ -62,5 +95,35 @@ mod tests {
         assert_eq!(result_name("RELEASE_1.csv", 2), "RELEASE_1-2.csv");
         assert_eq!(result_name("RELEASE", 3), "RELEASE-3");
         assert_eq!(result_name("a.b.csv", 2), "a.b-2.csv");
+    }
+
+    #[test]
+    fn names_that_are_taken_stay_with_their_arrival_until_its_receipt_holds_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = Source {
+            name: "in".to_owned(),
+            path: folder.path().to_owned(),
+            ready: crate::config::Ready::Renamed,
+            ignore: globset::GlobSet::empty(),
+            order: crate::config::Order::Name,
+            archive: folder.path().join("archive"),
+            rejects: folder.path().join("rejects"),
+            receipts: folder.path().join("receipts"),
+        };
+        let day = Date::constant(2026, 11, 22);
+        let suffix = |arrival| choose(&source, "A.csv", Arrival(arrival), day).unwrap().suffix;
+        assert_eq!(suffix(1), 1);
+        assert_eq!(suffix(2), 2, "another file of that name");
+        assert_eq!(suffix(1), 1, "the same file, after a crash");
+        fs::write(source.receipts.join("A.csv.receipt.json"), "{}").unwrap();
+        release(&source, "A.csv").unwrap();
+        release(&source, "A.csv").unwrap();
+        assert_eq!(suffix(3), 3);
+        let names: Vec<_> = fs::read_dir(&source.receipts)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| !name.starts_with('.'))
+            .collect();
+        assert_eq!(names, ["A.csv.receipt.json"], "no receipt is there before it is written");
     }
 }

@@ -1,5 +1,7 @@
 //! Receipt: what a customer is told of a file, and what stays of it.
 
+use std::path::Path;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -14,8 +16,8 @@ use crate::spool::write_whole;
 pub struct Receipt {
     /// The file's name as it was found.
     pub file: String,
-    /// BLAKE3 of its bytes; none if nobody could read it.
-    pub identity: Option<Identity>,
+    /// BLAKE3 of its bytes.
+    pub identity: Identity,
     /// The pick-up's number.
     pub arrival: Arrival,
     /// The customer's id.
@@ -62,13 +64,12 @@ pub struct Records {
 pub fn write(report: &Report<'_>, name: &str) -> anyhow::Result<()> {
     let account = report.account;
     let pinned = account.pinned.as_ref();
-    let of_file = |level: Level| {
-        move |problem: &&Problem| problem.record == 0 && problem.level == level
-    };
+    let of_file =
+        |level: Level| move |problem: &&Problem| problem.record == 0 && problem.level == level;
     let problems = report.source.rejects.join(format!("{name}.problems.csv"));
     let receipt = Receipt {
         file: account.name.clone(),
-        identity: pinned.map(|pinned| pinned.identity),
+        identity: report.identity,
         arrival: account.arrival,
         customer: account.customer.clone(),
         source: account.source.clone(),
@@ -79,7 +80,7 @@ pub fn write(report: &Report<'_>, name: &str) -> anyhow::Result<()> {
         settled: report.settled,
         records: Records { total: report.counts.total(), counts: report.counts },
         messages: account.messages,
-        problems: (!report.problems.is_empty()).then(|| problems.display().to_string()),
+        problems: (!report.problems.is_empty()).then(|| whole_path(&problems)),
         repeat_of: pinned.and_then(|pinned| pinned.repeat_of.clone()),
         quarantined_whole: report.problems.iter().any(|problem| of_file(Level::Reject)(&problem)),
         warnings: report
@@ -91,4 +92,13 @@ pub fn write(report: &Report<'_>, name: &str) -> anyhow::Result<()> {
     };
     let path = report.source.receipts.join(format!("{name}.receipt.json"));
     write_whole(&path, &serde_json::to_vec_pretty(&receipt)?, 0o640)
+}
+
+/// The path as anybody can follow it, wherever they stand.
+fn whole_path(path: &Path) -> String {
+    let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
+    match (folder, path.file_name()) {
+        (Some(folder), Some(name)) => folder.join(name).display().to_string(),
+        _ => path.display().to_string(),
+    }
 }

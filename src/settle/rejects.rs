@@ -24,9 +24,8 @@ pub fn write(
         .permissions(fs::Permissions::from_mode(0o640))
         .tempfile_in(folder)
         .with_context(|| format!("{} cannot be written", to.display()))?;
-    let open = || -> io::Result<Box<dyn Read + Send>> {
-        Ok(Box::new(BufReader::new(File::open(data)?)))
-    };
+    let open =
+        || -> io::Result<Box<dyn Read + Send>> { Ok(Box::new(BufReader::new(File::open(data)?))) };
     let mut out = BufWriter::new(file.as_file_mut());
     excerpt(dialect, open, &mut |ordinal| quarantined(ordinal), &mut out)?;
     out.flush().with_context(|| format!("{} cannot be written", to.display()))?;

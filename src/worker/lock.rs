@@ -44,7 +44,8 @@ impl StateLock {
                     return Ok(Err(Held { by }));
                 }
                 Err(fs::TryLockError::Error(error)) => {
-                    return Err(error).with_context(|| format!("{} cannot be locked", path.display()));
+                    return Err(error)
+                        .with_context(|| format!("{} cannot be locked", path.display()));
                 }
             }
         }

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 pub use lock::StateLock;
 
 use self::file::OpenFile;
-use crate::config::{Config, Faults};
+use crate::config::{ChannelKind, Config, Fault, Faults};
 use crate::ledger::{Alarm, AlarmKind, Ledger};
 use crate::map::{Bundle, Mapping};
 use crate::pickup::{self, Watch};
@@ -114,6 +114,10 @@ pub fn load_mappings(config: &mut Config) -> BTreeMap<String, Arc<Pinnable>> {
             }
         }
     }
+    for (customer, faults) in unfit(config, &mappings) {
+        config.customers.remove(&customer);
+        config.broken.entry(customer).or_default().extend(faults);
+    }
     let broken: Vec<String> = config
         .customers
         .values()
@@ -131,8 +135,41 @@ pub fn load_mappings(config: &mut Config) -> BTreeMap<String, Arc<Pinnable>> {
     mappings
 }
 
+/// The customers with a route whose mapping writes what its channel does not announce.
+fn unfit(config: &Config, mappings: &BTreeMap<String, Arc<Pinnable>>) -> Vec<(String, Vec<Fault>)> {
+    let mut unfit = Vec::new();
+    for customer in config.customers.values() {
+        let faults = Faults::default();
+        for route in &customer.routes {
+            let kind = customer.channels.get(&route.channel).map(|channel| &channel.kind);
+            if let Some(pinnable) = mappings.get(&route.mapping)
+                && let Some(ChannelKind::Ingestion(channel)) = kind
+                && !pinnable.mapping.output.fits(&channel.media_type)
+            {
+                let what = format!(
+                    "the mapping \"{}\" writes {}, but the channel \"{}\" announces {}; change \
+                     the mapping's output or the channel's media_type",
+                    route.mapping,
+                    pinnable.mapping.output.word(),
+                    route.channel,
+                    channel.media_type
+                );
+                faults.error(&customer.file, 0, what);
+            }
+        }
+        if faults.any_error() {
+            unfit.push((customer.id.clone(), faults.take()));
+        }
+    }
+    unfit
+}
+
 /// Works until the span is over or `stop` is cancelled; what is in flight then is finished.
-pub async fn run(parts: Arc<Parts>, span: Span, stop: CancellationToken) -> anyhow::Result<Outcome> {
+pub async fn run(
+    parts: Arc<Parts>,
+    span: Span,
+    stop: CancellationToken,
+) -> anyhow::Result<Outcome> {
     let before = set_aside(&parts.ledger).await?;
     tell_broken_customers(&parts).await?;
     let folders = Arc::clone(&parts.config);
@@ -226,9 +263,11 @@ impl Run {
             .parts
             .ledger
             .change(|store| {
-                Ok(store.files.values().map(|(account, progress)| {
-                    (account.clone(), progress.clone())
-                }).collect::<Vec<_>>())
+                Ok(store
+                    .files
+                    .values()
+                    .map(|(account, progress)| (account.clone(), progress.clone()))
+                    .collect::<Vec<_>>())
             })
             .await?;
         let mut by_customer: BTreeMap<String, Vec<OpenFile>> = BTreeMap::new();
@@ -307,7 +346,9 @@ async fn tell_broken_customers(parts: &Parts) -> anyhow::Result<()> {
             advice: match faults.as_slice() {
                 [] => "its config cannot be used".to_owned(),
                 [fault] => fault.to_string(),
-                [fault, rest @ ..] => format!("{fault} (and {} more: lighterman check)", rest.len()),
+                [fault, rest @ ..] => {
+                    format!("{fault} (and {} more: lighterman check)", rest.len())
+                }
             },
         })
         .collect();

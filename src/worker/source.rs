@@ -1,5 +1,6 @@
 //! One source in a run: looks into its folder, and claims of what is ready.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,8 +9,9 @@ use tokio::task::JoinSet;
 use super::file::{self, OpenFile};
 use super::{Run, Span};
 use crate::config::Source;
-use crate::pickup::{self, Looks, claim};
+use crate::pickup::{self, Looks, Remembered, claim};
 use crate::pipeline::Occasion;
+use crate::spool::write_whole;
 
 /// A look is taken so often even if no event told of a file.
 const REGULAR: Duration = Duration::from_secs(30);
@@ -21,7 +23,8 @@ const QUIET_AT_MOST: Duration = Duration::from_secs(30);
 pub async fn serve(run: Arc<Run>, customer: String, source: String) {
     let settings = run.parts.config.customers[&customer].sources[&source].clone();
     let wake = Arc::clone(&run.wakes[&(customer.clone(), source)]);
-    let mut looks = Looks::default();
+    let remembered = run.parts.spool.looks(&customer, &settings.name);
+    let mut looks = recall(&remembered);
     let mut files = JoinSet::new();
     let started = Instant::now();
     let mut faulty = false;
@@ -42,7 +45,12 @@ pub async fn serve(run: Arc<Run>, customer: String, source: String) {
         if run.span != Span::Forever {
             match next {
                 Some(next) if started.elapsed() + next <= QUIET_AT_MOST => {}
-                _ => break,
+                _ => {
+                    if let Err(error) = remember(&looks, &remembered) {
+                        tracing::warn!(customer = %customer, "{error:#}");
+                    }
+                    break;
+                }
             }
         }
         let wait = next.map_or(REGULAR, |next| next.min(REGULAR));
@@ -54,6 +62,30 @@ pub async fn serve(run: Arc<Run>, customer: String, source: String) {
         while files.try_join_next().is_some() {}
     }
     while files.join_next().await.is_some() {}
+}
+
+/// The looks that an earlier run left, if it left any that can be read.
+fn recall(path: &Path) -> Looks {
+    let left = || -> Option<(Remembered, Duration)> {
+        let ago = std::fs::metadata(path).ok()?.modified().ok()?.elapsed().ok()?;
+        Some((serde_json::from_slice(&std::fs::read(path).ok()?).ok()?, ago))
+    };
+    left().map_or_else(Looks::default, |(looks, ago)| Looks::recall(looks, ago, Instant::now()))
+}
+
+/// Leaves the looks at files that are not finished to the next run.
+fn remember(looks: &Looks, path: &Path) -> anyhow::Result<()> {
+    let remembered = looks.remember(Instant::now());
+    if remembered.is_empty() {
+        return match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        };
+    }
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    write_whole(path, &serde_json::to_vec(&remembered)?, 0o600)
 }
 
 /// One look: claims what is ready, and tells when more may be.
