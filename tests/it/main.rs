@@ -6,6 +6,7 @@ mod harness;
 
 // What a newcomer sees first: the demo's numbers, and the README's first customer.
 mod demo;
+mod readme;
 
 // What would be sent, and every problem, before anything is sent.
 mod preview;
