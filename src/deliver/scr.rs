@@ -156,12 +156,14 @@ impl Releases {
         if age.tried.is_some_and(|tried| tried > mine) {
             return Ok(Some(later("a newer call for this release is not answered yet")));
         }
-        match confirming {
-            Some(_) => Ok(Some(self.confirm(channel, message, &address, age).await)),
-            None => {
-                Ok(self.call(channel, message, prepared, assignment, &address, age, halt).await)
-            }
+        if confirming.is_some() {
+            return Ok(Some(self.confirm(channel, message, &address, age).await));
         }
+        // Noted before the call: if the answer is lost, by a crash too, no older record of this
+        // release may go out until this one has gone out again.
+        age.tried = Some(mine);
+        ledger.note(message.arrival, vec![self.note(&address, age)]).await?;
+        Ok(self.call(channel, message, prepared, assignment, &address, age, halt).await)
     }
 
     /// The call itself: a permit spans it and nothing else.
