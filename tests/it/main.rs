@@ -15,3 +15,4 @@ mod contract_fake;
 mod contract_http;
 mod contract_shop;
 mod contract_config;
+mod contract_scr;
