@@ -16,3 +16,5 @@ mod contract_http;
 mod contract_shop;
 mod contract_config;
 mod contract_scr;
+mod contract_results;
+mod contract_pickup;
