@@ -8,6 +8,8 @@ pub mod alarm;
 mod keys;
 pub mod ordinals;
 mod store;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::Path;

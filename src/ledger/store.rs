@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use serde::Serialize;
@@ -36,7 +37,8 @@ const STATES: [(State, u8); 4] = [
 /// The ledger's data. Changes are gathered and made durable together by `commit`.
 pub struct Store {
     folder: PathBuf,
-    db: sled::Db,
+    /// None between an I/O error and the next opening.
+    db: Option<sled::Db>,
     file: File,
     batch: sled::Batch,
     dirty: bool,
@@ -64,22 +66,17 @@ impl Store {
                 std::fs::remove_file(entry.path())?;
             }
         }
-        let db = sled::Config::new()
-            .path(folder)
-            .cache_capacity(4 * 1024 * 1024)
-            .flush_every_ms(None)
-            .open()
-            .with_context(|| {
-                format!(
-                    "the ledger in {} cannot be opened; keep a copy of the folder and restore it \
-                     from a backup, or move it away: files in the spool are then taken in anew",
-                    folder.display()
-                )
-            })?;
+        let db = open_db(folder).with_context(|| {
+            format!(
+                "the ledger in {} cannot be opened; keep a copy of the folder and restore it from \
+                 a backup, or move it away: files in the spool are then taken in anew",
+                folder.display()
+            )
+        })?;
         let file = File::open(folder.join("db")).context("the ledger's db file is not there")?;
         let mut store = Store {
             folder: folder.to_owned(),
-            db,
+            db: Some(db),
             file,
             batch: sled::Batch::default(),
             dirty: false,
@@ -234,7 +231,7 @@ impl Store {
         self.dirty_accounts.remove(&arrival);
         self.dirty_chunks.retain(|(of, tag, _)| *of != arrival || *tag == b'q');
         for (_, tag) in STATES.iter().filter(|(state, _)| *state != State::Quarantined) {
-            for key in self.db.scan_prefix(chunk_prefix(arrival, *tag)).keys() {
+            for key in self.db()?.scan_prefix(chunk_prefix(arrival, *tag)).keys() {
                 self.batch.remove(key?);
             }
         }
@@ -242,7 +239,7 @@ impl Store {
             let bytes = progress.quarantined.chunk_to_bytes(chunk);
             self.batch.insert(chunk_key(arrival, b'q', chunk), bytes);
         }
-        for key in self.db.scan_prefix(waiting_prefix(arrival)).keys() {
+        for key in self.db()?.scan_prefix(waiting_prefix(arrival)).keys() {
             self.batch.remove(key?);
         }
         Ok(())
@@ -309,14 +306,14 @@ impl Store {
         }
         let result = self.write();
         if result.is_err() {
-            self.reopen()?;
+            self.reopen().context("the ledger failed and cannot be opened again")?;
         }
         result
     }
 
     /// The bytes that the ledger takes on disk.
     pub fn size_on_disk(&self) -> u64 {
-        self.db.size_on_disk().unwrap_or(0)
+        self.db().and_then(|db| Ok(db.size_on_disk()?)).unwrap_or(0)
     }
 
     /// Reads everything back from disk and compares it with the memory.
@@ -342,6 +339,11 @@ impl Store {
         Ok(found)
     }
 
+    #[cfg(test)]
+    pub(super) fn set_schema(&mut self, schema: u32) {
+        self.put(b"m/schema".to_vec(), &schema);
+    }
+
     fn write(&mut self) -> anyhow::Result<()> {
         for arrival in std::mem::take(&mut self.dirty_accounts) {
             if let Some((account, _)) = self.files.get(&arrival) {
@@ -357,21 +359,23 @@ impl Store {
             }
         }
         self.dirty = false;
-        self.db
-            .apply_batch(std::mem::take(&mut self.batch))
-            .context("the ledger refused a write")?;
-        self.db.flush().context("the ledger could not be written to disk")?;
+        let batch = std::mem::take(&mut self.batch);
+        let db = self.db()?;
+        db.apply_batch(batch).context("the ledger refused a write")?;
+        db.flush().context("the ledger could not be written to disk")?;
         self.file.sync_data().context("the ledger could not be synced to disk")
     }
 
+    /// Reads everything anew from disk, which is what was durable.
     fn reopen(&mut self) -> anyhow::Result<()> {
         // sled keeps its folder locked while a handle lives: the old one must go first.
-        let folder = self.folder.clone();
-        self.batch = sled::Batch::default();
-        let spare = sled::Config::new().temporary(true).open().context("no memory for a ledger")?;
-        drop(std::mem::replace(&mut self.db, spare));
-        *self = Store::open(&folder)?;
+        self.db = None;
+        *self = Store::open(&self.folder.clone())?;
         Ok(())
+    }
+
+    fn db(&self) -> anyhow::Result<&sled::Db> {
+        self.db.as_ref().context("the ledger was closed by an error and is not open again yet")
     }
 
     fn load(&mut self) -> anyhow::Result<()> {
@@ -390,7 +394,7 @@ impl Store {
         self.commit()?;
         self.installation = self.get(b"m/installation")?.context("the ledger has no name")?;
         self.next_arrival = self.get(b"m/next")?.unwrap_or(1);
-        for pair in self.db.scan_prefix(b"f/") {
+        for pair in self.db()?.scan_prefix(b"f/") {
             let account: Account = parse(&pair?.1)?;
             let arrival = account.arrival;
             let mut progress = Progress::default();
@@ -399,17 +403,17 @@ impl Store {
                     *set = self.ordinals(arrival, tag)?;
                 }
             }
-            for pair in self.db.scan_prefix(waiting_prefix(arrival)) {
+            for pair in self.db()?.scan_prefix(waiting_prefix(arrival)) {
                 let waiting: Waiting = parse(&pair?.1)?;
                 progress.waiting.insert(waiting.first, waiting);
             }
             self.files.insert(arrival, (account, progress));
         }
-        for pair in self.db.scan_prefix(b"c/") {
+        for pair in self.db()?.scan_prefix(b"c/") {
             let (key, value) = pair?;
             self.tallies.insert(String::from_utf8_lossy(&key[2..]).into_owned(), parse(&value)?);
         }
-        for pair in self.db.scan_prefix(b"a/") {
+        for pair in self.db()?.scan_prefix(b"a/") {
             self.alarms.push(parse(&pair?.1)?);
         }
         self.alarms.sort_by_key(|alarm: &Alarm| alarm.since);
@@ -427,7 +431,7 @@ impl Store {
     fn ordinals(&self, arrival: Arrival, tag: u8) -> anyhow::Result<Ordinals> {
         let mut set = Ordinals::default();
         let prefix = chunk_prefix(arrival, tag);
-        for pair in self.db.scan_prefix(&prefix) {
+        for pair in self.db()?.scan_prefix(&prefix) {
             let (key, value) = pair?;
             let chunk: [u8; 4] = key[prefix.len()..].try_into().context("a key is cut short")?;
             set.add_chunk(u32::from_be_bytes(chunk), &value)
@@ -437,7 +441,7 @@ impl Store {
     }
 
     fn get<T: DeserializeOwned>(&self, key: &[u8]) -> anyhow::Result<Option<T>> {
-        self.db
+        self.db()?
             .get(key)
             .context("the ledger cannot be read")?
             .map(|value| parse(&value))
@@ -447,6 +451,25 @@ impl Store {
     fn put(&mut self, key: Vec<u8>, value: &impl Serialize) {
         self.batch.insert(key, json(value));
         self.dirty = true;
+    }
+}
+
+/// Opens the database, waiting a moment for a handle of our own that sled is still letting go: its
+/// threads keep the folder locked for a while after the last one was dropped.
+fn open_db(folder: &Path) -> sled::Result<sled::Db> {
+    let config =
+        sled::Config::new().path(folder).cache_capacity(4 * 1024 * 1024).flush_every_ms(None);
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        match config.open() {
+            Err(sled::Error::Io(error))
+                if error.to_string().contains("could not acquire lock")
+                    && Instant::now() < deadline =>
+            {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            opened => return opened,
+        }
     }
 }
 
