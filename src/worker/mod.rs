@@ -82,6 +82,7 @@ pub fn assemble(mut config: Config) -> anyhow::Result<Parts> {
         ledger,
         spool,
         channels,
+        begins: Default::default(),
         mappings,
         pinned: Default::default(),
     })
