@@ -34,3 +34,5 @@ mod contract_config;
 mod contract_scr;
 mod contract_results;
 mod contract_pickup;
+mod contract_commands;
+mod contract_secrets;
