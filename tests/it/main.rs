@@ -36,3 +36,4 @@ mod contract_results;
 mod contract_pickup;
 mod contract_commands;
 mod contract_secrets;
+mod contract_map;
