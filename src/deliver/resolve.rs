@@ -1,14 +1,18 @@
 //! Which release a record means: by its address, or by its container among those that are ours to
 //! act on (design, section 4.2).
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::assignment::{Assignment, ReleaseName};
-use super::scr::{Releases, describe};
+use super::scr::Releases;
+use super::verdict::{Remote, judge, told};
 use super::{Channel, Message, Outcome, after};
 use crate::ledger::Wait;
 use crate::model::{Problem, Reply};
 use crate::remote::release::Release;
+use crate::remote::scr::Scr;
 
 /// What looking for a release found.
 pub enum Found {
@@ -16,6 +20,16 @@ pub enum Found {
     Address(String),
     /// None, or several: this becomes of the message.
     Outcome(Box<Outcome>),
+}
+
+/// A read that failed.
+pub struct Unread {
+    /// Whether the server answered at all.
+    pub answered: bool,
+    /// What it answered.
+    pub reason: String,
+    /// What becomes of the message.
+    pub outcome: Outcome,
 }
 
 impl Releases {
@@ -26,11 +40,6 @@ impl Releases {
         message: &Message,
         assignment: &Assignment,
     ) -> Found {
-        let now = Timestamp::now();
-        let later = |reply: &Reply| {
-            let due = after(now, channel.retry.first);
-            Found::Outcome(Box::new(message.wait(Wait::Time, due, now, false, &describe(reply))))
-        };
         let quarantined = |rule: &str, value: &str, advice: &str| {
             Found::Outcome(Box::new(message.quarantine(|record, line| Problem {
                 field: match &assignment.release {
@@ -42,22 +51,27 @@ impl Releases {
         };
         match &assignment.release {
             ReleaseName::Address(address) if !self.shared => Found::Address(address.clone()),
-            ReleaseName::Address(address) => match self.gate.client.release(address).await {
-                Ok(Some(release)) if self.is_ours(&release) => Found::Address(address.clone()),
-                Ok(Some(_)) => quarantined(
-                    "release",
-                    address,
-                    "this release belongs to another company; correct the address",
-                ),
-                Ok(None) => {
-                    self.park(channel, message, "no such release yet", address, &quarantined)
+            ReleaseName::Address(address) => {
+                match self.read(channel, message, |scr| scr.release(address)).await {
+                    Ok(Some(release)) if self.is_ours(&release) => Found::Address(address.clone()),
+                    Ok(Some(_)) => quarantined(
+                        "release",
+                        address,
+                        "this release belongs to another company; correct the address",
+                    ),
+                    Ok(None) => {
+                        self.park(channel, message, "no such release yet", address, &quarantined)
+                    }
+                    Err(unread) => Found::Outcome(Box::new(unread.outcome)),
                 }
-                Err(reply) => later(&reply),
-            },
+            }
             ReleaseName::Container(container, bl) => {
-                let found = match self.gate.client.find(container, bl.as_deref()).await {
+                let found = match self
+                    .read(channel, message, |scr| scr.find(container, bl.as_deref()))
+                    .await
+                {
                     Ok(found) => found,
-                    Err(reply) => return later(&reply),
+                    Err(unread) => return Found::Outcome(Box::new(unread.outcome)),
                 };
                 let ours: Vec<&Release> = found
                     .iter()
@@ -92,6 +106,39 @@ impl Releases {
                         quarantined("release", container, &advice)
                     }
                 }
+            }
+        }
+    }
+
+    /// One read. It goes through the lane as calls do, so that a server which is down or refuses is
+    /// an alarm and a pause for reads too; it takes none of the permits.
+    pub async fn read<'a, T, F: Future<Output = Result<T, Reply>> + 'a>(
+        &'a self,
+        channel: &Channel,
+        message: &Message,
+        read: impl FnOnce(&'a Scr) -> F,
+    ) -> Result<T, Unread> {
+        let leave = match channel.lane.enter().await {
+            Ok(leave) => leave,
+            Err(until) => {
+                let (outcome, reason) = (message.paused(until), String::new());
+                return Err(Unread { answered: false, reason, outcome });
+            }
+        };
+        match read(&self.gate.client).await {
+            Ok(found) => {
+                leave.worked();
+                Ok(found)
+            }
+            Err(reply) => {
+                let answered = matches!(reply, Reply::Answered(_));
+                let reason = match &reply {
+                    Reply::Answered(answer) => told(answer),
+                    _ => String::new(),
+                };
+                let verdict = judge(Remote::Scr, &reply, &BTreeMap::new());
+                let outcome = channel.outcome(verdict, message, leave);
+                Err(Unread { answered, reason, outcome })
             }
         }
     }
