@@ -42,7 +42,9 @@ pub struct Store {
     /// None between an I/O error and the next opening.
     db: Option<sled::Db>,
     file: File,
-    batch: sled::Batch,
+    /// What is not on disk yet, by key; none where the entry goes. Reads look here first, since
+    /// changes of one group see each other.
+    batch: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     dirty: bool,
     dirty_chunks: BTreeSet<(Arrival, u8, u32)>,
     dirty_accounts: BTreeSet<Arrival>,
@@ -87,7 +89,7 @@ impl Store {
             folder: folder.to_owned(),
             db: Some(db),
             file,
-            batch: sled::Batch::default(),
+            batch: BTreeMap::new(),
             dirty: false,
             dirty_chunks: BTreeSet::new(),
             dirty_accounts: BTreeSet::new(),
@@ -154,12 +156,12 @@ impl Store {
                     }
                 }
                 Change::Wait(waiting) => {
-                    self.batch.insert(waiting_key(arrival, waiting.first), json(&waiting));
+                    self.batch.insert(waiting_key(arrival, waiting.first), Some(json(&waiting)));
                     progress.waiting.insert(waiting.first, waiting);
                 }
                 Change::Unwait(first) => {
                     if progress.waiting.remove(&first).is_some() {
-                        self.batch.remove(waiting_key(arrival, first));
+                        self.batch.insert(waiting_key(arrival, first), None);
                     }
                 }
                 Change::Mark(mark) => {
@@ -175,7 +177,7 @@ impl Store {
                     self.dirty_accounts.insert(arrival);
                 }
                 Change::Release { api, address, age } => {
-                    self.batch.insert(release_key(&api, &address), json(&age));
+                    self.batch.insert(release_key(&api, &address), Some(json(&age)));
                 }
             }
         }
@@ -222,7 +224,7 @@ impl Store {
 
     /// Forgets an identity: the same bytes are then a new file.
     pub fn forget(&mut self, customer: &str, source: &str, identity: &Identity) {
-        self.batch.remove(identity_key(customer, source, identity));
+        self.batch.insert(identity_key(customer, source, identity), None);
         self.dirty = true;
     }
 
@@ -236,20 +238,20 @@ impl Store {
         tally.files.quarantined += files.quarantined;
         let tally = tally.clone();
         self.put(tally_key(&account.customer), &tally);
-        self.batch.remove(account_key(arrival));
+        self.batch.insert(account_key(arrival), None);
         self.dirty_accounts.remove(&arrival);
         self.dirty_chunks.retain(|(of, tag, _)| *of != arrival || *tag == b'q');
         for (_, tag) in STATES.iter().filter(|(state, _)| *state != State::Quarantined) {
-            for key in self.db()?.scan_prefix(chunk_prefix(arrival, *tag)).keys() {
-                self.batch.remove(key?);
+            for key in self.entries(&chunk_prefix(arrival, *tag))?.into_keys() {
+                self.batch.insert(key, None);
             }
         }
         for chunk in self.chunks_of(arrival) {
             let bytes = progress.quarantined.chunk_to_bytes(chunk);
-            self.batch.insert(chunk_key(arrival, b'q', chunk), bytes);
+            self.batch.insert(chunk_key(arrival, b'q', chunk), Some(bytes));
         }
-        for key in self.db()?.scan_prefix(waiting_prefix(arrival)).keys() {
-            self.batch.remove(key?);
+        for key in self.entries(&waiting_prefix(arrival))?.into_keys() {
+            self.batch.insert(key, None);
         }
         Ok(())
     }
@@ -258,15 +260,15 @@ impl Store {
     pub fn abandon(&mut self, arrival: Arrival) {
         self.files.remove(&arrival);
         self.dirty_accounts.remove(&arrival);
-        self.batch.remove(account_key(arrival));
+        self.batch.insert(account_key(arrival), None);
         self.dirty = true;
     }
 
     /// Forgets how often logins were refused.
     pub fn clear_logins(&mut self) -> anyhow::Result<()> {
-        let keys: Vec<_> = self.db()?.scan_prefix(b"l/").keys().collect::<Result<_, _>>()?;
+        let keys: Vec<_> = self.entries(b"l/")?.into_keys().collect();
         for key in keys {
-            self.batch.remove(key);
+            self.batch.insert(key, None);
             self.dirty = true;
         }
         Ok(())
@@ -302,7 +304,7 @@ impl Store {
             std::mem::take(&mut self.alarms).into_iter().partition(|alarm| which(alarm));
         self.alarms = kept;
         for alarm in &gone {
-            self.batch.remove(alarm_key(alarm));
+            self.batch.insert(alarm_key(alarm), None);
             self.dirty = true;
         }
         gone.len()
@@ -393,19 +395,26 @@ impl Store {
     fn write(&mut self) -> anyhow::Result<()> {
         for arrival in std::mem::take(&mut self.dirty_accounts) {
             if let Some((account, _)) = self.files.get(&arrival) {
-                self.batch.insert(account_key(arrival), json(account));
+                self.batch.insert(account_key(arrival), Some(json(account)));
             }
         }
         for (arrival, tag, chunk) in std::mem::take(&mut self.dirty_chunks) {
             if let Some((_, progress)) = self.files.get_mut(&arrival) {
                 let state = STATES.iter().find(|(_, of)| *of == tag).map(|(state, _)| *state);
                 if let Some(set) = state.and_then(|state| progress.of(state)) {
-                    self.batch.insert(chunk_key(arrival, tag, chunk), set.chunk_to_bytes(chunk));
+                    self.batch
+                        .insert(chunk_key(arrival, tag, chunk), Some(set.chunk_to_bytes(chunk)));
                 }
             }
         }
         self.dirty = false;
-        let batch = std::mem::take(&mut self.batch);
+        let mut batch = sled::Batch::default();
+        for (key, value) in std::mem::take(&mut self.batch) {
+            match value {
+                Some(value) => batch.insert(key, value),
+                None => batch.remove(key),
+            }
+        }
         let db = self.db()?;
         db.apply_batch(batch).context("the ledger refused a write")?;
         db.flush().context("the ledger could not be written to disk")?;
@@ -469,8 +478,7 @@ impl Store {
     fn ordinals(&self, arrival: Arrival, tag: u8) -> anyhow::Result<Ordinals> {
         let mut set = Ordinals::default();
         let prefix = chunk_prefix(arrival, tag);
-        for pair in self.db()?.scan_prefix(&prefix) {
-            let (key, value) = pair?;
+        for (key, value) in self.entries(&prefix)? {
             let chunk: [u8; 4] = key[prefix.len()..].try_into().context("a key is cut short")?;
             set.add_chunk(u32::from_be_bytes(chunk), &value)
                 .ok_or_else(|| anyhow!("a chunk of arrival {arrival} cannot be read"))?;
@@ -479,6 +487,9 @@ impl Store {
     }
 
     fn get<T: DeserializeOwned>(&self, key: &[u8]) -> anyhow::Result<Option<T>> {
+        if let Some(value) = self.batch.get(key) {
+            return value.as_deref().map(parse).transpose();
+        }
         self.db()?
             .get(key)
             .context("the ledger cannot be read")?
@@ -486,8 +497,25 @@ impl Store {
             .transpose()
     }
 
+    /// The entries whose keys start so, those that are not on disk yet included.
+    fn entries(&self, prefix: &[u8]) -> anyhow::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
+        let mut entries = BTreeMap::new();
+        for pair in self.db()?.scan_prefix(prefix) {
+            let (key, value) = pair?;
+            entries.insert(key.to_vec(), value.to_vec());
+        }
+        let batch = self.batch.range(prefix.to_vec()..);
+        for (key, value) in batch.take_while(|(key, _)| key.starts_with(prefix)) {
+            match value {
+                Some(value) => entries.insert(key.clone(), value.clone()),
+                None => entries.remove(key),
+            };
+        }
+        Ok(entries)
+    }
+
     fn put(&mut self, key: Vec<u8>, value: &impl Serialize) {
-        self.batch.insert(key, json(value));
+        self.batch.insert(key, Some(json(value)));
         self.dirty = true;
     }
 }

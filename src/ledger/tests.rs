@@ -202,3 +202,24 @@ async fn a_change_is_answered_when_it_is_on_disk() {
     assert_eq!(summary["acme"].files.open, 1);
     assert!(ledger.note(Arrival(2), vec![]).await.is_err(), "no such file");
 }
+
+#[test]
+fn changes_of_one_group_see_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    let (first, identity) = (store.next_arrival(), Identity([3; 32]));
+    store.set_account(account(first.0, 4));
+    let settled = Settled { arrival: first, name: "A".to_owned(), at: Timestamp::UNIX_EPOCH };
+    store.remember("acme", "erp", &identity, &settled);
+    assert_eq!(store.settled("acme", "erp", &identity).unwrap(), Some(settled));
+    let late = waiting(4, 4, Wait::Time);
+    let set_aside = Change::Final(State::Quarantined, vec![(2, 3)]);
+    store.change(first, vec![set_aside, Change::Wait(late)]).unwrap();
+    store.close(first, FileCounts::default()).unwrap();
+    assert_eq!(store.left_quarantined(first).unwrap().ranges(), [(2, 3)]);
+    store.forget("acme", "erp", &identity);
+    assert_eq!(store.settled("acme", "erp", &identity).unwrap(), None);
+    store.commit().unwrap();
+    assert_eq!(store.left_quarantined(first).unwrap().ranges(), [(2, 3)]);
+    assert_eq!(store.settled("acme", "erp", &identity).unwrap(), None);
+}

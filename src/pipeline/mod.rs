@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Customer, Faults, Source};
+use crate::deliver::order::OrderBook;
 use crate::deliver::{Channel, Channels, Turn};
 use crate::ledger::{Account, Ledger, Phase};
 use crate::map::{Bundle, Mapping};
@@ -31,6 +32,8 @@ pub struct Parts {
     pub spool: Spool,
     /// Where messages go.
     pub channels: Channels,
+    /// The files of each source that are not begun yet, in the order of their arrival.
+    pub begins: OrderBook,
     /// Today's mappings, by name.
     pub mappings: BTreeMap<String, Arc<Pinnable>>,
     /// What the results of open files said last.
@@ -80,6 +83,13 @@ struct Work<'a> {
     source: &'a Source,
 }
 
+/// A file's places: among those of its source until it is known whether it is a repeat, and among
+/// those of its channel, where their order matters, until all of it is lined up.
+pub struct Places {
+    begin: Turn,
+    channel: Option<Turn>,
+}
+
 /// A file that is to be worked on.
 enum Opened<'a> {
     Ready(Box<Work<'a>>),
@@ -89,14 +99,18 @@ enum Opened<'a> {
     Closed,
 }
 
-/// Takes a file as far as it can go now. `turn` is its place among the files of its channel.
+/// Takes a file as far as it can go now.
 pub async fn advance(
     parts: &Arc<Parts>,
     arrival: Arrival,
     occasion: Occasion,
-    turn: Option<Turn>,
+    places: Option<Places>,
     stop: &CancellationToken,
 ) -> anyhow::Result<Left> {
+    let (mut begin, turn) = match places {
+        Some(Places { begin, channel }) => (Some(begin), channel),
+        None => (None, None),
+    };
     let mut work = match Work::open(parts, arrival).await? {
         Opened::Ready(work) => *work,
         Opened::Unconfigured => return Ok(Left::Waiting(None)),
@@ -107,8 +121,13 @@ pub async fn advance(
         }
     };
     if matches!(work.account.phase, Phase::Claiming | Phase::Claimed) {
+        // Of two files with the same bytes the later is the repeat.
+        if let Some(begin) = &mut begin {
+            begin.wait().await;
+        }
         work.begin().await?;
     }
+    drop(begin);
     if let Some(until) = work.is_held_until() {
         return Ok(Left::Waiting(Some(until)));
     }
@@ -119,11 +138,14 @@ pub async fn advance(
 }
 
 impl Parts {
-    /// Takes a file's place among those of its channel, where their order matters. To be called in
-    /// the order of arrival, by whoever holds a turn of the customer's.
-    pub fn line_up(&self, customer: &str, source: &str, name: &str) -> Option<Turn> {
-        let route = self.config.customers.get(customer)?.route(source, name)?;
-        self.channels.get(&(customer.to_owned(), route.channel.clone()))?.line_up_file()
+    /// Takes a file's places. To be called in the order of arrival, by whoever holds a turn of the
+    /// customer's.
+    pub fn line_up(&self, customer: &str, source: &str, name: &str) -> Places {
+        let channel = || {
+            let route = self.config.customers.get(customer)?.route(source, name)?;
+            self.channels.get(&(customer.to_owned(), route.channel.clone()))?.line_up_file()
+        };
+        Places { begin: self.begins.line_up(&format!("{customer}/{source}")), channel: channel() }
     }
 
     /// The mapping kept under a hash: compiled once, from today's or from what the claim kept.

@@ -7,10 +7,9 @@ use jiff::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Run, Span};
-use crate::deliver::Turn;
 use crate::ledger::{Alarm, AlarmKind};
 use crate::model::Arrival;
-use crate::pipeline::{self, Left, Occasion};
+use crate::pipeline::{self, Left, Occasion, Places};
 
 /// How long to wait after the worker itself could not do its work, as on a full disk.
 const AFTER_FAULT: Duration = Duration::from_secs(30);
@@ -28,7 +27,7 @@ pub struct OpenFile {
 /// channel. The turn comes first, or files without one could stand before those that hold it.
 pub struct Turns {
     _customer: OwnedSemaphorePermit,
-    channel: Option<Turn>,
+    places: Option<Places>,
 }
 
 /// Waits for a turn; none if the run is over first.
@@ -47,8 +46,8 @@ pub async fn wait_for_customer(run: &Run, customer: &str) -> Option<OwnedSemapho
 
 /// Takes the file's place among those of its channel.
 pub fn line_up(run: &Run, file: &OpenFile, customer: OwnedSemaphorePermit) -> Turns {
-    let channel = run.parts.line_up(&file.customer, &file.source, &file.name);
-    Turns { _customer: customer, channel }
+    let places = run.parts.line_up(&file.customer, &file.source, &file.name);
+    Turns { _customer: customer, places: Some(places) }
 }
 
 /// Works a file until it is settled or the run is over.
@@ -63,8 +62,8 @@ pub async fn work(run: Arc<Run>, file: OpenFile, turns: Turns, mut occasion: Occ
             None => take_turns(&run, &file).await,
         };
         let Some(mut taken) = taken else { return };
-        let place = taken.channel.take();
-        let left = pipeline::advance(&run.parts, file.arrival, occasion, place, &run.stop).await;
+        let places = taken.places.take();
+        let left = pipeline::advance(&run.parts, file.arrival, occasion, places, &run.stop).await;
         drop(taken);
         occasion = match left {
             Ok(_) => Occasion::Due,

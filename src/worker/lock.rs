@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -23,7 +24,8 @@ pub struct Held {
 impl StateLock {
     /// Takes the lock, waiting so long for another process to let go; or says who holds it.
     pub async fn take(state: &Path, patience: Duration) -> anyhow::Result<Result<StateLock, Held>> {
-        fs::create_dir_all(state).with_context(|| format!("{} cannot be made", state.display()))?;
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(state);
+        made.with_context(|| format!("{} cannot be made", state.display()))?;
         let path = state.join("lock");
         let mut file = File::options()
             .read(true)

@@ -83,6 +83,7 @@ pub fn assemble(mut config: Config) -> anyhow::Result<Parts> {
         ledger,
         spool,
         channels,
+        begins: Default::default(),
         mappings,
         written: Default::default(),
         pinned: Default::default(),
