@@ -20,13 +20,13 @@ pub struct Audit {
 
 /// Compares the ledger's memory with its disk, and every open file's account with its bytes.
 pub async fn check(ledger: &Ledger, spool: &Spool) -> anyhow::Result<Audit> {
-    let (mut faults, open, settled) = ledger
+    let (mut faults, open, settled, unknown) = ledger
         .change(|store| {
             let faults = store.audit()?;
             let open: Vec<(Account, Progress)> = store.files.values().cloned().collect();
             let mut settled = Counts::default();
             store.tallies.values().for_each(|tally| settled.add(&tally.records));
-            Ok((faults, open, settled))
+            Ok((faults, open, settled, store.first_unknown_arrival()))
         })
         .await?;
     let mut records = settled;
@@ -39,8 +39,11 @@ pub async fn check(ledger: &Ledger, spool: &Spool) -> anyhow::Result<Audit> {
         faults.extend(of_file(account, progress, spool));
     }
     for arrival in spool.arrivals()? {
-        if !open.iter().any(|(account, _)| account.arrival == arrival) {
-            faults.push(format!("arrival {arrival} lies in the spool without an account"));
+        // An earlier one is the folder of a file that was closed; the next run removes it.
+        if arrival >= unknown && !open.iter().any(|(account, _)| account.arrival == arrival) {
+            faults.push(format!(
+                "arrival {arrival} lies in the spool without an account; the next run takes it in"
+            ));
         }
     }
     Ok(Audit { files: open.len() as u64, records, faults })

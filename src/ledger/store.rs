@@ -105,6 +105,11 @@ impl Store {
         arrival
     }
 
+    /// The number that no pick-up of this ledger had yet.
+    pub fn first_unknown_arrival(&self) -> Arrival {
+        Arrival(self.next_arrival)
+    }
+
     /// Keeps numbers up to this one from being given again.
     pub fn skip_arrival(&mut self, arrival: Arrival) {
         if self.next_arrival <= arrival.0 {

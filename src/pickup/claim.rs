@@ -93,11 +93,11 @@ pub async fn recover(
     spool: &Spool,
     folder: impl Fn(&str, &str) -> Option<PathBuf>,
 ) -> anyhow::Result<()> {
-    let (open, installation) = ledger
+    let (open, installation, unknown) = ledger
         .change(|store| {
             let open: Vec<Account> =
                 store.files.values().map(|(account, _)| account.clone()).collect();
-            Ok((open, store.installation().to_owned()))
+            Ok((open, store.installation().to_owned(), store.first_unknown_arrival()))
         })
         .await?;
     for account in open.iter().filter(|account| account.phase == Phase::Claiming) {
@@ -130,7 +130,8 @@ pub async fn recover(
             continue;
         }
         match spool.slip(arrival) {
-            Some(slip) if spool.data(arrival).exists() => {
+            // What the ledger has numbered and holds no more was closed: only its folder is left.
+            Some(slip) if arrival >= unknown && spool.data(arrival).exists() => {
                 tracing::warn!("Adopted {} of {} from the spool", slip.name, slip.customer);
                 let mut adopted = account(arrival, slip);
                 adopted.phase = Phase::Claimed;
@@ -222,4 +223,62 @@ pub fn check_free_disk(folder: &Path, least: u64) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::FileCounts;
+
+    fn slip() -> Slip {
+        Slip {
+            customer: "acme".to_owned(),
+            source: "in".to_owned(),
+            name: "A.csv".to_owned(),
+            picked_up: jiff::Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    fn lay(spool: &Spool, arrival: u64) {
+        spool.prepare(Arrival(arrival), &slip()).unwrap();
+        fs::write(spool.data(Arrival(arrival)), "ID\n1\n").unwrap();
+    }
+
+    async fn open_after_recovery(ledger: &Ledger, spool: &Spool) -> Vec<u64> {
+        recover(ledger, spool, |_, _| None).await.unwrap();
+        let open = |store: &mut crate::ledger::Store| {
+            Ok(store.files.keys().map(|arrival| arrival.0).collect())
+        };
+        ledger.change(open).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_folder_of_a_file_that_was_closed_is_removed_and_not_taken_in_again() {
+        let state = tempfile::tempdir().unwrap();
+        let spool = Spool::open(state.path()).unwrap();
+        let ledger = Ledger::open(&spool.ledger()).unwrap();
+        lay(&spool, 1);
+        ledger
+            .change(|store| {
+                let arrival = store.next_arrival();
+                store.set_account(account(arrival, slip()));
+                store.close(arrival, FileCounts { settled: 1, ..FileCounts::default() })
+            })
+            .await
+            .unwrap();
+        assert_eq!(open_after_recovery(&ledger, &spool).await, [0; 0]);
+        assert_eq!(spool.arrivals().unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn files_in_the_spool_are_adopted_by_a_ledger_that_never_knew_them() {
+        let state = tempfile::tempdir().unwrap();
+        let spool = Spool::open(state.path()).unwrap();
+        let ledger = Ledger::open(&spool.ledger()).unwrap();
+        lay(&spool, 3);
+        lay(&spool, 12);
+        assert_eq!(open_after_recovery(&ledger, &spool).await, [3, 12]);
+        let next = ledger.change(|store| Ok(store.next_arrival().0)).await.unwrap();
+        assert_eq!(next, 13);
+    }
 }
