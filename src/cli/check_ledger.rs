@@ -1,18 +1,14 @@
 //! `lighterman check-ledger`: proves that every record is accounted for.
 
-use super::{FATAL, LATER, Setting, WELL};
+use super::{FATAL, LATER, Setting, WELL, state};
 use crate::api::audit::{self, Audit};
-use crate::api::control;
 
 pub async fn run(setting: &Setting) -> anyhow::Result<u8> {
     let Some(config) = setting.load_to_look() else { return Ok(FATAL) };
-    let audit: Option<Audit> = match control::ask(&config.state, "check-ledger").await? {
-        Some(audit) => Some(audit),
-        None => match super::status::open_alone(&config).await? {
-            Some((_lock, ledger, spool)) => Some(audit::check(&ledger, &spool).await?),
-            None => None,
-        },
-    };
+    let audit: Option<Audit> = state::look(&config, "check-ledger", async |ledger, spool| {
+        audit::check(&ledger, &spool).await
+    })
+    .await?;
     let Some(audit) = audit else { return Ok(LATER) };
     for fault in &audit.faults {
         println!("{fault}");

@@ -7,6 +7,7 @@ mod preview;
 mod quarantine;
 mod run;
 mod sandbox;
+mod state;
 mod status;
 
 use std::io::IsTerminal;

@@ -2,8 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{FATAL, LATER, Setting, WELL};
-use crate::api::control;
+use super::{FATAL, LATER, Setting, WELL, state};
 use crate::api::quarantine::{self, SetAside};
 
 #[derive(Debug, Subcommand)]
@@ -31,13 +30,10 @@ pub struct Options {
 pub async fn run(setting: &Setting, action: Action) -> anyhow::Result<u8> {
     let Action::List(options) = action;
     let Some(config) = setting.load_to_look() else { return Ok(FATAL) };
-    let list: Option<Vec<SetAside>> = match control::ask(&config.state, "quarantine").await? {
-        Some(list) => Some(list),
-        None => match super::status::open_alone(&config).await? {
-            Some((_lock, ledger, spool)) => Some(quarantine::list(&ledger, &spool).await?),
-            None => None,
-        },
-    };
+    let list: Option<Vec<SetAside>> = state::look(&config, "quarantine", async |ledger, spool| {
+        quarantine::list(&ledger, &spool).await
+    })
+    .await?;
     let Some(mut list) = list else { return Ok(LATER) };
     list.retain(|one| {
         options.file.as_ref().is_none_or(|file| one.file.contains(file.as_str()))

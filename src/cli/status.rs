@@ -1,16 +1,9 @@
 //! `lighterman status`: what is where, and the alarms.
 
-use std::time::Duration;
-
 use clap::Args;
 
-use super::{FATAL, LATER, Setting, WELL};
-use crate::api::control;
+use super::{FATAL, LATER, Setting, WELL, state};
 use crate::api::status::{self, Status};
-use crate::config::Config;
-use crate::ledger::Ledger;
-use crate::spool::Spool;
-use crate::worker::StateLock;
 
 #[derive(Debug, Args)]
 pub struct Options {
@@ -23,13 +16,9 @@ pub struct Options {
 
 pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
     let Some(config) = setting.load_to_look() else { return Ok(FATAL) };
-    let status: Option<Status> = match control::ask(&config.state, "status").await? {
-        Some(status) => Some(status),
-        None => match open_alone(&config).await? {
-            Some((_lock, ledger, _)) => Some(status::gather(&ledger, &config).await?),
-            None => None,
-        },
-    };
+    let status: Option<Status> =
+        state::look(&config, "status", async |ledger, _| status::gather(&ledger, &config).await)
+            .await?;
     let Some(mut status) = status else { return Ok(LATER) };
     if let Some(wanted) = &options.file {
         status.open.retain(|file| file.file.contains(wanted.as_str()));
@@ -39,22 +28,6 @@ pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
         false => print(&status),
     }
     Ok(WELL)
-}
-
-/// The ledger of a state that no run holds; none, told on stderr, if one holds it and does not
-/// answer.
-pub async fn open_alone(config: &Config) -> anyhow::Result<Option<(StateLock, Ledger, Spool)>> {
-    match StateLock::take(&config.state, Duration::from_secs(10)).await? {
-        Ok(lock) => {
-            let spool = Spool::open(&config.state)?;
-            let ledger = Ledger::open(&spool.ledger())?;
-            Ok(Some((lock, ledger, spool)))
-        }
-        Err(held) => {
-            eprintln!("lighterman: {} is held by {}", config.state.display(), held.by);
-            Ok(None)
-        }
-    }
 }
 
 fn print(status: &Status) {
