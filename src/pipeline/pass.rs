@@ -151,6 +151,9 @@ impl Pass {
                 break;
             }
             let room = self.channel.room().await;
+            if stop.is_cancelled() {
+                break;
+            }
             let (first, last) = (waiting.first, waiting.last);
             let wanted = Arc::clone(&progress);
             let (moved, piece) = tokio::task::spawn_blocking(move || {
@@ -187,6 +190,9 @@ impl Pass {
                 return Ok(());
             }
             let room = self.channel.room().await;
+            if stop.is_cancelled() {
+                return Ok(());
+            }
             let start = next;
             let (moved, piece, position) = tokio::task::spawn_blocking(move || {
                 let piece = cursor.cut(start);
