@@ -258,7 +258,7 @@ mod tests {
         fs::create_dir_all(spool.folder(arrival)).unwrap();
         let (a, b, c) = (problem(7, "aka"), problem(7, "date"), problem(2, "number"));
         spool.note_problems(arrival, &[a.clone(), b.clone()]).unwrap();
-        spool.note_problems(arrival, &[c.clone()]).unwrap();
+        spool.note_problems(arrival, std::slice::from_ref(&c)).unwrap();
         spool.note_problems(arrival, &[a.clone(), b.clone()]).unwrap();
         assert_eq!(spool.problems(arrival).unwrap(), [c.clone(), a, b]);
 

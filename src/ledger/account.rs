@@ -127,6 +127,13 @@ pub struct Waiting {
     pub reason: String,
 }
 
+impl Waiting {
+    /// Whether it is a half of a cut message that was never sent by itself.
+    pub fn is_half(&self) -> bool {
+        self.wait == Wait::Time && self.attempts == 0
+    }
+}
+
 /// What a record waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::{Left, Work};
 use crate::inspect::identify;
-use crate::ledger::{Account, FileCounts, Phase, Progress};
+use crate::ledger::{Account, FileCounts, Phase, Progress, Waiting};
 use crate::model::Counts;
 use crate::settle::{self, Report};
 
@@ -34,6 +34,10 @@ impl Work<'_> {
             // While the channel is paused nothing is tried, whatever is due.
             Left::Waiting(due.map(|due| paused.map_or(due, |paused| paused.max(due))))
         };
+        let goes = paused.is_none_or(|until| until <= Timestamp::now());
+        if goes && progress.waiting.values().any(Waiting::is_half) {
+            return Ok(Left::Halves);
+        }
         if counts.pending + counts.in_flight > 0 || (held.is_some() && !settled) {
             return Ok(waits());
         }

@@ -52,6 +52,8 @@ pub struct Pinnable {
 pub enum Left {
     /// All its records are final, and its results are put away.
     Settled,
+    /// A message was cut into halves that can go out at once.
+    Halves,
     /// Something waits; the earliest is due then, where a time is known.
     Waiting(Option<Timestamp>),
 }

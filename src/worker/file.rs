@@ -74,6 +74,8 @@ pub async fn work(run: Arc<Run>, file: OpenFile, turns: Turns, mut occasion: Occ
                 }
                 return;
             }
+            Ok(Left::Halves) if run.stop.is_cancelled() => return,
+            Ok(Left::Halves) => continue,
             Ok(Left::Waiting(due)) => {
                 if std::mem::take(&mut faulty) {
                     clear_fault(&run, &customer).await;

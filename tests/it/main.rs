@@ -6,6 +6,7 @@ mod harness;
 
 // What a newcomer sees first: the demo's numbers, and the README's first customer.
 mod demo;
+mod readme;
 
 // What would be sent, and every problem, before anything is sent.
 mod preview;
@@ -24,3 +25,9 @@ mod world;
 
 // A process that is killed loses nothing and repeats only what was in flight.
 mod crash;
+
+// The contract, tried from outside with a server of its own: what the servers see.
+mod contract_fake;
+mod contract_http;
+mod contract_shop;
+mod contract_config;
