@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use super::verdict::{Remote, Verdict, judge};
 use super::{Channel, Message, Outcome};
@@ -36,19 +37,15 @@ impl Lines {
         channel: &Channel,
         ledger: &Ledger,
         message: &mut Message,
+        stop: &CancellationToken,
     ) -> anyhow::Result<Outcome> {
         let leave = match channel.lane.enter().await {
             Ok(leave) => leave,
-            Err(until) => {
-                return Ok(message.wait(
-                    Wait::Time,
-                    until,
-                    Timestamp::now(),
-                    false,
-                    "the channel is paused",
-                ));
-            }
+            Err(until) => return Ok(message.wait_for_channel(until)),
         };
+        if stop.is_cancelled() {
+            return Ok(Outcome { left: true, ..Outcome::default() });
+        }
         let refusals = match leave.is_probe() {
             true => Some(self.refusals(ledger).await?),
             false => None,

@@ -141,6 +141,16 @@ impl Leave {
         self.probe
     }
 
+    /// The channel answered a question: others may go, but what counts against it stands.
+    pub fn answered(mut self) {
+        self.told = true;
+        self.lane.set(|state| {
+            if state.light == Light::Probing {
+                state.light = Light::Open;
+            }
+        });
+    }
+
     /// The channel took the message.
     pub fn worked(mut self) {
         self.told = true;

@@ -40,6 +40,15 @@ pub struct Outcome {
     pub alarm: Option<Alarm>,
     /// Whether the channel has proved to work.
     pub worked: bool,
+    /// Whether it was not sent at all, since the run is to end: nothing is to be noted.
+    pub left: bool,
+}
+
+impl Outcome {
+    /// Whether its records have reached a final state.
+    pub fn is_final(&self) -> bool {
+        self.changes.iter().any(|change| matches!(change, Change::Final(..)))
+    }
 }
 
 impl Message {
@@ -110,6 +119,11 @@ impl Message {
             rule: rule.to_owned(),
             advice: advice.to_owned(),
         }
+    }
+
+    /// It waits until its channel goes on.
+    pub fn wait_for_channel(&self, until: Timestamp) -> Outcome {
+        self.wait(Wait::Time, until, Timestamp::now(), false, "the channel is paused")
     }
 
     /// It waits, as one piece.

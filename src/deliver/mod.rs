@@ -18,6 +18,7 @@ use std::time::Duration;
 use anyhow::Context;
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 pub use lane::Lane;
 pub use message::{Message, Outcome};
@@ -205,11 +206,12 @@ impl Channel {
         ledger: &Ledger,
         message: &mut Message,
         prepared: Option<&mut Prepared>,
+        stop: &CancellationToken,
     ) -> anyhow::Result<Outcome> {
         match (&self.kind, prepared) {
-            (Kind::Ingestion(lines), _) => lines.send(self, ledger, message).await,
+            (Kind::Ingestion(lines), _) => lines.send(self, ledger, message, stop).await,
             (Kind::Scr(releases), Some(prepared)) => {
-                releases.send(self, ledger, message, prepared).await
+                releases.send(self, ledger, message, prepared, stop).await
             }
             (Kind::Scr(_), None) => anyhow::bail!("a call to SCR did not line up"),
         }

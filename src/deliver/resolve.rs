@@ -1,10 +1,13 @@
 //! Which release a record means: by its address, or by its container among those that are ours to
 //! act on (design, section 4.2).
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::assignment::{Assignment, ReleaseName};
-use super::scr::{Releases, describe};
+use super::scr::Releases;
+use super::verdict::{Remote, judge};
 use super::{Channel, Message, Outcome, after};
 use crate::ledger::Wait;
 use crate::model::{Problem, Reply};
@@ -26,11 +29,6 @@ impl Releases {
         message: &Message,
         assignment: &Assignment,
     ) -> Found {
-        let now = Timestamp::now();
-        let later = |reply: &Reply| {
-            let due = after(now, channel.retry.first);
-            Found::Outcome(Box::new(message.wait(Wait::Time, due, now, false, &describe(reply))))
-        };
         let quarantined = |rule: &str, value: &str, advice: &str| {
             Found::Outcome(Box::new(message.quarantine(|record, line| Problem {
                 field: match &assignment.release {
@@ -42,22 +40,26 @@ impl Releases {
         };
         match &assignment.release {
             ReleaseName::Address(address) if !self.shared => Found::Address(address.clone()),
-            ReleaseName::Address(address) => match self.gate.client.release(address).await {
-                Ok(Some(release)) if self.is_ours(&release) => Found::Address(address.clone()),
-                Ok(Some(_)) => quarantined(
-                    "release",
-                    address,
-                    "this release belongs to another company; correct the address",
-                ),
-                Ok(None) => {
-                    self.park(channel, message, "no such release yet", address, &quarantined)
+            ReleaseName::Address(address) => {
+                let found = self.gate.client.release(address);
+                match read(channel, message, found).await {
+                    Ok(Some(release)) if self.is_ours(&release) => Found::Address(address.clone()),
+                    Ok(Some(_)) => quarantined(
+                        "release",
+                        address,
+                        "this release belongs to another company; correct the address",
+                    ),
+                    Ok(None) => {
+                        self.park(channel, message, "no such release yet", address, &quarantined)
+                    }
+                    Err(outcome) => Found::Outcome(outcome),
                 }
-                Err(reply) => later(&reply),
-            },
+            }
             ReleaseName::Container(container, bl) => {
-                let found = match self.gate.client.find(container, bl.as_deref()).await {
+                let found = self.gate.client.find(container, bl.as_deref());
+                let found = match read(channel, message, found).await {
                     Ok(found) => found,
-                    Err(reply) => return later(&reply),
+                    Err(outcome) => return Found::Outcome(outcome),
                 };
                 let ours: Vec<&Release> = found
                     .iter()
@@ -126,6 +128,28 @@ impl Releases {
         }
         let due = after(now, channel.retry.max);
         Found::Outcome(Box::new(message.wait(Wait::Release, due, now, false, reason)))
+    }
+}
+
+/// Reads while the channel goes; what goes wrong concerns the channel as with any other call.
+async fn read<T>(
+    channel: &Channel,
+    message: &Message,
+    call: impl Future<Output = Result<T, Reply>>,
+) -> Result<T, Box<Outcome>> {
+    let leave = match channel.lane.enter().await {
+        Ok(leave) => leave,
+        Err(until) => return Err(Box::new(message.wait_for_channel(until))),
+    };
+    match call.await {
+        Ok(found) => {
+            leave.answered();
+            Ok(found)
+        }
+        Err(reply) => {
+            let verdict = judge(Remote::Scr, &reply, &BTreeMap::new());
+            Err(Box::new(channel.outcome(verdict, message, leave)))
+        }
     }
 }
 

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 use super::assignment::{self, Action, Assignment, ReleaseName};
 use super::order::{OrderBook, Turn};
 use super::resolve::Found;
 use super::verdict::{Remote, Verdict, judge};
 use super::{Channel, Message, Outcome, after};
-use crate::ledger::{Change, Ledger, ReleaseAge, Wait};
+use crate::ledger::{Age, Change, Ledger, ReleaseAge, Wait};
 use crate::model::{Problem, Reply, State};
 use crate::remote::scr::Scr;
 
@@ -88,16 +89,38 @@ impl Releases {
         ledger: &Ledger,
         message: &Message,
         prepared: &mut Prepared,
+        stop: &CancellationToken,
     ) -> anyhow::Result<Outcome> {
         let Some(assignment) = prepared.assignment.clone() else {
             let mut outcome = message.end(State::Quarantined);
             outcome.problems = std::mem::take(&mut prepared.problems);
             return Ok(outcome);
         };
+        let mut outcome =
+            self.send_sound(channel, ledger, message, prepared, &assignment, stop).await?;
+        // Of a record that waited they were told when it was first tried.
+        if message.earlier.is_none() && !outcome.left {
+            outcome.problems.append(&mut prepared.problems);
+        }
+        Ok(outcome)
+    }
+
+    async fn send_sound(
+        &self,
+        channel: &Channel,
+        ledger: &Ledger,
+        message: &Message,
+        prepared: &mut Prepared,
+        assignment: &Assignment,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Outcome> {
         for turn in &mut prepared.turns {
             turn.wait().await;
         }
-        let address = match self.address(channel, message, &assignment).await {
+        if stop.is_cancelled() {
+            return Ok(Outcome { left: true, ..Outcome::default() });
+        }
+        let address = match self.address(channel, message, assignment).await {
             Found::Address(address) => address,
             Found::Outcome(outcome) => return Ok(*outcome),
         };
@@ -109,29 +132,36 @@ impl Releases {
 
         let mine = (message.arrival, message.first());
         let (api, of) = (self.gate.url.clone(), address.clone());
-        let age = ledger.change(move |store| store.release(&api, &of)).await?;
-        if age.last.is_some_and(|last| last > mine) {
-            return Ok(message.end(State::Superseded));
-        }
-        if age.busy.is_some_and(|busy| busy != mine) {
-            let now = Timestamp::now();
-            let due = after(now, channel.retry.first);
-            let reason = "an earlier call for this release is not confirmed yet";
-            return Ok(message.wait(Wait::Time, due, now, false, reason));
-        }
         let confirming =
             message.earlier.as_ref().is_some_and(|earlier| earlier.wait == Wait::Confirmation);
-        let mut outcome = match confirming {
-            true => self.confirm(channel, message, &address, age).await,
-            false => self.call(channel, message, prepared, &assignment, &address, age).await,
-        };
-        if message.earlier.is_none() {
-            outcome.problems.append(&mut prepared.problems);
+        // Noted before the permit is taken, so that the gate does not wait for the disk.
+        let age = ledger
+            .change(move |store| {
+                let mut age = store.release(&api, &of)?;
+                if !confirming && stands_in_the_way(&age, mine).is_none() && age.last <= Some(mine)
+                {
+                    age.sent = Some(mine);
+                    store.set_release(&api, &of, &age);
+                }
+                Ok(age)
+            })
+            .await?;
+        if age.last > Some(mine) {
+            return Ok(message.end(State::Superseded));
         }
-        Ok(outcome)
+        if let Some(reason) = stands_in_the_way(&age, mine).filter(|_| !confirming) {
+            let now = Timestamp::now();
+            let due = after(now, channel.retry.first);
+            return Ok(message.wait(Wait::Time, due, now, false, reason));
+        }
+        Ok(match confirming {
+            true => self.confirm(channel, message, &address, age).await,
+            false => self.call(channel, message, prepared, assignment, &address, age, stop).await,
+        })
     }
 
     /// The call itself: a permit spans it and nothing else.
+    #[expect(clippy::too_many_arguments, reason = "each is another thing of one call")]
     async fn call(
         &self,
         channel: &Channel,
@@ -140,21 +170,17 @@ impl Releases {
         assignment: &Assignment,
         address: &str,
         age: ReleaseAge,
+        stop: &CancellationToken,
     ) -> Outcome {
         // The semaphore is never closed.
         let permit = Arc::clone(&self.gate.permits).acquire_owned().await.ok();
         let leave = match channel.lane.enter().await {
             Ok(leave) => leave,
-            Err(until) => {
-                return message.wait(
-                    Wait::Time,
-                    until,
-                    Timestamp::now(),
-                    false,
-                    "the channel is paused",
-                );
-            }
+            Err(until) => return message.wait_for_channel(until),
         };
+        if stop.is_cancelled() {
+            return Outcome { left: true, ..Outcome::default() };
+        }
         let mut reply = match &assignment.action {
             Action::Assign(assignee) => self.gate.client.assign(address, assignee).await,
             Action::Unassign => self.gate.client.unassign(address).await,
@@ -181,7 +207,11 @@ impl Releases {
                 }
                 let mut outcome = channel.outcome(verdict, message, leave);
                 if outcome.worked {
-                    outcome.changes.push(self.age(message, address, None, age));
+                    outcome.changes.push(self.answered(message, address, None, age));
+                } else if outcome.is_final() {
+                    // What is set aside keeps nothing older back.
+                    let age = ReleaseAge { sent: None, ..age };
+                    outcome.changes.push(self.noted(address, age));
                 }
                 outcome
             }
@@ -199,7 +229,7 @@ impl Releases {
         let why = match self.gate.client.release(address).await {
             Ok(Some(_)) => {
                 let mut outcome = message.end(State::Delivered);
-                outcome.changes.push(self.age(message, address, None, age));
+                outcome.changes.push(self.answered(message, address, None, age));
                 return outcome;
             }
             Ok(None) => "the release is not there".to_owned(),
@@ -218,30 +248,42 @@ impl Releases {
             let mut outcome = message.quarantine(|record, line| {
                 message.problem(record, line, "unknown outcome", "", &told)
             });
-            outcome.changes.push(self.age(message, address, None, age));
+            outcome.changes.push(self.answered(message, address, None, age));
             return outcome;
         }
         let due = after(now, channel.retry.first);
         let mut outcome = message.wait(Wait::Confirmation, due, now, false, &why);
         let mine = Some((message.arrival, message.first()));
-        outcome.changes.push(self.age(message, address, mine, age));
+        outcome.changes.push(self.answered(message, address, mine, age));
         outcome
     }
 
-    fn age(
+    /// The call was answered for good, or is at least accepted.
+    fn answered(
         &self,
         message: &Message,
         address: &str,
-        busy: Option<crate::ledger::Age>,
+        busy: Option<Age>,
         age: ReleaseAge,
     ) -> Change {
         let mine = (message.arrival, message.first());
-        Change::Release {
-            api: self.gate.url.clone(),
-            address: address.to_owned(),
-            age: ReleaseAge { last: age.last.max(Some(mine)), busy },
-        }
+        self.noted(address, ReleaseAge { last: age.last.max(Some(mine)), busy, sent: None })
     }
+
+    fn noted(&self, address: &str, age: ReleaseAge) -> Change {
+        Change::Release { api: self.gate.url.clone(), address: address.to_owned(), age }
+    }
+}
+
+/// Why the call of this age must not go out yet.
+fn stands_in_the_way(release: &ReleaseAge, mine: Age) -> Option<&'static str> {
+    if release.busy.is_some_and(|busy| busy != mine) {
+        return Some("an earlier call for this release is not confirmed yet");
+    }
+    if release.sent > Some(mine) {
+        return Some("a newer call for this release has no answer yet");
+    }
+    None
 }
 
 /// Keeps permit and turns for as long as the API may still be at work.

@@ -75,6 +75,10 @@ pub struct ReleaseAge {
     pub last: Option<Age>,
     /// The record whose 202 is not confirmed yet.
     pub busy: Option<Age>,
+    /// The newest record whose call may have gone out and is not answered for yet: noted before
+    /// the call, so that also after a crash nothing older follows it.
+    #[serde(default)]
+    pub sent: Option<Age>,
 }
 
 /// What is remembered of a file by its identity.

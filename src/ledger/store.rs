@@ -190,6 +190,11 @@ impl Store {
         Ok(self.get(&release_key(api, address))?.unwrap_or_default())
     }
 
+    /// Sets that age.
+    pub fn set_release(&mut self, api: &str, address: &str, age: &ReleaseAge) {
+        self.put(release_key(api, address), age);
+    }
+
     /// What is remembered of a customer's file with these bytes: its last pick-up.
     pub fn settled(
         &self,

@@ -59,7 +59,7 @@ fn what_was_committed_is_there_after_opening_again() {
     let mut store = open(folder.path());
     let arrival = store.next_arrival();
     store.set_account(account(arrival.0, 10_000));
-    let age = ReleaseAge { last: Some((arrival, 9)), busy: None };
+    let age = ReleaseAge { last: Some((arrival, 9)), ..ReleaseAge::default() };
     store
         .change(
             arrival,

@@ -38,13 +38,13 @@ pub async fn run(
         })
         .await?
         .unwrap_or_default();
-    let mut pass = Pass::open(parts, work, pinned, channel, progress)?;
+    let mut pass = Pass::open(parts, work, pinned, channel, progress, stop)?;
     let mut turn = turn;
     if let Some(turn) = &mut turn {
         turn.wait().await;
     }
-    pass.send_what_waited(occasion, stop).await?;
-    pass.send_the_rest(stop).await?;
+    pass.send_what_waited(occasion).await?;
+    pass.send_the_rest().await?;
     // All of it is lined up: the next file may line up behind.
     drop(turn);
     pass.drain().await?;
@@ -68,6 +68,7 @@ struct Pass {
     /// Where the pieces start that are not answered yet, and where the next cut starts.
     cuts: Arc<Mutex<Cuts>>,
     running: JoinSet<anyhow::Result<()>>,
+    stop: CancellationToken,
 }
 
 #[derive(Default)]
@@ -83,6 +84,7 @@ impl Pass {
         pinned: Pinned,
         channel: Arc<Channel>,
         progress: Progress,
+        stop: &CancellationToken,
     ) -> anyhow::Result<Pass> {
         let path = parts.spool.inspection(work.account.arrival);
         let bytes =
@@ -110,6 +112,7 @@ impl Pass {
             progress,
             cuts: Arc::default(),
             running: JoinSet::new(),
+            stop: stop.clone(),
         })
     }
 
@@ -125,11 +128,7 @@ impl Pass {
     }
 
     /// Sends again what is due of the records that wait.
-    async fn send_what_waited(
-        &mut self,
-        occasion: Occasion,
-        stop: &CancellationToken,
-    ) -> anyhow::Result<()> {
+    async fn send_what_waited(&mut self, occasion: Occasion) -> anyhow::Result<()> {
         let now = Timestamp::now();
         let due: Vec<Waiting> = self
             .progress
@@ -145,13 +144,13 @@ impl Pass {
         let mut cursor = self.cursor();
         for waiting in due {
             self.make_way().await?;
-            if stop.is_cancelled()
+            if self.stop.is_cancelled()
                 || self.channel.lane.paused_until().is_some_and(|until| until > Timestamp::now())
             {
                 break;
             }
             let room = self.channel.room().await;
-            if stop.is_cancelled() {
+            if self.stop.is_cancelled() {
                 break;
             }
             let (first, last) = (waiting.first, waiting.last);
@@ -172,14 +171,14 @@ impl Pass {
     }
 
     /// Cuts and sends what was never sent, or not answered before a restart.
-    async fn send_the_rest(&mut self, stop: &CancellationToken) -> anyhow::Result<()> {
+    async fn send_the_rest(&mut self) -> anyhow::Result<()> {
         let end = self.pinned.total + 1;
         let mut next = self.mark;
         self.lock().next = next;
         let mut cursor = self.cursor();
         while next < end {
             self.make_way().await?;
-            if stop.is_cancelled() {
+            if self.stop.is_cancelled() {
                 return Ok(());
             }
             if let Some(until) =
@@ -190,7 +189,7 @@ impl Pass {
                 return Ok(());
             }
             let room = self.channel.room().await;
-            if stop.is_cancelled() {
+            if self.stop.is_cancelled() {
                 return Ok(());
             }
             let start = next;
@@ -301,13 +300,19 @@ impl Pass {
         let (parts, channel) = (Arc::clone(&self.parts), Arc::clone(&self.channel));
         let cuts = Arc::clone(&self.cuts);
         let (arrival, mapping) = (self.arrival, Arc::clone(&self.mapping));
+        let stop = self.stop.clone();
         self.running.spawn(async move {
             let count = message.count();
             let mut raised = None;
             let mut worked = false;
             if count > 0 {
                 parts.ledger.in_flight(arrival, count as i64);
-                let outcome = channel.send(&parts.ledger, &mut message, prepared.as_mut()).await?;
+                let outcome =
+                    channel.send(&parts.ledger, &mut message, prepared.as_mut(), &stop).await?;
+                if outcome.left {
+                    parts.ledger.in_flight(arrival, -(count as i64));
+                    return Ok(());
+                }
                 changes.extend(outcome.changes);
                 problems
                     .extend(outcome.problems.into_iter().map(|problem| named(problem, &mapping)));
