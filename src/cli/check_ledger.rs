@@ -1,15 +1,16 @@
 //! `lighterman check-ledger`: proves that every record is accounted for.
 
-use super::{FATAL, LATER, Setting, WELL, state};
+use super::reach::{Reached, reach};
+use super::{FATAL, LATER, Setting, WELL};
 use crate::api::audit::{self, Audit};
 
 pub async fn run(setting: &Setting) -> anyhow::Result<u8> {
     let Some(config) = setting.load_to_look() else { return Ok(FATAL) };
-    let audit: Option<Audit> = state::look(&config, "check-ledger", async |ledger, spool| {
-        audit::check(&ledger, &spool).await
-    })
-    .await?;
-    let Some(audit) = audit else { return Ok(LATER) };
+    let audit: Audit = match reach(&config, "check-ledger").await? {
+        Reached::Answer(audit) => audit,
+        Reached::State(state) => audit::check(&state.ledger, &state.spool).await?,
+        Reached::Nobody => return Ok(LATER),
+    };
     for fault in &audit.faults {
         println!("{fault}");
     }

@@ -1,8 +1,11 @@
 //! `lighterman status`: what is where, and the alarms.
 
+use std::fmt::Write;
+
 use clap::Args;
 
-use super::{FATAL, LATER, Setting, WELL, state};
+use super::reach::{Reached, reach};
+use super::{FATAL, LATER, Setting, WELL, say};
 use crate::api::status::{self, Status};
 
 #[derive(Debug, Args)]
@@ -16,58 +19,66 @@ pub struct Options {
 
 pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
     let Some(config) = setting.load_to_look() else { return Ok(FATAL) };
-    let status: Option<Status> =
-        state::look(&config, "status", async |ledger, _| status::gather(&ledger, &config).await)
-            .await?;
-    let Some(mut status) = status else { return Ok(LATER) };
+    let mut status: Status = match reach(&config, "status").await? {
+        Reached::Answer(status) => status,
+        Reached::State(state) => status::gather(&state.ledger, &config).await?,
+        Reached::Nobody => return Ok(LATER),
+    };
     if let Some(wanted) = &options.file {
         status.open.retain(|file| file.file.contains(wanted.as_str()));
     }
     match options.json {
-        true => println!("{}", serde_json::to_string(&status)?),
-        false => print(&status),
+        true => say(&format!("{}\n", serde_json::to_string(&status)?))?,
+        false => say(&shown(&status)?)?,
     }
     Ok(WELL)
 }
 
-fn print(status: &Status) {
+fn shown(status: &Status) -> Result<String, std::fmt::Error> {
+    let mut text = String::new();
     for (customer, of) in &status.customers {
         let (files, records) = (&of.files, &of.records);
-        println!("{customer}");
-        println!(
+        writeln!(text, "{customer}")?;
+        writeln!(
+            text,
             "  files    {} waiting, {} open, {} answered, {} settled, {} quarantined",
             files.waiting, files.open, files.answered, files.settled, files.quarantined
-        );
-        println!(
+        )?;
+        writeln!(
+            text,
             "  records  {} pending, {} in flight, {} deferred, {} parked",
             records.pending, records.in_flight, records.deferred, records.parked
-        );
-        println!(
+        )?;
+        writeln!(
+            text,
             "           {} delivered, {} quarantined, {} superseded, {} discarded",
             records.delivered, records.quarantined, records.superseded, records.discarded
-        );
+        )?;
     }
     for file in &status.open {
         let due = file.due.map(|due| format!(", next try {due}")).unwrap_or_default();
-        println!(
+        writeln!(
+            text,
             "{} / {}: {} of {} records open{due}",
             file.customer,
             file.file,
             file.records.open(),
             file.records.total()
-        );
+        )?;
         for reason in &file.reasons {
-            println!("  waits: {reason}");
+            writeln!(text, "  waits: {reason}")?;
         }
     }
     for alarm in &status.alarms {
         let channel = alarm.channel.as_deref().map(|name| format!(" / {name}")).unwrap_or_default();
-        println!(
+        writeln!(
+            text,
             "ALARM {} {}{channel} since {}: {}",
             alarm.kind.word(),
             alarm.customer,
             alarm.since,
             alarm.advice
-        );
+        )?;
     }
+    Ok(text)
 }

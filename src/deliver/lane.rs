@@ -87,12 +87,17 @@ impl Lane {
         }
     }
 
-    /// Until when the lane is paused, if it is.
+    /// Until when the lane is paused, if it still is.
     pub fn paused_until(&self) -> Option<Timestamp> {
         match self.lock().light {
-            Light::Paused(until) => Some(until),
+            Light::Paused(until) if until > Timestamp::now() => Some(until),
             _ => None,
         }
+    }
+
+    /// Whether the channel has proved to work.
+    pub fn is_open(&self) -> bool {
+        self.lock().light == Light::Open
     }
 
     /// Lets the next message try at once, as after a reload.
@@ -141,20 +146,17 @@ impl Leave {
         self.probe
     }
 
-    /// The channel answered a question: others may go, but what counts against it stands.
-    pub fn answered(mut self) {
+    /// The channel took the message. Tells whether the lane is open now: a success that was under
+    /// way when the lane paused does not lift the pause.
+    pub fn worked(mut self) -> bool {
         self.told = true;
-        self.lane.set(|state| {
-            if state.light == Light::Probing {
-                state.light = Light::Open;
-            }
+        let mut open = true;
+        let probe = self.probe;
+        self.lane.set(|state| match state.light {
+            Light::Paused(until) if !probe && until > Timestamp::now() => open = false,
+            _ => *state = State { light: Light::Open, ..State::default() },
         });
-    }
-
-    /// The channel took the message.
-    pub fn worked(mut self) {
-        self.told = true;
-        self.lane.set(|state| *state = State { light: Light::Open, ..State::default() });
+        open
     }
 
     /// The server answered, but took nothing. Tells until when the lane pauses if that was one such
@@ -253,6 +255,16 @@ mod tests {
         assert_eq!(lane.enter().await.ok().unwrap().failed(None), None);
         assert_eq!(lane.enter().await.ok().unwrap().failed(None), None);
         assert!(lane.enter().await.ok().unwrap().failed(None).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_success_that_was_under_way_does_not_lift_a_pause() {
+        let lane = lane();
+        lane.enter().await.ok().unwrap().worked();
+        let (slow, asked) = (lane.enter().await.ok().unwrap(), lane.enter().await.ok().unwrap());
+        let until = asked.failed(Some(Duration::from_secs(30))).unwrap();
+        assert!(!slow.worked());
+        assert_eq!(lane.enter().await.err(), Some(until));
     }
 
     #[tokio::test]

@@ -40,12 +40,10 @@ pub struct Outcome {
     pub alarm: Option<Alarm>,
     /// Whether the channel has proved to work.
     pub worked: bool,
-    /// Whether it was not sent at all, since the run is to end: nothing is to be noted.
-    pub left: bool,
 }
 
 impl Outcome {
-    /// Whether its records have reached a final state.
+    /// Whether the message's records are in a final state by it.
     pub fn is_final(&self) -> bool {
         self.changes.iter().any(|change| matches!(change, Change::Final(..)))
     }
@@ -121,11 +119,6 @@ impl Message {
         }
     }
 
-    /// It waits until its channel goes on.
-    pub fn wait_for_channel(&self, until: Timestamp) -> Outcome {
-        self.wait(Wait::Time, until, Timestamp::now(), false, "the channel is paused")
-    }
-
     /// It waits, as one piece.
     pub fn wait(
         &self,
@@ -136,9 +129,11 @@ impl Message {
         reason: &str,
     ) -> Outcome {
         let earlier = self.earlier.as_ref();
-        let passed = earlier
-            .filter(|earlier| earlier.answered)
-            .map_or(0, |earlier| (now.as_second() - earlier.last_attempt.as_second()).max(0));
+        // Time in which nobody tried, as during a pause, does not count.
+        let passed = earlier.filter(|earlier| earlier.answered).map_or(0, |earlier| {
+            let last = earlier.last_attempt.as_second();
+            (now.as_second() - last).min(earlier.due.as_second() - last).max(0)
+        });
         let waiting = Waiting {
             first: self.first(),
             last: self.last(),
@@ -152,8 +147,14 @@ impl Message {
             answered,
             spent: earlier.map_or(0, |earlier| earlier.spent) + passed as u64,
             reason: reason.chars().take(160).collect(),
+            address: None,
         };
         Outcome { changes: vec![Change::Wait(waiting)], ..Outcome::default() }
+    }
+
+    /// It waits for its channel, which is paused until then.
+    pub fn paused(&self, until: Timestamp) -> Outcome {
+        self.wait(Wait::Time, until, Timestamp::now(), false, "the channel is paused")
     }
 
     /// It is cut into two halves that go out on their own, at once.
@@ -182,8 +183,9 @@ impl Message {
                 since: now,
                 last_attempt: now,
                 answered: false,
-                spent: 0,
+                spent: self.earlier.as_ref().map_or(0, |earlier| earlier.spent),
                 reason: reason.chars().take(160).collect(),
+                address: None,
             })
         };
         let mut changes: Vec<Change> = self.stop_waiting().into_iter().collect();
@@ -258,7 +260,7 @@ mod tests {
     fn only_waits_after_an_answer_count_towards_giving_up() {
         let at = |second| Timestamp::from_second(second).unwrap();
         let waited = |message: &Message, now, answered| match message
-            .wait(Wait::Time, at(now + 1), at(now), answered, "")
+            .wait(Wait::Time, at(now + 40), at(now), answered, "")
             .changes
             .remove(0)
         {

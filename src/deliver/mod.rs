@@ -46,6 +46,8 @@ pub struct Channel {
     pub lane: Lane,
     kind: Kind,
     limits: Arc<Limits>,
+    /// The customer's part of the requests in flight, over all its channels.
+    share: Arc<Semaphore>,
 }
 
 enum Kind {
@@ -100,6 +102,8 @@ pub fn open(config: &Config) -> (Channels, Vec<(String, anyhow::Error)>) {
         }
     }
     for customer in config.customers.values() {
+        // What one customer cannot take stays for the others, however slow its servers are.
+        let share = Arc::new(Semaphore::new((config.limits.in_flight * 3 / 4).max(1)));
         for channel in customer.channels.values() {
             let mut kind = || -> anyhow::Result<Kind> {
                 match &channel.kind {
@@ -146,6 +150,7 @@ pub fn open(config: &Config) -> (Channels, Vec<(String, anyhow::Error)>) {
                             lane: Lane::new(channel.retry.clone()),
                             kind,
                             limits: Arc::clone(&limits),
+                            share: Arc::clone(&share),
                         }),
                     );
                 }
@@ -177,6 +182,7 @@ impl Channel {
         let mut places = Vec::new();
         // The semaphores are never closed.
         places.extend(Arc::clone(&lines.permits).acquire_owned().await.ok());
+        places.extend(Arc::clone(&self.share).acquire_owned().await.ok());
         places.extend(Arc::clone(&self.limits.in_flight).acquire_owned().await.ok());
         places.extend(Arc::clone(&self.limits.bytes).acquire_many_owned(kib).await.ok());
         Room { _places: places }
@@ -199,19 +205,19 @@ impl Channel {
         }
     }
 
-    /// Sends a message once, and tells what becomes of it. What the outcome says is to be noted in
-    /// the ledger before `prepared` is dropped.
+    /// Sends a message once, and tells what becomes of it; none if `halt` came before it was sent.
+    /// What the outcome says is to be noted in the ledger before `prepared` is dropped.
     pub async fn send(
         &self,
         ledger: &Ledger,
         message: &mut Message,
         prepared: Option<&mut Prepared>,
-        stop: &CancellationToken,
-    ) -> anyhow::Result<Outcome> {
+        halt: &CancellationToken,
+    ) -> anyhow::Result<Option<Outcome>> {
         match (&self.kind, prepared) {
-            (Kind::Ingestion(lines), _) => lines.send(self, ledger, message, stop).await,
+            (Kind::Ingestion(lines), _) => lines.send(self, ledger, message, halt).await,
             (Kind::Scr(releases), Some(prepared)) => {
-                releases.send(self, ledger, message, prepared, stop).await
+                releases.send(self, ledger, message, prepared, halt).await
             }
             (Kind::Scr(_), None) => anyhow::bail!("a call to SCR did not line up"),
         }
@@ -222,8 +228,7 @@ impl Channel {
         let now = Timestamp::now();
         match verdict {
             Verdict::Delivered | Verdict::Accepted => {
-                leave.worked();
-                Outcome { worked: true, ..message.end(State::Delivered) }
+                Outcome { worked: leave.worked(), ..message.end(State::Delivered) }
             }
             Verdict::Refused(told) => {
                 let paused = leave.refused();
@@ -287,9 +292,19 @@ impl Channel {
             since: Timestamp::now(),
             customer: self.customer.clone(),
             channel: Some(self.name.clone()),
+            source: None,
             kind,
             advice,
         }
+    }
+
+    /// Lets the next message try at once and reads secrets anew, as a person asked for it.
+    pub fn retry_now(&self) {
+        match &self.kind {
+            Kind::Ingestion(lines) => lines.client.reload(),
+            Kind::Scr(releases) => releases.reload(),
+        }
+        self.lane.retry_now();
     }
 
     /// The customer's id.

@@ -7,11 +7,12 @@ use jiff::Timestamp;
 
 use super::assignment::{Assignment, ReleaseName};
 use super::scr::Releases;
-use super::verdict::{Remote, judge};
+use super::verdict::{Remote, judge, told};
 use super::{Channel, Message, Outcome, after};
 use crate::ledger::Wait;
 use crate::model::{Problem, Reply};
 use crate::remote::release::Release;
+use crate::remote::scr::Scr;
 
 /// What looking for a release found.
 pub enum Found {
@@ -19,6 +20,16 @@ pub enum Found {
     Address(String),
     /// None, or several: this becomes of the message.
     Outcome(Box<Outcome>),
+}
+
+/// A read that failed.
+pub struct Unread {
+    /// Whether the server answered at all.
+    pub answered: bool,
+    /// What it answered.
+    pub reason: String,
+    /// What becomes of the message.
+    pub outcome: Outcome,
 }
 
 impl Releases {
@@ -41,8 +52,7 @@ impl Releases {
         match &assignment.release {
             ReleaseName::Address(address) if !self.shared => Found::Address(address.clone()),
             ReleaseName::Address(address) => {
-                let found = self.gate.client.release(address);
-                match read(channel, message, found).await {
+                match self.read(channel, message, |scr| scr.release(address)).await {
                     Ok(Some(release)) if self.is_ours(&release) => Found::Address(address.clone()),
                     Ok(Some(_)) => quarantined(
                         "release",
@@ -52,14 +62,16 @@ impl Releases {
                     Ok(None) => {
                         self.park(channel, message, "no such release yet", address, &quarantined)
                     }
-                    Err(outcome) => Found::Outcome(outcome),
+                    Err(unread) => Found::Outcome(Box::new(unread.outcome)),
                 }
             }
             ReleaseName::Container(container, bl) => {
-                let found = self.gate.client.find(container, bl.as_deref());
-                let found = match read(channel, message, found).await {
+                let found = match self
+                    .read(channel, message, |scr| scr.find(container, bl.as_deref()))
+                    .await
+                {
                     Ok(found) => found,
-                    Err(outcome) => return Found::Outcome(outcome),
+                    Err(unread) => return Found::Outcome(Box::new(unread.outcome)),
                 };
                 let ours: Vec<&Release> = found
                     .iter()
@@ -98,6 +110,39 @@ impl Releases {
         }
     }
 
+    /// One read. It goes through the lane as calls do, so that a server which is down or refuses is
+    /// an alarm and a pause for reads too; it takes none of the permits.
+    pub async fn read<'a, T, F: Future<Output = Result<T, Reply>> + 'a>(
+        &'a self,
+        channel: &Channel,
+        message: &Message,
+        read: impl FnOnce(&'a Scr) -> F,
+    ) -> Result<T, Unread> {
+        let leave = match channel.lane.enter().await {
+            Ok(leave) => leave,
+            Err(until) => {
+                let (outcome, reason) = (message.paused(until), String::new());
+                return Err(Unread { answered: false, reason, outcome });
+            }
+        };
+        match read(&self.gate.client).await {
+            Ok(found) => {
+                leave.worked();
+                Ok(found)
+            }
+            Err(reply) => {
+                let answered = matches!(reply, Reply::Answered(_));
+                let reason = match &reply {
+                    Reply::Answered(answer) => told(answer),
+                    _ => String::new(),
+                };
+                let verdict = judge(Remote::Scr, &reply, &BTreeMap::new());
+                let outcome = channel.outcome(verdict, message, leave);
+                Err(Unread { answered, reason, outcome })
+            }
+        }
+    }
+
     /// A release is ours if it was not transferred on, and at a shared API only if its owner's VAT
     /// number is the customer's (design, sections 3.6 and 4.2).
     fn is_ours(&self, release: &Release) -> bool {
@@ -128,28 +173,6 @@ impl Releases {
         }
         let due = after(now, channel.retry.max);
         Found::Outcome(Box::new(message.wait(Wait::Release, due, now, false, reason)))
-    }
-}
-
-/// Reads while the channel goes; what goes wrong concerns the channel as with any other call.
-async fn read<T>(
-    channel: &Channel,
-    message: &Message,
-    call: impl Future<Output = Result<T, Reply>>,
-) -> Result<T, Box<Outcome>> {
-    let leave = match channel.lane.enter().await {
-        Ok(leave) => leave,
-        Err(until) => return Err(Box::new(message.wait_for_channel(until))),
-    };
-    match call.await {
-        Ok(found) => {
-            leave.answered();
-            Ok(found)
-        }
-        Err(reply) => {
-            let verdict = judge(Remote::Scr, &reply, &BTreeMap::new());
-            Err(Box::new(channel.outcome(verdict, message, leave)))
-        }
     }
 }
 

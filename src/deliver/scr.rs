@@ -11,10 +11,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::assignment::{self, Action, Assignment, ReleaseName};
 use super::order::{OrderBook, Turn};
-use super::resolve::Found;
+use super::resolve::{Found, Unread};
 use super::verdict::{Remote, Verdict, judge};
 use super::{Channel, Message, Outcome, after};
-use crate::ledger::{Age, Change, Ledger, ReleaseAge, Wait};
+use crate::ledger::{Change, Ledger, ReleaseAge, Wait};
 use crate::model::{Problem, Reply, State};
 use crate::remote::scr::Scr;
 
@@ -83,85 +83,91 @@ impl Releases {
         self.gate.client.find("CSQU3054383", None).await.err()
     }
 
+    /// Reads the signing key anew when it is next needed.
+    pub fn reload(&self) {
+        self.gate.client.reload();
+    }
+
     pub async fn send(
         &self,
         channel: &Channel,
         ledger: &Ledger,
         message: &Message,
         prepared: &mut Prepared,
-        stop: &CancellationToken,
-    ) -> anyhow::Result<Outcome> {
-        let Some(assignment) = prepared.assignment.clone() else {
-            let mut outcome = message.end(State::Quarantined);
-            outcome.problems = std::mem::take(&mut prepared.problems);
-            return Ok(outcome);
+        halt: &CancellationToken,
+    ) -> anyhow::Result<Option<Outcome>> {
+        let mut problems = match message.earlier {
+            None => std::mem::take(&mut prepared.problems),
+            // They were told when the record was first tried.
+            Some(_) => Vec::new(),
         };
-        let mut outcome =
-            self.send_sound(channel, ledger, message, prepared, &assignment, stop).await?;
-        // Of a record that waited they were told when it was first tried.
-        if message.earlier.is_none() && !outcome.left {
-            outcome.problems.append(&mut prepared.problems);
+        let Some(assignment) = prepared.assignment.clone() else {
+            return Ok(Some(Outcome { problems, ..message.end(State::Quarantined) }));
+        };
+        for turn in &mut prepared.turns {
+            turn.wait().await;
         }
-        Ok(outcome)
+        if halt.is_cancelled() {
+            return Ok(None);
+        }
+        let outcome = self.work(channel, ledger, message, prepared, &assignment, halt).await?;
+        Ok(outcome.map(|mut outcome| {
+            problems.append(&mut outcome.problems);
+            Outcome { problems, ..outcome }
+        }))
     }
 
-    async fn send_sound(
+    async fn work(
         &self,
         channel: &Channel,
         ledger: &Ledger,
         message: &Message,
         prepared: &mut Prepared,
         assignment: &Assignment,
-        stop: &CancellationToken,
-    ) -> anyhow::Result<Outcome> {
-        for turn in &mut prepared.turns {
-            turn.wait().await;
-        }
-        if stop.is_cancelled() {
-            return Ok(Outcome { left: true, ..Outcome::default() });
-        }
-        let address = match self.address(channel, message, assignment).await {
-            Found::Address(address) => address,
-            Found::Outcome(outcome) => return Ok(*outcome),
+        halt: &CancellationToken,
+    ) -> anyhow::Result<Option<Outcome>> {
+        let confirming =
+            message.earlier.as_ref().filter(|earlier| earlier.wait == Wait::Confirmation);
+        let address = match confirming.and_then(|earlier| earlier.address.clone()) {
+            Some(address) => address,
+            None => match self.address(channel, message, assignment).await {
+                Found::Address(address) => address,
+                Found::Outcome(outcome) => return Ok(Some(*outcome)),
+            },
         };
         if !matches!(assignment.release, ReleaseName::Address(_)) {
             let mut turn = self.gate.book.line_up(&address);
             turn.wait().await;
             prepared.turns.push(turn);
         }
-
         let mine = (message.arrival, message.first());
         let (api, of) = (self.gate.url.clone(), address.clone());
-        let confirming =
-            message.earlier.as_ref().is_some_and(|earlier| earlier.wait == Wait::Confirmation);
-        // Noted before the permit is taken, so that the gate does not wait for the disk.
-        let age = ledger
-            .change(move |store| {
-                let mut age = store.release(&api, &of)?;
-                if !confirming && stands_in_the_way(&age, mine).is_none() && age.last <= Some(mine)
-                {
-                    age.sent = Some(mine);
-                    store.set_release(&api, &of, &age);
-                }
-                Ok(age)
-            })
-            .await?;
-        if age.last > Some(mine) {
-            return Ok(message.end(State::Superseded));
-        }
-        if let Some(reason) = stands_in_the_way(&age, mine).filter(|_| !confirming) {
+        let mut age = ledger.change(move |store| store.release(&api, &of)).await?;
+        let later = |reason| {
             let now = Timestamp::now();
-            let due = after(now, channel.retry.first);
-            return Ok(message.wait(Wait::Time, due, now, false, reason));
+            message.wait(Wait::Time, after(now, channel.retry.first), now, false, reason)
+        };
+        if age.last.is_some_and(|last| last > mine) {
+            return Ok(Some(message.end(State::Superseded)));
         }
-        Ok(match confirming {
-            true => self.confirm(channel, message, &address, age).await,
-            false => self.call(channel, message, prepared, assignment, &address, age, stop).await,
-        })
+        if age.busy.is_some_and(|busy| busy != mine) {
+            return Ok(Some(later("an earlier call for this release is not confirmed yet")));
+        }
+        if age.tried.is_some_and(|tried| tried > mine) {
+            return Ok(Some(later("a newer call for this release is not answered yet")));
+        }
+        if confirming.is_some() {
+            return Ok(Some(self.confirm(channel, message, &address, age).await));
+        }
+        // Noted before the call: if the answer is lost, by a crash too, no older record of this
+        // release may go out until this one has gone out again.
+        age.tried = Some(mine);
+        ledger.note(message.arrival, vec![self.note(&address, age)]).await?;
+        Ok(self.call(channel, message, prepared, assignment, &address, age, halt).await)
     }
 
     /// The call itself: a permit spans it and nothing else.
-    #[expect(clippy::too_many_arguments, reason = "each is another thing of one call")]
+    #[expect(clippy::too_many_arguments, reason = "it is one step of `work`")]
     async fn call(
         &self,
         channel: &Channel,
@@ -170,16 +176,20 @@ impl Releases {
         assignment: &Assignment,
         address: &str,
         age: ReleaseAge,
-        stop: &CancellationToken,
-    ) -> Outcome {
-        // The semaphore is never closed.
-        let permit = Arc::clone(&self.gate.permits).acquire_owned().await.ok();
+        halt: &CancellationToken,
+    ) -> Option<Outcome> {
+        // Who waits for the lane must not hold a permit that another customer could use.
         let leave = match channel.lane.enter().await {
             Ok(leave) => leave,
-            Err(until) => return message.wait_for_channel(until),
+            Err(until) => return Some(message.paused(until)),
         };
-        if stop.is_cancelled() {
-            return Outcome { left: true, ..Outcome::default() };
+        // The semaphore is never closed.
+        let permit = Arc::clone(&self.gate.permits).acquire_owned().await.ok();
+        if halt.is_cancelled() {
+            return None;
+        }
+        if let Some(until) = channel.lane.paused_until() {
+            return Some(message.paused(until));
         }
         let mut reply = match &assignment.action {
             Action::Assign(assignee) => self.gate.client.assign(address, assignee).await,
@@ -194,28 +204,27 @@ impl Releases {
         } else {
             drop(permit);
         }
-        match (&verdict, &assignment.action) {
-            (Verdict::Accepted, Action::Unassign) => {
-                leave.worked();
-                let mut outcome = self.confirm(channel, message, address, age).await;
-                outcome.worked = true;
-                outcome
-            }
-            _ => {
-                if matches!(verdict, Verdict::Pause(..)) {
-                    self.gate.client.reload();
-                }
-                let mut outcome = channel.outcome(verdict, message, leave);
-                if outcome.worked {
-                    outcome.changes.push(self.answered(message, address, None, age));
-                } else if outcome.is_final() {
-                    // What is set aside keeps nothing older back.
-                    let age = ReleaseAge { sent: None, ..age };
-                    outcome.changes.push(self.noted(address, age));
-                }
-                outcome
-            }
+        if verdict == Verdict::Accepted && assignment.action == Action::Unassign {
+            let worked = leave.worked();
+            let outcome = self.confirm(channel, message, address, age).await;
+            return Some(Outcome { worked, ..outcome });
         }
+        if matches!(verdict, Verdict::Pause(..)) {
+            self.gate.client.reload();
+        }
+        let delivered = matches!(verdict, Verdict::Delivered | Verdict::Accepted);
+        let mut outcome = channel.outcome(verdict, message, leave);
+        let mine = Some((message.arrival, message.first()));
+        let answered = matches!(reply, Reply::Answered(_)) || outcome.is_final();
+        let known = match (delivered, answered) {
+            (true, _) => ReleaseAge { last: age.last.max(mine), busy: None, tried: None },
+            (false, true) => ReleaseAge { tried: None, ..age },
+            (false, false) => age,
+        };
+        if known != age {
+            outcome.changes.push(self.note(address, known));
+        }
+        Some(outcome)
     }
 
     /// Asks whether a 202 was carried out. For an unassign, that the release can be read is enough.
@@ -226,64 +235,54 @@ impl Releases {
         address: &str,
         age: ReleaseAge,
     ) -> Outcome {
-        let why = match self.gate.client.release(address).await {
+        let mine = Some((message.arrival, message.first()));
+        let done = ReleaseAge { last: age.last.max(mine), busy: None, tried: None };
+        let (why, mut outcome) = match self.read(channel, message, |scr| scr.release(address)).await
+        {
             Ok(Some(_)) => {
                 let mut outcome = message.end(State::Delivered);
-                outcome.changes.push(self.answered(message, address, None, age));
+                outcome.changes.push(self.note(address, done));
                 return outcome;
             }
-            Ok(None) => "the release is not there".to_owned(),
-            Err(reply) => describe(&reply),
+            Ok(None) => (Some("the release is not there".to_owned()), Outcome::default()),
+            // While nobody answers, nothing can be known: that time does not count.
+            Err(Unread { answered, reason, outcome }) => (answered.then_some(reason), outcome),
         };
         let now = Timestamp::now();
         let since = match &message.earlier {
             Some(earlier) if earlier.wait == Wait::Confirmation => earlier.since,
             _ => now,
         };
-        if after(since, self.verdict_within) <= now {
+        if let Some(why) = &why
+            && after(since, self.verdict_within) <= now
+        {
             let told = format!(
                 "unknown outcome: the call was accepted but not confirmed ({why}); look it up in \
                  the SCR application, then drop the record again if it is still wanted"
             );
-            let mut outcome = message.quarantine(|record, line| {
+            let mut given_up = message.quarantine(|record, line| {
                 message.problem(record, line, "unknown outcome", "", &told)
             });
-            outcome.changes.push(self.answered(message, address, None, age));
-            return outcome;
+            given_up.changes.push(self.note(address, done));
+            return given_up;
         }
+        let why = why.as_deref().unwrap_or("the API does not answer");
         let due = after(now, channel.retry.first);
-        let mut outcome = message.wait(Wait::Confirmation, due, now, false, &why);
-        let mine = Some((message.arrival, message.first()));
-        outcome.changes.push(self.answered(message, address, mine, age));
+        let mut waits = message.wait(Wait::Confirmation, due, now, false, why);
+        for change in &mut waits.changes {
+            if let Change::Wait(waiting) = change {
+                waiting.address = Some(address.to_owned());
+            }
+        }
+        outcome.changes = waits.changes;
+        outcome.problems = Vec::new();
+        outcome.changes.push(self.note(address, ReleaseAge { busy: mine, ..done }));
         outcome
     }
 
-    /// The call was answered for good, or is at least accepted.
-    fn answered(
-        &self,
-        message: &Message,
-        address: &str,
-        busy: Option<Age>,
-        age: ReleaseAge,
-    ) -> Change {
-        let mine = (message.arrival, message.first());
-        self.noted(address, ReleaseAge { last: age.last.max(Some(mine)), busy, sent: None })
-    }
-
-    fn noted(&self, address: &str, age: ReleaseAge) -> Change {
+    fn note(&self, address: &str, age: ReleaseAge) -> Change {
         Change::Release { api: self.gate.url.clone(), address: address.to_owned(), age }
     }
-}
-
-/// Why the call of this age must not go out yet.
-fn stands_in_the_way(release: &ReleaseAge, mine: Age) -> Option<&'static str> {
-    if release.busy.is_some_and(|busy| busy != mine) {
-        return Some("an earlier call for this release is not confirmed yet");
-    }
-    if release.sent > Some(mine) {
-        return Some("a newer call for this release has no answer yet");
-    }
-    None
 }
 
 /// Keeps permit and turns for as long as the API may still be at work.
@@ -292,12 +291,4 @@ fn hold(permit: Option<OwnedSemaphorePermit>, turns: Vec<Turn>) {
         tokio::time::sleep(AT_WORK).await;
         drop((permit, turns));
     });
-}
-
-pub fn describe(reply: &Reply) -> String {
-    match reply {
-        Reply::Answered(answer) => super::verdict::told(answer),
-        Reply::TimedOut => "no answer within the time-out".to_owned(),
-        Reply::Broken(why) | Reply::NoLogin(why) | Reply::LoginRefused(why) => why.clone(),
-    }
 }

@@ -125,6 +125,9 @@ pub struct Waiting {
     pub spent: u64,
     /// Why, for people; short.
     pub reason: String,
+    /// The release whose 202 is to be confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
 }
 
 impl Waiting {

@@ -12,6 +12,9 @@ pub struct Alarm {
     pub customer: String,
     /// The channel, where one is concerned.
     pub channel: Option<String>,
+    /// The source, where one is concerned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// What it is about.
     pub kind: AlarmKind,
     /// What to do.
@@ -61,6 +64,9 @@ impl AlarmKind {
 impl Alarm {
     /// Whether both are about the same thing.
     pub fn same(&self, other: &Alarm) -> bool {
-        (&self.customer, &self.channel, self.kind) == (&other.customer, &other.channel, other.kind)
+        let about = |alarm: &Alarm| {
+            (alarm.customer.clone(), alarm.channel.clone(), alarm.source.clone(), alarm.kind)
+        };
+        about(self) == about(other)
     }
 }

@@ -40,8 +40,9 @@ pub fn tally_key(customer: &str) -> Vec<u8> {
 
 /// An alarm.
 pub fn alarm_key(alarm: &Alarm) -> Vec<u8> {
-    format!("a/{}/{}/{}", alarm.customer, alarm.channel.as_deref().unwrap_or(""), alarm.kind.word())
-        .into_bytes()
+    let part = |part: &Option<String>| part.clone().unwrap_or_default();
+    let (channel, source) = (part(&alarm.channel), part(&alarm.source));
+    format!("a/{}/{channel}/{source}/{}", alarm.customer, alarm.kind.word()).into_bytes()
 }
 
 /// How often a login was refused.

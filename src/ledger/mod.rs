@@ -34,7 +34,7 @@ pub struct Ledger {
 }
 
 type Reply = Box<dyn FnOnce(Result<(), String>) + Send>;
-type Command = Box<dyn FnOnce(&mut Store) -> Reply + Send>;
+type Command = Box<dyn FnOnce(Result<&mut Store, String>) -> Reply + Send>;
 
 /// How many changes are gathered into one commit at most.
 const GROUP: usize = 1024;
@@ -75,10 +75,9 @@ pub struct ReleaseAge {
     pub last: Option<Age>,
     /// The record whose 202 is not confirmed yet.
     pub busy: Option<Age>,
-    /// The newest record whose call may have gone out and is not answered for yet: noted before
-    /// the call, so that also after a crash nothing older follows it.
+    /// The newest record whose call may have been carried out, though no answer came.
     #[serde(default)]
-    pub sent: Option<Age>,
+    pub tried: Option<Age>,
 }
 
 /// What is remembered of a file by its identity.
@@ -156,7 +155,7 @@ impl Ledger {
         let (sender, receiver) = oneshot::channel();
         self.commands
             .send(Box::new(move |store| {
-                let result = change(store);
+                let result = store.map_err(|error| anyhow!(error)).and_then(change);
                 Box::new(move |committed| {
                     let _ = sender.send(match committed {
                         Ok(()) => result,
@@ -188,7 +187,9 @@ impl Ledger {
     /// Tells how many more records of a file are in flight, or fewer; not kept on disk.
     pub fn in_flight(&self, arrival: Arrival, change: i64) {
         let _ = self.commands.send(Box::new(move |store| {
-            store.in_flight(arrival, change);
+            if let Ok(store) = store {
+                store.in_flight(arrival, change);
+            }
             Box::new(|_| {})
         }));
     }
@@ -214,10 +215,16 @@ impl Ledger {
 
 fn serve(mut store: Store, queue: &mpsc::Receiver<Command>) {
     while let Ok(command) = queue.recv() {
-        let mut replies = vec![command(&mut store)];
+        // After an error the memory is not what is on disk until the store is open again.
+        if let Err(error) = store.recover() {
+            let error = format!("{error:#}");
+            command(Err(error.clone()))(Err(error));
+            continue;
+        }
+        let mut replies = vec![command(Ok(&mut store))];
         while replies.len() < GROUP {
             let Ok(command) = queue.try_recv() else { break };
-            replies.push(command(&mut store));
+            replies.push(command(Ok(&mut store)));
         }
         let committed = store.commit().map_err(|error| format!("{error:#}"));
         for reply in replies {

@@ -8,10 +8,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
+use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -66,12 +68,19 @@ impl Store {
                 std::fs::remove_file(entry.path())?;
             }
         }
-        let db = open_db(folder).with_context(|| {
-            format!(
-                "the ledger in {} cannot be opened; keep a copy of the folder and restore it from \
-                 a backup, or move it away: files in the spool are then taken in anew",
-                folder.display()
-            )
+        let db = open_db(folder).map_err(|error| {
+            let advice = match &error {
+                sled::Error::Io(error) if error.kind() == ErrorKind::PermissionDenied => {
+                    "see whom the folder belongs to"
+                }
+                sled::Error::Io(_) => "see whether the disk is full or failing",
+                _ => {
+                    "keep a copy of the folder and restore it from a backup, or move it away: \
+                     files in the spool are then taken in anew"
+                }
+            };
+            let folder = folder.display();
+            anyhow!(error).context(format!("the ledger in {folder} cannot be opened; {advice}"))
         })?;
         let file = File::open(folder.join("db")).context("the ledger's db file is not there")?;
         let mut store = Store {
@@ -103,11 +112,6 @@ impl Store {
         self.next_arrival += 1;
         self.put(b"m/next".to_vec(), &self.next_arrival.clone());
         arrival
-    }
-
-    /// The number that no pick-up of this ledger had yet.
-    pub fn first_unknown_arrival(&self) -> Arrival {
-        Arrival(self.next_arrival)
     }
 
     /// Keeps numbers up to this one from being given again.
@@ -190,11 +194,6 @@ impl Store {
         Ok(self.get(&release_key(api, address))?.unwrap_or_default())
     }
 
-    /// Sets that age.
-    pub fn set_release(&mut self, api: &str, address: &str, age: &ReleaseAge) {
-        self.put(release_key(api, address), age);
-    }
-
     /// What is remembered of a customer's file with these bytes: its last pick-up.
     pub fn settled(
         &self,
@@ -263,8 +262,23 @@ impl Store {
         self.dirty = true;
     }
 
+    /// Forgets how often logins were refused.
+    pub fn clear_logins(&mut self) -> anyhow::Result<()> {
+        let keys: Vec<_> = self.db()?.scan_prefix(b"l/").keys().collect::<Result<_, _>>()?;
+        for key in keys {
+            self.batch.remove(key);
+            self.dirty = true;
+        }
+        Ok(())
+    }
+
     /// Raises an alarm, or renews its advice while it stands; tells whether it is new.
-    pub fn raise(&mut self, alarm: Alarm) -> bool {
+    pub fn raise(&mut self, mut alarm: Alarm) -> bool {
+        // Values stay small.
+        if let Some((end, _)) = alarm.advice.char_indices().nth(300) {
+            alarm.advice.truncate(end);
+            alarm.advice.push('…');
+        }
         let key = alarm_key(&alarm);
         match self.alarms.iter_mut().find(|held| held.same(&alarm)) {
             Some(held) if held.advice == alarm.advice => false,
@@ -316,9 +330,31 @@ impl Store {
         }
         let result = self.write();
         if result.is_err() {
-            self.reopen().context("the ledger failed and cannot be opened again")?;
+            // The next command opens it again.
+            self.db = None;
         }
         result
+    }
+
+    /// After an error, reads everything anew from disk, which is what was durable.
+    pub fn recover(&mut self) -> anyhow::Result<()> {
+        match self.db {
+            Some(_) => Ok(()),
+            None => {
+                *self = Store::open(&self.folder.clone())?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes something, to see whether the disk takes it.
+    pub fn touch(&mut self) {
+        self.put(b"m/touched".to_vec(), &Timestamp::now());
+    }
+
+    /// Whether the ledger gave this number out, now or earlier.
+    pub fn gave_out(&self, arrival: Arrival) -> bool {
+        arrival.0 < self.next_arrival
     }
 
     /// The bytes that the ledger takes on disk.
@@ -374,14 +410,6 @@ impl Store {
         db.apply_batch(batch).context("the ledger refused a write")?;
         db.flush().context("the ledger could not be written to disk")?;
         self.file.sync_data().context("the ledger could not be synced to disk")
-    }
-
-    /// Reads everything anew from disk, which is what was durable.
-    fn reopen(&mut self) -> anyhow::Result<()> {
-        // sled keeps its folder locked while a handle lives: the old one must go first.
-        self.db = None;
-        *self = Store::open(&self.folder.clone())?;
-        Ok(())
     }
 
     fn db(&self) -> anyhow::Result<&sled::Db> {

@@ -46,6 +46,7 @@ fn waiting(first: u64, last: u64, wait: Wait) -> Waiting {
         answered: true,
         spent: 7,
         reason: "503".to_owned(),
+        address: None,
     }
 }
 
@@ -59,7 +60,7 @@ fn what_was_committed_is_there_after_opening_again() {
     let mut store = open(folder.path());
     let arrival = store.next_arrival();
     store.set_account(account(arrival.0, 10_000));
-    let age = ReleaseAge { last: Some((arrival, 9)), ..ReleaseAge::default() };
+    let age = ReleaseAge { last: Some((arrival, 9)), busy: None, tried: None };
     store
         .change(
             arrival,
@@ -79,6 +80,7 @@ fn what_was_committed_is_there_after_opening_again() {
         since: Timestamp::UNIX_EPOCH,
         customer: "acme".to_owned(),
         channel: Some("releases".to_owned()),
+        source: None,
         kind: AlarmKind::LoginRefused,
         advice: "correct the password".to_owned(),
     };

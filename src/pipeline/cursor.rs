@@ -101,10 +101,13 @@ impl Cursor {
             _ => self.stand_before(start)?,
         }
         let mut mapped = Vec::new();
-        while (piece.count() < self.limits.records) && self.next < start + REACH {
-            if !self.read()? {
+        while piece.count() < self.limits.records && self.next < start + REACH {
+            if self.next > self.inspection.records {
                 piece.ended = true;
                 break;
+            }
+            if !self.read()? {
+                return Err(self.cut_short());
             }
             let (ordinal, line) = (self.record.ordinal, self.record.place.line);
             if self.repeats.contains(ordinal) {
@@ -155,6 +158,22 @@ impl Cursor {
         }
         self.close(&mut piece);
         Ok(piece)
+    }
+
+    /// The file has fewer records than were counted when it was inspected.
+    fn cut_short(&self) -> Unsound {
+        let place = self.record.place;
+        Unsound {
+            rule: "changed",
+            line: place.line,
+            byte: place.byte + place.length,
+            what: format!(
+                "the file ends behind record {} of {}",
+                self.next - 1,
+                self.inspection.records
+            ),
+            advice: "see who still writes to it".to_owned(),
+        }
     }
 
     /// Where the next cut starts.

@@ -8,7 +8,6 @@ mod names;
 mod problems;
 mod receipt;
 mod rejects;
-mod unfinished;
 
 use std::path::Path;
 

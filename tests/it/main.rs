@@ -1,6 +1,8 @@
 //! The promises of Lighterman, a file each, shown from outside: the real binary works against the
 //! sandbox, and what it leaves behind is read as a user reads it.
 
+#![allow(clippy::unwrap_used, reason = "a failed expectation is what a test is for")]
+
 // What all of them stand on: a provider's folder, the port's servers, the binary.
 mod harness;
 
