@@ -1,5 +1,7 @@
 //! Row: where the next row of a CSV text ends, and its fields.
 
+use std::ops::Range;
+
 use csv_core::ReadRecordResult;
 
 /// A row in view, by its number of bytes.
@@ -113,18 +115,29 @@ impl Splitter {
 
     /// The text of a field, by its number from 0, after `fields` has found it.
     pub(super) fn field<'a>(&'a self, ahead: &'a str, row: Row, number: usize) -> &'a str {
-        // Both are cut at ASCII bytes out of text, so that they are text.
+        self.text(ahead, row).get(self.part(row, number)).unwrap_or_default()
+    }
+
+    /// The text that the fields of a row are parts of.
+    pub(super) fn text<'a>(&'a self, ahead: &'a str, row: Row) -> &'a str {
         match row {
-            Row::Plain { .. } => {
-                let start = if number == 0 { 0 } else { self.cuts[number - 1] + 1 };
-                &ahead[start..self.cuts[number]]
-            }
-            Row::Quoted { .. } => {
-                let start = if number == 0 { 0 } else { self.ends[number - 1] };
-                let field = &self.unquoted[start..self.ends[number]];
-                std::str::from_utf8(field).unwrap_or_default()
+            Row::Plain { content, .. } => &ahead[..content],
+            Row::Quoted { fields, .. } => {
+                let end = fields.checked_sub(1).map_or(0, |last| self.ends[last]);
+                // The parser takes bytes out of text at ASCII characters, so that text is left.
+                std::str::from_utf8(&self.unquoted[..end]).unwrap_or_default()
             }
         }
+    }
+
+    /// Where in the row's text a field stands, by its number from 0, after `fields` has found it.
+    pub(super) fn part(&self, row: Row, number: usize) -> Range<usize> {
+        let (ends, gap) = match row {
+            Row::Plain { .. } => (&self.cuts, 1),
+            Row::Quoted { .. } => (&self.ends, 0),
+        };
+        let start = if number == 0 { 0 } else { ends[number - 1] + gap };
+        start..ends[number]
     }
 
     fn split_quoted(&mut self, bytes: &[u8], last: bool) -> Split {
