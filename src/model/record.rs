@@ -81,6 +81,12 @@ impl Record {
         self.hits.push(Hit { slot: slot as u32, start: part.start as u32, end: part.end as u32 });
     }
 
+    /// The text that the selector in `slot` hit, where it is plain that there is one and no other.
+    pub fn single(&self, slot: usize) -> Option<&str> {
+        let hit = self.hits.get(slot).filter(|_| self.in_place)?;
+        self.text.get(hit.start as usize..hit.end as usize)
+    }
+
     /// All texts that the selector in `slot` hit, in the order of the file; none if it is missing.
     pub fn texts(&self, slot: usize) -> impl Iterator<Item = &str> {
         let hits = match self.in_place {
