@@ -137,7 +137,8 @@ impl Spool {
     /// Appends problems to the journal of a file and makes them durable.
     pub fn note_problems(&self, arrival: Arrival, problems: &[Problem]) -> anyhow::Result<()> {
         let path = self.journal(arrival);
-        let mut lines = Vec::new();
+        // A line that a crash cut short must not swallow the next.
+        let mut lines = vec![b'\n'];
         for problem in problems {
             serde_json::to_writer(&mut lines, problem)?;
             lines.push(b'\n');
@@ -169,7 +170,18 @@ impl Spool {
             .filter_map(|line| serde_json::from_slice(line).ok())
             .collect();
         problems.sort_by_key(|problem| problem.record);
-        problems.dedup();
+        // A crash between the journal and the ledger leaves what is then noted again.
+        let mut of_record: Vec<Problem> = Vec::new();
+        problems.retain(|problem| {
+            if of_record.first().is_some_and(|first| first.record != problem.record) {
+                of_record.clear();
+            }
+            let is_new = !of_record.contains(problem);
+            if is_new {
+                of_record.push(problem.clone());
+            }
+            is_new
+        });
         Ok(problems)
     }
 
@@ -227,4 +239,45 @@ pub fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
 /// Makes the names in a folder durable.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Level;
+
+    fn problem(record: u64, rule: &str) -> Problem {
+        Problem { record, level: Level::Warn, ..Problem::of_file(rule, "", "") }
+    }
+
+    #[test]
+    fn problems_come_back_by_record_and_once_each() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = Spool::open(folder.path()).unwrap();
+        let arrival = Arrival(4);
+        fs::create_dir_all(spool.folder(arrival)).unwrap();
+        let (a, b, c) = (problem(7, "aka"), problem(7, "date"), problem(2, "number"));
+        spool.note_problems(arrival, &[a.clone(), b.clone()]).unwrap();
+        spool.note_problems(arrival, std::slice::from_ref(&c)).unwrap();
+        spool.note_problems(arrival, &[a.clone(), b.clone()]).unwrap();
+        assert_eq!(spool.problems(arrival).unwrap(), [c.clone(), a, b]);
+
+        spool.retain_problems(arrival, |problem| problem.record == 2).unwrap();
+        assert_eq!(spool.problems(arrival).unwrap(), [c]);
+    }
+
+    #[test]
+    fn a_line_that_a_crash_cut_short_is_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = Spool::open(folder.path()).unwrap();
+        let arrival = Arrival(4);
+        fs::create_dir_all(spool.folder(arrival)).unwrap();
+        spool.note_problems(arrival, &[problem(1, "aka"), problem(2, "date")]).unwrap();
+        let journal = spool.journal(arrival);
+        let length = fs::metadata(&journal).unwrap().len();
+        File::options().write(true).open(&journal).unwrap().set_len(length - 5).unwrap();
+        assert_eq!(spool.problems(arrival).unwrap(), [problem(1, "aka")]);
+        spool.note_problems(arrival, &[problem(2, "date")]).unwrap();
+        assert_eq!(spool.problems(arrival).unwrap(), [problem(1, "aka"), problem(2, "date")]);
+    }
 }

@@ -15,6 +15,7 @@ use lighterman::pipeline::cursor::{Cursor, Piece};
 use lighterman::read::Reader;
 use lighterman::worker;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::files::{BATCH, CHANNEL, CUSTOMER, Files, MAPPING, size_below};
 use crate::measure::{Figures, Meter};
@@ -94,11 +95,12 @@ pub fn send(files: &Files, server: &str) -> anyhow::Result<Figures> {
             let (channel, ledger) = (Arc::clone(channel), ledger.clone());
             running.spawn(async move {
                 let mut message = message(piece);
-                let outcome = channel.send(&ledger, &mut message, None).await?;
+                let go_on = CancellationToken::new();
+                let outcome = channel.send(&ledger, &mut message, None, &go_on).await?;
                 drop(room);
-                match outcome.worked {
-                    true => Ok(()),
-                    false => bail!("a message was not taken"),
+                match outcome {
+                    Some(outcome) if outcome.worked => Ok(()),
+                    _ => bail!("a message was not taken"),
                 }
             });
         }

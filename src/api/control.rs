@@ -71,7 +71,8 @@ pub async fn ask<T: DeserializeOwned>(state: &Path, question: &str) -> anyhow::R
     let client = reqwest::Client::builder()
         .unix_socket(path)
         .no_proxy()
-        .timeout(Duration::from_secs(30))
+        // An audit reads every open file.
+        .timeout(Duration::from_secs(600))
         .build()?;
     let response = match client.get(format!("http://localhost/{question}")).send().await {
         Ok(response) => response,

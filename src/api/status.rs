@@ -62,7 +62,9 @@ pub async fn gather(ledger: &Ledger, config: &Config) -> anyhow::Result<Status> 
     for (id, customer) in &config.customers {
         for source in customer.sources.values() {
             // A folder that cannot be listed has an alarm of its own.
-            let waiting = pickup::list(source).map_or(0, |files| files.len());
+            let source = source.clone();
+            let listed = tokio::task::spawn_blocking(move || pickup::list(&source));
+            let waiting = listed.await?.map_or(0, |files| files.len());
             tallies.entry(id.clone()).or_default().files.waiting += waiting as u64;
         }
     }

@@ -1,19 +1,16 @@
 //! `lighterman check-ledger`: proves that every record is accounted for.
 
+use super::reach::{Reached, reach};
 use super::{FATAL, LATER, Setting, WELL};
 use crate::api::audit::{self, Audit};
-use crate::api::control;
 
 pub async fn run(setting: &Setting) -> anyhow::Result<u8> {
     let Some(config) = setting.load_to_look() else { return Ok(FATAL) };
-    let audit: Option<Audit> = match control::ask(&config.state, "check-ledger").await? {
-        Some(audit) => Some(audit),
-        None => match super::status::open_alone(&config).await? {
-            Some((_lock, ledger, spool)) => Some(audit::check(&ledger, &spool).await?),
-            None => None,
-        },
+    let audit: Audit = match reach(&config, "check-ledger").await? {
+        Reached::Answer(audit) => audit,
+        Reached::State(state) => audit::check(&state.ledger, &state.spool).await?,
+        Reached::Nobody => return Ok(LATER),
     };
-    let Some(audit) = audit else { return Ok(LATER) };
     for fault in &audit.faults {
         println!("{fault}");
     }

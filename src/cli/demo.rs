@@ -44,11 +44,12 @@ pub async fn run(options: Options) -> anyhow::Result<u8> {
     samples::copy_to(folder.path())?;
     let world: World = serde_json::from_str(world()).context("the samples' world")?;
     let sandbox = Sandbox::start(world, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+    // A demo that is stopped removes its folder all the same.
     let stop = stop_on_signal()?;
     let report = work(folder.path(), &sandbox, &stop).await;
     sandbox.stop().await;
     let code = match report {
-        Ok(_) if stop.is_cancelled() => STOPPED,
+        _ if stop.is_cancelled() => STOPPED,
         Ok(report) => {
             print(&report.text(options.keep))?;
             if report.faults.is_empty() { WELL } else { FATAL }
@@ -58,8 +59,9 @@ pub async fn run(options: Options) -> anyhow::Result<u8> {
             FATAL
         }
     };
-    if options.keep {
-        print(&keep(folder)?)?;
+    match options.keep {
+        true => print(&keep(folder)?)?,
+        false => folder.close().context("the demo's folder cannot be removed")?,
     }
     Ok(code)
 }
@@ -93,8 +95,8 @@ async fn work(
     Report::gather(folder, &parts, &sandbox.stats()).await
 }
 
-/// A token that the first SIGINT or SIGTERM cancels, so that the folder is removed all the same.
-fn stop_on_signal() -> anyhow::Result<CancellationToken> {
+/// A token that the first SIGINT or SIGTERM cancels.
+pub fn stop_on_signal() -> anyhow::Result<CancellationToken> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let stop = CancellationToken::new();

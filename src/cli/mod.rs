@@ -5,6 +5,7 @@ mod check_ledger;
 mod demo;
 mod preview;
 mod quarantine;
+mod reach;
 mod run;
 mod sandbox;
 mod status;
@@ -154,6 +155,15 @@ fn told(loaded: Result<Loaded, Vec<Fault>>) -> Option<Config> {
 fn tell(faults: &[Fault]) {
     for fault in faults {
         eprintln!("{fault}");
+    }
+}
+
+/// Prints machine output. Whoever closes the pipe has read enough.
+fn say(text: &str) -> anyhow::Result<()> {
+    use std::io::Write;
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
     }
 }
 

@@ -22,6 +22,7 @@ use crate::map::{Bundle, Mapping};
 use crate::model::{Level, Problem};
 use crate::pipeline::cursor::{Cursor, Piece};
 use crate::read::Unsound;
+use crate::worker;
 
 /// Exit status: the command must say more, or something else.
 const USAGE: u8 = 2;
@@ -86,13 +87,7 @@ pub fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
             return Ok(FATAL);
         }
     };
-    let mapping = match &way.mapping {
-        Some(name) => match load(&config, name) {
-            Some(mapping) => Some(Arc::new(mapping)),
-            None => return Ok(FATAL),
-        },
-        None => None,
-    };
+    let Ok(mapping) = load(&config, &way) else { return Ok(FATAL) };
     match preview(&options, &way, mapping) {
         Ok(found) if found.whole || found.quarantined > 0 => Ok(QUARANTINED),
         // The reader has seen enough.
@@ -105,13 +100,32 @@ fn is_broken_pipe(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::BrokenPipe
 }
 
-/// The mapping as it is today; or, with what is wrong told on stderr, none.
-fn load(config: &Config, name: &str) -> Option<Mapping> {
+/// A fault was told on stderr.
+struct Told;
+
+/// The way's mapping as it is today; none for a file without a route.
+fn load(config: &Config, way: &Way<'_>) -> Result<Option<Arc<Mapping>>, Told> {
+    let Some(name) = &way.mapping else { return Ok(None) };
+    let Some((customer, _)) = way.place else { return load_alone(config, name).map(Some) };
+    // As a run does: whatever breaks the customer there breaks it here.
+    let mut config = config.clone();
+    config.customers.retain(|id, _| *id == customer.id);
+    config.broken.clear();
+    let mappings = worker::load_mappings(&mut config);
+    if let Some(faults) = config.broken.get(&customer.id) {
+        super::tell(faults);
+        return Err(Told);
+    }
+    Ok(mappings.get(name).map(|pinnable| Arc::clone(&pinnable.mapping)))
+}
+
+/// A mapping that no customer need have.
+fn load_alone(config: &Config, name: &str) -> Result<Arc<Mapping>, Told> {
     let faults = Faults::default();
     let mapping = Bundle::load(&config.mappings, name, &config.environments, &faults)
         .and_then(|bundle| Mapping::compile(&bundle, &config.environments, &faults));
     super::tell(&faults.take());
-    mapping
+    mapping.map(Arc::new).ok_or(Told)
 }
 
 fn preview(

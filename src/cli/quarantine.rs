@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand};
 
-use super::{FATAL, LATER, Setting, WELL};
-use crate::api::control;
+use super::reach::{Reached, reach};
+use super::{FATAL, LATER, Setting, WELL, say};
 use crate::api::quarantine::{self, SetAside};
 
 #[derive(Debug, Subcommand)]
@@ -31,23 +31,21 @@ pub struct Options {
 pub async fn run(setting: &Setting, action: Action) -> anyhow::Result<u8> {
     let Action::List(options) = action;
     let Some(config) = setting.load_to_look() else { return Ok(FATAL) };
-    let list: Option<Vec<SetAside>> = match control::ask(&config.state, "quarantine").await? {
-        Some(list) => Some(list),
-        None => match super::status::open_alone(&config).await? {
-            Some((_lock, ledger, spool)) => Some(quarantine::list(&ledger, &spool).await?),
-            None => None,
-        },
+    let mut list: Vec<SetAside> = match reach(&config, "quarantine").await? {
+        Reached::Answer(list) => list,
+        Reached::State(state) => quarantine::list(&state.ledger, &state.spool).await?,
+        Reached::Nobody => return Ok(LATER),
     };
-    let Some(mut list) = list else { return Ok(LATER) };
     list.retain(|one| {
         options.file.as_ref().is_none_or(|file| one.file.contains(file.as_str()))
             && options.customer.as_ref().is_none_or(|customer| one.customer == *customer)
             && options.rule.as_ref().is_none_or(|rule| one.problem.rule == *rule)
     });
     if options.json {
-        println!("{}", serde_json::to_string(&list)?);
+        say(&format!("{}\n", serde_json::to_string(&list)?))?;
         return Ok(WELL);
     }
+    let mut text = String::new();
     for one in &list {
         let problem = &one.problem;
         let place = match problem.record {
@@ -62,10 +60,11 @@ pub async fn run(setting: &Setting, action: Action) -> anyhow::Result<u8> {
             "" => String::new(),
             value => format!("\"{value}\" "),
         };
-        println!(
-            "{} / {}, {place}: {field}{value}({}): {}",
+        text += &format!(
+            "{} / {}, {place}: {field}{value}({}): {}\n",
             one.customer, one.file, problem.rule, problem.advice
         );
     }
+    say(&text)?;
     Ok(WELL)
 }

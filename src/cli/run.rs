@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{FATAL, LATER, PERSON, QUARANTINED, Setting, WELL};
 use crate::api::control;
+use crate::pipeline::Parts;
 use crate::worker::{self, Outcome, Span, StateLock};
 
 /// How long a second process waits for the state.
@@ -37,6 +38,9 @@ pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
             return Ok(FATAL);
         }
     }
+    // From here on a signal finds its handler.
+    let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let hangups = signal(SignalKind::hangup())?;
     let state = config.state.clone();
     let lock = match StateLock::take(&state, LOCK_WITHIN).await? {
         Ok(lock) => lock,
@@ -52,7 +56,8 @@ pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
     let parts = Arc::new(worker::assemble(config)?);
     let control = control::serve(&parts).context("the control socket cannot be opened")?;
     let stop = CancellationToken::new();
-    let signals = tokio::spawn(stop_on_signals(stop.clone()));
+    let signals = tokio::spawn(stop_on_signals(signals, stop.clone()));
+    let hangups = tokio::spawn(retry_on_hangup(hangups, Arc::clone(&parts)));
     let span = match options.once {
         true => Span::Once { wait: options.wait },
         false => Span::Forever,
@@ -60,6 +65,8 @@ pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
     tracing::info!(environment = %parts.config.environments.current, "Started");
     let outcome = worker::run(Arc::clone(&parts), span, stop.clone()).await?;
     signals.abort();
+    hangups.abort();
+    let _ = hangups.await;
     control.close().await;
     drop(parts);
     drop(lock);
@@ -79,13 +86,22 @@ fn status_of(outcome: Outcome) -> u8 {
     }
 }
 
+/// SIGHUP: secrets are read anew, and what was refused or paused is tried at once.
+async fn retry_on_hangup(mut hangup: Signal, parts: Arc<Parts>) {
+    while hangup.recv().await.is_some() {
+        tracing::info!("Secrets are read anew, and paused channels are tried");
+        if let Err(error) = parts.ledger.change(|store| store.clear_logins()).await {
+            tracing::error!("{error:#}");
+        }
+        parts.channels.values().for_each(|channel| channel.retry_now());
+    }
+}
+
 /// The first SIGTERM or SIGINT stops the work in good order, the second at once.
-async fn stop_on_signals(stop: CancellationToken) {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return;
-    };
+async fn stop_on_signals(
+    (mut terminate, mut interrupt): (Signal, Signal),
+    stop: CancellationToken,
+) {
     let mut next = async || {
         tokio::select! {
             _ = terminate.recv() => {}

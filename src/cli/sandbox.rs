@@ -33,11 +33,12 @@ pub async fn run(options: Options) -> anyhow::Result<u8> {
     };
     let world: World =
         serde_json::from_str(&text).with_context(|| format!("{from} is not a sandbox's world"))?;
+    let stop = super::demo::stop_on_signal()?;
     // Whoever names another address than loopback wants it.
     let sandbox = Sandbox::start_anywhere(world, options.listen).await?;
     println!("{}", sandbox.url());
     eprintln!("listening on {}; what exists is from {from}; see /_log and /_stats", sandbox.url());
-    tokio::signal::ctrl_c().await?;
+    stop.cancelled().await;
     sandbox.stop().await;
     Ok(WELL)
 }

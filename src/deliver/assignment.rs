@@ -33,6 +33,23 @@ pub enum Action {
     Unassign,
 }
 
+impl Assignment {
+    /// A text without the personal data of this assignment, for logs and status: a server's words
+    /// may repeat what was sent to it.
+    pub fn mask(&self, text: &str) -> String {
+        let Action::Assign(Assignee::Driver(driver)) = &self.action else { return text.to_owned() };
+        let personal = [&driver.identification, &driver.last_name, &driver.first_name];
+        let optional = [driver.phone.as_ref(), driver.email.as_ref()];
+        let mut masked = text.to_owned();
+        for value in personal.into_iter().chain(optional.into_iter().flatten()) {
+            if value.len() > 2 {
+                masked = masked.replace(value.as_str(), "***");
+            }
+        }
+        masked
+    }
+}
+
 /// Text fields hold 255 characters (SCR API 1.2.9, "Field lengths and definitions").
 const FIELD_LIMIT: usize = 255;
 
@@ -268,6 +285,16 @@ mod tests {
         assert_eq!(assignment, None);
         let row = |field: &str| (field.to_owned(), "required".to_owned(), "reject");
         assert_eq!(problems, [row("driver.lastName"), row("driver.identification")]);
+    }
+
+    #[test]
+    fn personal_data_is_masked_in_what_a_server_says() {
+        let (assignment, _) = told(
+            r#"{"release":{"address":"0xAB"},"driver":{"firstName":"An","lastName":"Peeters",
+                "identification":"ALF-7","phone":"+32 470"}}"#,
+        );
+        let said = "driver ALF-7 (Peeters, +32 470) is not known";
+        assert_eq!(assignment.unwrap().mask(said), "driver *** (***, ***) is not known");
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use super::verdict::{Remote, Verdict, judge};
 use super::{Channel, Message, Outcome};
@@ -18,7 +18,7 @@ use crate::remote::oauth2::{Tokens, secret_mark};
 /// A refused password is tried so often, then only when it changed or after a while: accounts lock
 /// (design, section 4.1).
 const LOGIN_TRIES: u32 = 3;
-const LOGIN_REST: Duration = Duration::from_secs(6 * 3600);
+const LOGIN_REST: SignedDuration = SignedDuration::from_hours(6);
 
 /// One ingestion channel.
 pub struct Lines {
@@ -36,37 +36,36 @@ impl Lines {
         channel: &Channel,
         ledger: &Ledger,
         message: &mut Message,
-    ) -> anyhow::Result<Outcome> {
+        halt: &CancellationToken,
+    ) -> anyhow::Result<Option<Outcome>> {
         let leave = match channel.lane.enter().await {
             Ok(leave) => leave,
-            Err(until) => {
-                return Ok(message.wait(
-                    Wait::Time,
-                    until,
-                    Timestamp::now(),
-                    false,
-                    "the channel is paused",
-                ));
-            }
+            Err(until) => return Ok(Some(message.paused(until))),
         };
+        if halt.is_cancelled() {
+            return Ok(None);
+        }
         let refusals = match leave.is_probe() {
             true => Some(self.refusals(ledger).await?),
             false => None,
         };
         if let Some((refusals, mark)) = &refusals
-            && let Some(rest) = resting(refusals, *mark, Timestamp::now())
+            && is_resting(refusals, *mark, Timestamp::now())
         {
-            let due = leave.pause(Some(rest));
+            let due = leave.pause(None);
             let advice = "the login was refused three times and is left alone, since accounts \
                           lock; correct the password, then reload";
             let mut outcome = message.wait(Wait::Time, due, Timestamp::now(), false, advice);
             outcome.alarm = Some(channel.alarm(AlarmKind::LoginRefused, advice.to_owned()));
-            return Ok(outcome);
+            return Ok(Some(outcome));
         }
         let body = std::mem::take(&mut message.body);
         let reply = self.client.post(&message.key(), body).await;
         match &reply {
-            Reply::LoginRefused(_) => self.note_refusal(ledger).await?,
+            // Several messages may share one refused request: the first of them pauses the lane.
+            Reply::LoginRefused(_) if channel.lane.paused_until().is_none() => {
+                self.note_refusal(ledger).await?;
+            }
             Reply::Answered(_) if refusals.is_some_and(|(refusals, _)| refusals.times > 0) => {
                 let login = self.login.id.clone();
                 let none = LoginRefusals::default();
@@ -78,7 +77,7 @@ impl Lines {
         if matches!(verdict, Verdict::Pause(..)) {
             self.client.reload();
         }
-        Ok(channel.outcome(verdict, message, leave))
+        Ok(Some(channel.outcome(verdict, message, leave)))
     }
 
     /// Logs in and nothing else; what went wrong, if something did.
@@ -111,14 +110,12 @@ impl Lines {
     }
 }
 
-/// How much longer a login is left alone, if it is.
-fn resting(refusals: &LoginRefusals, mark: Option<u16>, now: Timestamp) -> Option<Duration> {
-    if refusals.times < LOGIN_TRIES || refusals.secret_mark != mark {
-        return None;
-    }
-    let passed = now.duration_since(refusals.last?);
-    let rest = jiff::SignedDuration::try_from(LOGIN_REST).ok()? - passed;
-    Duration::try_from(rest).ok().filter(|rest| !rest.is_zero())
+/// Whether a login is left alone.
+fn is_resting(refusals: &LoginRefusals, mark: Option<u16>, now: Timestamp) -> bool {
+    let Some(last) = refusals.last else { return false };
+    // A clock that was set back must not make the rest longer.
+    let passed = now.duration_since(last).abs();
+    refusals.times >= LOGIN_TRIES && refusals.secret_mark == mark && passed < LOGIN_REST
 }
 
 #[cfg(test)]
@@ -129,9 +126,9 @@ mod tests {
     fn a_login_rests_after_three_refusals_until_its_secret_changes_or_six_hours_passed() {
         let at = |second| Timestamp::from_second(second).unwrap();
         let refused = |times| LoginRefusals { times, last: Some(at(1000)), secret_mark: Some(7) };
-        assert_eq!(resting(&refused(2), Some(7), at(1001)), None);
-        assert_eq!(resting(&refused(3), Some(7), at(1600)), Some(Duration::from_secs(21_000)));
-        assert_eq!(resting(&refused(3), Some(8), at(1600)), None);
-        assert_eq!(resting(&refused(4), Some(7), at(1000 + 21_600)), None);
+        assert!(!is_resting(&refused(2), Some(7), at(1001)));
+        assert!(is_resting(&refused(3), Some(7), at(1600)));
+        assert!(!is_resting(&refused(3), Some(8), at(1600)));
+        assert!(!is_resting(&refused(4), Some(7), at(1000 + 21_600)));
     }
 }

@@ -2,15 +2,19 @@
 //! proved to work, and none while the channel is paused.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::retry;
+use super::{after, retry};
 use crate::config::Retry;
 
-/// Failed attempts in a row that pause a channel which worked before.
+/// Attempts in a row without an answer that pause a channel which worked before.
 const PATIENCE: u32 = 3;
+
+/// Answers in a row, none of them a success, that pause a channel (design, section 3.7).
+const REFUSED: u32 = 20;
 
 /// The traffic on one channel; clones share it.
 #[derive(Clone)]
@@ -23,10 +27,12 @@ pub struct Lane {
 #[derive(Debug, Default)]
 struct State {
     light: Light,
-    /// Failures in a row without a success.
+    /// Attempts without an answer, in a row.
     failures: u32,
-    /// Refused messages in a row without a success.
+    /// Answers that were no success, in a row.
     refusals: u32,
+    /// Pauses without a success between.
+    pauses: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,12 +87,17 @@ impl Lane {
         }
     }
 
-    /// Until when the lane is paused, if it is.
+    /// Until when the lane is paused, if it still is.
     pub fn paused_until(&self) -> Option<Timestamp> {
         match self.lock().light {
-            Light::Paused(until) => Some(until),
+            Light::Paused(until) if until > Timestamp::now() => Some(until),
             _ => None,
         }
+    }
+
+    /// Whether the channel has proved to work.
+    pub fn is_open(&self) -> bool {
+        self.lock().light == Light::Open
     }
 
     /// Lets the next message try at once, as after a reload.
@@ -97,6 +108,26 @@ impl Lane {
         }
         drop(state);
         self.changes.send_replace(());
+    }
+
+    /// Pauses for the time that its own retry sets, or longer where that is asked for. Messages
+    /// that were under way together pause it once.
+    fn pause(&self, state: &mut State, at_least: Option<Duration>) -> Timestamp {
+        let standing = match state.light {
+            Light::Paused(standing) => Some(standing),
+            _ => None,
+        };
+        let own = match standing {
+            Some(_) => Duration::ZERO,
+            None => {
+                state.pauses += 1;
+                retry::wait(&self.retry, state.pauses, 0.0)
+            }
+        };
+        let until = after(Timestamp::now(), at_least.map_or(own, |least| least.max(own)));
+        let until = standing.map_or(until, |standing| standing.max(until));
+        state.light = Light::Paused(until);
+        until
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -115,56 +146,60 @@ impl Leave {
         self.probe
     }
 
-    /// The channel took the message.
-    pub fn worked(mut self) {
+    /// The channel took the message. Tells whether the lane is open now: a success that was under
+    /// way when the lane paused does not lift the pause.
+    pub fn worked(mut self) -> bool {
         self.told = true;
-        self.lane.set(|state| *state = State { light: Light::Open, failures: 0, refusals: 0 });
-    }
-
-    /// The channel works but refused the message. Tells how many it refused in a row.
-    pub fn refused(mut self) -> u32 {
-        self.told = true;
-        let mut refusals = 0;
-        self.lane.set(|state| {
-            state.failures = 0;
-            state.refusals += 1;
-            refusals = state.refusals;
-            if matches!(state.light, Light::Probing) {
-                state.light = Light::Open;
-            }
+        let mut open = true;
+        let probe = self.probe;
+        self.lane.set(|state| match state.light {
+            Light::Paused(until) if !probe && until > Timestamp::now() => open = false,
+            _ => *state = State { light: Light::Open, ..State::default() },
         });
-        refusals
+        open
     }
 
-    /// The attempt failed for a passing reason. Tells until when the lane pauses for it, if it
-    /// does: at once when it was a probe or the server asked for it, else after three in a row.
-    pub fn failed(mut self, hold: Option<std::time::Duration>) -> Option<Timestamp> {
+    /// The server answered, but took nothing. Tells until when the lane pauses if that was one such
+    /// answer too many.
+    pub fn refused(mut self) -> Option<Timestamp> {
         self.told = true;
         let mut until = None;
-        let (lane, probe) = (self.lane.clone(), self.probe);
+        let lane = self.lane.clone();
         lane.set(|state| {
-            state.failures += 1;
-            if probe || hold.is_some() || state.failures >= PATIENCE {
-                let wait = match hold {
-                    Some(asked) => retry::hold(&lane.retry, asked),
-                    None => retry::wait(&lane.retry, state.failures, 0.0),
-                };
-                until = Some(pause(state, wait));
+            state.failures = 0;
+            state.refusals += 1;
+            if state.refusals >= REFUSED {
+                until = Some(lane.pause(state, None));
+            } else if state.light == Light::Probing {
+                state.light = Light::Open;
             }
         });
         until
     }
 
-    /// No record is to blame: the lane pauses. Tells until when.
-    pub fn pause(mut self, at_least: Option<std::time::Duration>) -> Timestamp {
+    /// There was no answer, or one that asks to be left alone. Tells until when the lane pauses
+    /// for it, if it does: at once when it was a probe or the server asked for it, else after
+    /// three in a row.
+    pub fn failed(mut self, asked: Option<Duration>) -> Option<Timestamp> {
         self.told = true;
-        let mut until = Timestamp::now();
-        let lane = self.lane.clone();
+        let mut until = None;
+        let (lane, probe) = (self.lane.clone(), self.probe);
         lane.set(|state| {
             state.failures += 1;
-            let wait = retry::wait(&lane.retry, state.failures, 0.0);
-            until = pause(state, at_least.map_or(wait, |least| least.max(wait)));
+            if probe || asked.is_some() || state.failures >= PATIENCE {
+                let asked = asked.map(|asked| retry::hold(&lane.retry, asked));
+                until = Some(lane.pause(state, asked));
+            }
         });
+        until
+    }
+
+    /// No record is to blame: the lane pauses, for so long at least. Tells until when.
+    pub fn pause(mut self, at_least: Option<Duration>) -> Timestamp {
+        self.told = true;
+        let mut until = Timestamp::MAX;
+        let lane = self.lane.clone();
+        lane.set(|state| until = lane.pause(state, at_least));
         until
     }
 }
@@ -181,22 +216,8 @@ impl Drop for Leave {
     }
 }
 
-/// Pauses for so long, never shortening a pause that stands.
-fn pause(state: &mut State, wait: std::time::Duration) -> Timestamp {
-    let wait = jiff::SignedDuration::try_from(wait).unwrap_or(jiff::SignedDuration::from_hours(24));
-    let until = Timestamp::now().saturating_add(wait).unwrap_or(Timestamp::MAX);
-    let until = match state.light {
-        Light::Paused(standing) => standing.max(until),
-        _ => until,
-    };
-    state.light = Light::Paused(until);
-    until
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use futures::FutureExt;
 
     use super::*;
@@ -234,6 +255,48 @@ mod tests {
         assert_eq!(lane.enter().await.ok().unwrap().failed(None), None);
         assert_eq!(lane.enter().await.ok().unwrap().failed(None), None);
         assert!(lane.enter().await.ok().unwrap().failed(None).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_success_that_was_under_way_does_not_lift_a_pause() {
+        let lane = lane();
+        lane.enter().await.ok().unwrap().worked();
+        let (slow, asked) = (lane.enter().await.ok().unwrap(), lane.enter().await.ok().unwrap());
+        let until = asked.failed(Some(Duration::from_secs(30))).unwrap();
+        assert!(!slow.worked());
+        assert_eq!(lane.enter().await.err(), Some(until));
+    }
+
+    #[tokio::test]
+    async fn messages_under_way_together_pause_the_lane_once() {
+        let lane = lane();
+        lane.enter().await.ok().unwrap().worked();
+        let mut leaves = Vec::new();
+        for _ in 0..10 {
+            leaves.push(lane.enter().await.ok().unwrap());
+        }
+        let last = leaves.into_iter().filter_map(|leave| leave.failed(None)).max().unwrap();
+        assert!(last <= Timestamp::now() + Duration::from_secs(61), "not doubled ten times");
+    }
+
+    #[tokio::test]
+    async fn twenty_answers_in_a_row_that_take_nothing_pause_the_lane() {
+        let lane = lane();
+        for _ in 0..19 {
+            assert_eq!(lane.enter().await.ok().unwrap().refused(), None);
+        }
+        let until = lane.enter().await.ok().unwrap().refused().unwrap();
+        assert_eq!(lane.enter().await.err(), Some(until));
+    }
+
+    #[tokio::test]
+    async fn a_success_forgets_the_refusals_before_it() {
+        let lane = lane();
+        for _ in 0..19 {
+            lane.enter().await.ok().unwrap().refused();
+        }
+        lane.enter().await.ok().unwrap().worked();
+        assert_eq!(lane.enter().await.ok().unwrap().refused(), None);
     }
 
     #[tokio::test]

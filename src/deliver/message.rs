@@ -42,6 +42,13 @@ pub struct Outcome {
     pub worked: bool,
 }
 
+impl Outcome {
+    /// Whether the message's records are in a final state by it.
+    pub fn is_final(&self) -> bool {
+        self.changes.iter().any(|change| matches!(change, Change::Final(..)))
+    }
+}
+
 impl Message {
     /// The first ordinal.
     pub fn first(&self) -> u64 {
@@ -122,9 +129,11 @@ impl Message {
         reason: &str,
     ) -> Outcome {
         let earlier = self.earlier.as_ref();
-        let passed = earlier
-            .filter(|earlier| earlier.answered)
-            .map_or(0, |earlier| (now.as_second() - earlier.last_attempt.as_second()).max(0));
+        // Time in which nobody tried, as during a pause, does not count.
+        let passed = earlier.filter(|earlier| earlier.answered).map_or(0, |earlier| {
+            let last = earlier.last_attempt.as_second();
+            (now.as_second() - last).min(earlier.due.as_second() - last).max(0)
+        });
         let waiting = Waiting {
             first: self.first(),
             last: self.last(),
@@ -138,8 +147,14 @@ impl Message {
             answered,
             spent: earlier.map_or(0, |earlier| earlier.spent) + passed as u64,
             reason: reason.chars().take(160).collect(),
+            address: None,
         };
         Outcome { changes: vec![Change::Wait(waiting)], ..Outcome::default() }
+    }
+
+    /// It waits for its channel, which is paused until then.
+    pub fn paused(&self, until: Timestamp) -> Outcome {
+        self.wait(Wait::Time, until, Timestamp::now(), false, "the channel is paused")
     }
 
     /// It is cut into two halves that go out on their own, at once.
@@ -168,8 +183,9 @@ impl Message {
                 since: now,
                 last_attempt: now,
                 answered: false,
-                spent: 0,
+                spent: self.earlier.as_ref().map_or(0, |earlier| earlier.spent),
                 reason: reason.chars().take(160).collect(),
+                address: None,
             })
         };
         let mut changes: Vec<Change> = self.stop_waiting().into_iter().collect();
@@ -244,7 +260,7 @@ mod tests {
     fn only_waits_after_an_answer_count_towards_giving_up() {
         let at = |second| Timestamp::from_second(second).unwrap();
         let waited = |message: &Message, now, answered| match message
-            .wait(Wait::Time, at(now + 1), at(now), answered, "")
+            .wait(Wait::Time, at(now + 40), at(now), answered, "")
             .changes
             .remove(0)
         {

@@ -6,6 +6,7 @@ mod ingestion;
 pub mod lane;
 pub mod message;
 pub mod order;
+mod resolve;
 pub mod retry;
 mod scr;
 pub mod verdict;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use anyhow::Context;
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 pub use lane::Lane;
 pub use message::{Message, Outcome};
@@ -24,16 +26,13 @@ pub use order::Turn;
 pub use scr::{Gate, Prepared};
 
 use crate::config::{ChannelKind, Config, Retry};
-use crate::ledger::{Alarm, AlarmKind, Ledger, Wait};
-use crate::model::Reply;
+use crate::ledger::{Alarm, AlarmKind, Change, Ledger, Wait};
+use crate::model::{Reply, State};
 use crate::remote::http::Clients;
 use crate::remote::ingestion::Ingestion;
 use crate::remote::oauth2::Tokens;
 use crate::remote::scr::Scr;
 use verdict::Verdict;
-
-/// Refused messages in a row, with no success between, that pause a channel (design, section 3.7).
-const EVERYTHING_REFUSED: u32 = 20;
 
 /// The channels of all customers, by customer and name.
 pub type Channels = BTreeMap<(String, String), Arc<Channel>>;
@@ -47,6 +46,8 @@ pub struct Channel {
     pub lane: Lane,
     kind: Kind,
     limits: Arc<Limits>,
+    /// The customer's part of the requests in flight, over all its channels.
+    share: Arc<Semaphore>,
 }
 
 enum Kind {
@@ -101,6 +102,8 @@ pub fn open(config: &Config) -> (Channels, Vec<(String, anyhow::Error)>) {
         }
     }
     for customer in config.customers.values() {
+        // What one customer cannot take stays for the others, however slow its servers are.
+        let share = Arc::new(Semaphore::new((config.limits.in_flight * 3 / 4).max(1)));
         for channel in customer.channels.values() {
             let mut kind = || -> anyhow::Result<Kind> {
                 match &channel.kind {
@@ -147,6 +150,7 @@ pub fn open(config: &Config) -> (Channels, Vec<(String, anyhow::Error)>) {
                             lane: Lane::new(channel.retry.clone()),
                             kind,
                             limits: Arc::clone(&limits),
+                            share: Arc::clone(&share),
                         }),
                     );
                 }
@@ -178,6 +182,7 @@ impl Channel {
         let mut places = Vec::new();
         // The semaphores are never closed.
         places.extend(Arc::clone(&lines.permits).acquire_owned().await.ok());
+        places.extend(Arc::clone(&self.share).acquire_owned().await.ok());
         places.extend(Arc::clone(&self.limits.in_flight).acquire_owned().await.ok());
         places.extend(Arc::clone(&self.limits.bytes).acquire_many_owned(kib).await.ok());
         Room { _places: places }
@@ -200,18 +205,19 @@ impl Channel {
         }
     }
 
-    /// Sends a message once, and tells what becomes of it. What the outcome says is to be noted in
-    /// the ledger before `prepared` is dropped.
+    /// Sends a message once, and tells what becomes of it; none if `halt` came before it was sent.
+    /// What the outcome says is to be noted in the ledger before `prepared` is dropped.
     pub async fn send(
         &self,
         ledger: &Ledger,
         message: &mut Message,
         prepared: Option<&mut Prepared>,
-    ) -> anyhow::Result<Outcome> {
+        halt: &CancellationToken,
+    ) -> anyhow::Result<Option<Outcome>> {
         match (&self.kind, prepared) {
-            (Kind::Ingestion(lines), _) => lines.send(self, ledger, message).await,
+            (Kind::Ingestion(lines), _) => lines.send(self, ledger, message, halt).await,
             (Kind::Scr(releases), Some(prepared)) => {
-                releases.send(self, ledger, message, prepared).await
+                releases.send(self, ledger, message, prepared, halt).await
             }
             (Kind::Scr(_), None) => anyhow::bail!("a call to SCR did not line up"),
         }
@@ -222,51 +228,40 @@ impl Channel {
         let now = Timestamp::now();
         match verdict {
             Verdict::Delivered | Verdict::Accepted => {
-                leave.worked();
-                Outcome { worked: true, ..message.end(crate::model::State::Delivered) }
+                Outcome { worked: leave.worked(), ..message.end(State::Delivered) }
             }
             Verdict::Refused(told) => {
-                let refusals = leave.refused();
-                let mut outcome = match message.count() {
-                    1 => message.quarantine(|record, line| {
-                        message.problem(record, line, "refused", "", &told)
-                    }),
-                    _ => message.halve(now, &told),
-                };
-                if refusals >= EVERYTHING_REFUSED {
-                    outcome.alarm = Some(self.alarm(
-                        AlarmKind::EverythingRefused,
-                        format!("{refusals} messages in a row were refused, the last with {told}; compare the mapping with what the channel takes"),
-                    ));
+                let paused = leave.refused();
+                let mut outcome = self.refuse(message, &told, now);
+                if paused.is_some() {
+                    let advice = format!(
+                        "one message after the other is refused, the last with {told}; compare the \
+                         mapping with what the channel takes"
+                    );
+                    outcome.alarm = Some(self.alarm(AlarmKind::EverythingRefused, advice));
                 }
                 outcome
             }
             Verdict::TooLarge(told) => {
                 leave.refused();
-                match message.count() {
-                    1 => message.quarantine(|record, line| {
-                        message.problem(record, line, "refused", "", &told)
-                    }),
-                    _ => message.halve(now, &told),
-                }
+                self.refuse(message, &told, now)
             }
             Verdict::Later { reason, hold, answered, .. } => {
-                let paused = leave.failed(hold);
+                // A server that answers with a fault may mean this message alone.
+                let paused = match (hold, answered) {
+                    (None, true) => leave.refused(),
+                    _ => leave.failed(hold),
+                };
                 let attempts = message.earlier.as_ref().map_or(0, |earlier| earlier.attempts) + 1;
                 let chance = retry::chance(message.key().as_bytes());
                 let own = after(now, retry::wait(&self.retry, attempts, chance));
                 let due = paused.map_or(own, |paused| paused.max(own));
                 let mut outcome = message.wait(Wait::Time, due, now, answered, &reason);
-                if let Some(crate::ledger::Change::Wait(waiting)) = outcome.changes.first()
+                if let Some(Change::Wait(waiting)) = outcome.changes.first()
                     && waiting.spent >= self.retry.give_up_after.as_secs()
                 {
                     let told = format!("given up after {} attempts: {reason}", waiting.attempts);
-                    outcome = match message.count() {
-                        1 => message.quarantine(|record, line| {
-                            message.problem(record, line, "refused", "", &told)
-                        }),
-                        _ => message.halve(now, &told),
-                    };
+                    outcome = self.refuse(message, &told, now);
                 }
                 if paused.is_some() {
                     let advice = format!("{reason}; it is tried again by itself");
@@ -283,14 +278,33 @@ impl Channel {
         }
     }
 
+    /// Sets a message's record aside; one of several is cut in half, until the guilty stand alone.
+    fn refuse(&self, message: &Message, told: &str, now: Timestamp) -> Outcome {
+        match message.count() {
+            1 => message
+                .quarantine(|record, line| message.problem(record, line, "refused", "", told)),
+            _ => message.halve(now, told),
+        }
+    }
+
     fn alarm(&self, kind: AlarmKind, advice: String) -> Alarm {
         Alarm {
             since: Timestamp::now(),
             customer: self.customer.clone(),
             channel: Some(self.name.clone()),
+            source: None,
             kind,
             advice,
         }
+    }
+
+    /// Lets the next message try at once and reads secrets anew, as a person asked for it.
+    pub fn retry_now(&self) {
+        match &self.kind {
+            Kind::Ingestion(lines) => lines.client.reload(),
+            Kind::Scr(releases) => releases.reload(),
+        }
+        self.lane.retry_now();
     }
 
     /// The customer's id.

@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 use super::assignment::{self, Action, Assignment, ReleaseName};
 use super::order::{OrderBook, Turn};
+use super::resolve::{Found, Unread};
 use super::verdict::{Remote, Verdict, judge};
 use super::{Channel, Message, Outcome, after};
 use crate::ledger::{Change, Ledger, ReleaseAge, Wait};
 use crate::model::{Problem, Reply, State};
-use crate::remote::release::Release;
 use crate::remote::scr::Scr;
 
 /// How long the API may still be at work on a call after our own time-out (design, section 3.5).
@@ -22,7 +23,7 @@ const AT_WORK: Duration = Duration::from_secs(60);
 
 /// The one way into an SCR API, for all customers that use it.
 pub struct Gate {
-    client: Scr,
+    pub(super) client: Scr,
     url: String,
     permits: Arc<Semaphore>,
     book: OrderBook,
@@ -46,11 +47,6 @@ pub struct Prepared {
     assignment: Option<Assignment>,
     problems: Vec<Problem>,
     turns: Vec<Turn>,
-}
-
-enum Found {
-    Address(String),
-    Outcome(Box<Outcome>),
 }
 
 impl Gate {
@@ -87,56 +83,89 @@ impl Releases {
         self.gate.client.find("CSQU3054383", None).await.err()
     }
 
+    /// Reads the signing key anew when it is next needed.
+    pub fn reload(&self) {
+        self.gate.client.reload();
+    }
+
     pub async fn send(
         &self,
         channel: &Channel,
         ledger: &Ledger,
         message: &Message,
         prepared: &mut Prepared,
-    ) -> anyhow::Result<Outcome> {
+        halt: &CancellationToken,
+    ) -> anyhow::Result<Option<Outcome>> {
+        let mut problems = match message.earlier {
+            None => std::mem::take(&mut prepared.problems),
+            // They were told when the record was first tried.
+            Some(_) => Vec::new(),
+        };
         let Some(assignment) = prepared.assignment.clone() else {
-            let mut outcome = message.end(State::Quarantined);
-            outcome.problems = std::mem::take(&mut prepared.problems);
-            return Ok(outcome);
+            return Ok(Some(Outcome { problems, ..message.end(State::Quarantined) }));
         };
         for turn in &mut prepared.turns {
             turn.wait().await;
         }
-        let address = match self.address(channel, message, &assignment).await {
-            Found::Address(address) => address,
-            Found::Outcome(outcome) => return Ok(*outcome),
+        if halt.is_cancelled() {
+            return Ok(None);
+        }
+        let outcome = self.work(channel, ledger, message, prepared, &assignment, halt).await?;
+        Ok(outcome.map(|mut outcome| {
+            problems.append(&mut outcome.problems);
+            Outcome { problems, ..outcome }
+        }))
+    }
+
+    async fn work(
+        &self,
+        channel: &Channel,
+        ledger: &Ledger,
+        message: &Message,
+        prepared: &mut Prepared,
+        assignment: &Assignment,
+        halt: &CancellationToken,
+    ) -> anyhow::Result<Option<Outcome>> {
+        let confirming =
+            message.earlier.as_ref().filter(|earlier| earlier.wait == Wait::Confirmation);
+        let address = match confirming.and_then(|earlier| earlier.address.clone()) {
+            Some(address) => address,
+            None => match self.address(channel, message, assignment).await {
+                Found::Address(address) => address,
+                Found::Outcome(outcome) => return Ok(Some(*outcome)),
+            },
         };
         if !matches!(assignment.release, ReleaseName::Address(_)) {
             let mut turn = self.gate.book.line_up(&address);
             turn.wait().await;
             prepared.turns.push(turn);
         }
-
         let mine = (message.arrival, message.first());
         let (api, of) = (self.gate.url.clone(), address.clone());
-        let age = ledger.change(move |store| store.release(&api, &of)).await?;
+        let mut age = ledger.change(move |store| store.release(&api, &of)).await?;
+        let later = |reason| {
+            let now = Timestamp::now();
+            message.wait(Wait::Time, after(now, channel.retry.first), now, false, reason)
+        };
         if age.last.is_some_and(|last| last > mine) {
-            return Ok(message.end(State::Superseded));
+            return Ok(Some(message.end(State::Superseded)));
         }
         if age.busy.is_some_and(|busy| busy != mine) {
-            let now = Timestamp::now();
-            let due = after(now, channel.retry.first);
-            let reason = "an earlier call for this release is not confirmed yet";
-            return Ok(message.wait(Wait::Time, due, now, false, reason));
+            return Ok(Some(later("an earlier call for this release is not confirmed yet")));
         }
-        let confirming =
-            message.earlier.as_ref().is_some_and(|earlier| earlier.wait == Wait::Confirmation);
-        let mut outcome = match confirming {
-            true => self.confirm(channel, message, &address, age).await,
-            false => self.call(channel, message, prepared, &assignment, &address, age).await,
-        };
-        if message.earlier.is_none() {
-            outcome.problems.append(&mut prepared.problems);
+        if age.tried.is_some_and(|tried| tried > mine) {
+            return Ok(Some(later("a newer call for this release is not answered yet")));
         }
-        Ok(outcome)
+        match confirming {
+            Some(_) => Ok(Some(self.confirm(channel, message, &address, age).await)),
+            None => {
+                Ok(self.call(channel, message, prepared, assignment, &address, age, halt).await)
+            }
+        }
     }
 
     /// The call itself: a permit spans it and nothing else.
+    #[expect(clippy::too_many_arguments, reason = "it is one step of `work`")]
     async fn call(
         &self,
         channel: &Channel,
@@ -145,49 +174,55 @@ impl Releases {
         assignment: &Assignment,
         address: &str,
         age: ReleaseAge,
-    ) -> Outcome {
-        // The semaphore is never closed.
-        let permit = Arc::clone(&self.gate.permits).acquire_owned().await.ok();
+        halt: &CancellationToken,
+    ) -> Option<Outcome> {
+        // Who waits for the lane must not hold a permit that another customer could use.
         let leave = match channel.lane.enter().await {
             Ok(leave) => leave,
-            Err(until) => {
-                return message.wait(
-                    Wait::Time,
-                    until,
-                    Timestamp::now(),
-                    false,
-                    "the channel is paused",
-                );
-            }
+            Err(until) => return Some(message.paused(until)),
         };
-        let reply = match &assignment.action {
+        // The semaphore is never closed.
+        let permit = Arc::clone(&self.gate.permits).acquire_owned().await.ok();
+        if halt.is_cancelled() {
+            return None;
+        }
+        if let Some(until) = channel.lane.paused_until() {
+            return Some(message.paused(until));
+        }
+        let mut reply = match &assignment.action {
             Action::Assign(assignee) => self.gate.client.assign(address, assignee).await,
             Action::Unassign => self.gate.client.unassign(address).await,
         };
+        if let Reply::Answered(answer) = &mut reply {
+            answer.text = assignment.mask(&answer.text);
+        }
         let verdict = judge(Remote::Scr, &reply, &BTreeMap::new());
         if matches!(verdict, Verdict::Later { working: true, .. }) {
             hold(permit, std::mem::take(&mut prepared.turns));
         } else {
             drop(permit);
         }
-        match (&verdict, &assignment.action) {
-            (Verdict::Accepted, Action::Unassign) => {
-                leave.worked();
-                let mut outcome = self.confirm(channel, message, address, age).await;
-                outcome.worked = true;
-                outcome
-            }
-            _ => {
-                if matches!(verdict, Verdict::Pause(..)) {
-                    self.gate.client.reload();
-                }
-                let mut outcome = channel.outcome(verdict, message, leave);
-                if outcome.worked {
-                    outcome.changes.push(self.age(message, address, None, age));
-                }
-                outcome
-            }
+        if verdict == Verdict::Accepted && assignment.action == Action::Unassign {
+            let worked = leave.worked();
+            let outcome = self.confirm(channel, message, address, age).await;
+            return Some(Outcome { worked, ..outcome });
         }
+        if matches!(verdict, Verdict::Pause(..)) {
+            self.gate.client.reload();
+        }
+        let delivered = matches!(verdict, Verdict::Delivered | Verdict::Accepted);
+        let mut outcome = channel.outcome(verdict, message, leave);
+        let mine = Some((message.arrival, message.first()));
+        let answered = matches!(reply, Reply::Answered(_)) || outcome.is_final();
+        let known = match (delivered, answered) {
+            (true, _) => ReleaseAge { last: age.last.max(mine), busy: None, tried: None },
+            (false, true) => ReleaseAge { tried: None, ..age },
+            (false, false) => age,
+        };
+        if known != age {
+            outcome.changes.push(self.note(address, known));
+        }
+        Some(outcome)
     }
 
     /// Asks whether a 202 was carried out. For an unassign, that the release can be read is enough.
@@ -198,160 +233,53 @@ impl Releases {
         address: &str,
         age: ReleaseAge,
     ) -> Outcome {
-        let why = match self.gate.client.release(address).await {
+        let mine = Some((message.arrival, message.first()));
+        let done = ReleaseAge { last: age.last.max(mine), busy: None, tried: None };
+        let (why, mut outcome) = match self.read(channel, message, |scr| scr.release(address)).await
+        {
             Ok(Some(_)) => {
                 let mut outcome = message.end(State::Delivered);
-                outcome.changes.push(self.age(message, address, None, age));
+                outcome.changes.push(self.note(address, done));
                 return outcome;
             }
-            Ok(None) => "the release is not there".to_owned(),
-            Err(reply) => describe(&reply),
+            Ok(None) => (Some("the release is not there".to_owned()), Outcome::default()),
+            // While nobody answers, nothing can be known: that time does not count.
+            Err(Unread { answered, reason, outcome }) => (answered.then_some(reason), outcome),
         };
         let now = Timestamp::now();
         let since = match &message.earlier {
             Some(earlier) if earlier.wait == Wait::Confirmation => earlier.since,
             _ => now,
         };
-        if after(since, self.verdict_within) <= now {
+        if let Some(why) = &why
+            && after(since, self.verdict_within) <= now
+        {
             let told = format!(
                 "unknown outcome: the call was accepted but not confirmed ({why}); look it up in \
                  the SCR application, then drop the record again if it is still wanted"
             );
-            let mut outcome = message.quarantine(|record, line| {
+            let mut given_up = message.quarantine(|record, line| {
                 message.problem(record, line, "unknown outcome", "", &told)
             });
-            outcome.changes.push(self.age(message, address, None, age));
-            return outcome;
+            given_up.changes.push(self.note(address, done));
+            return given_up;
         }
+        let why = why.as_deref().unwrap_or("the API does not answer");
         let due = after(now, channel.retry.first);
-        let mut outcome = message.wait(Wait::Confirmation, due, now, false, &why);
-        let mine = Some((message.arrival, message.first()));
-        outcome.changes.push(self.age(message, address, mine, age));
+        let mut waits = message.wait(Wait::Confirmation, due, now, false, why);
+        for change in &mut waits.changes {
+            if let Change::Wait(waiting) = change {
+                waiting.address = Some(address.to_owned());
+            }
+        }
+        outcome.changes = waits.changes;
+        outcome.problems = Vec::new();
+        outcome.changes.push(self.note(address, ReleaseAge { busy: mine, ..done }));
         outcome
     }
 
-    /// The release's address; or what becomes of the message when there is not exactly one.
-    async fn address(
-        &self,
-        channel: &Channel,
-        message: &Message,
-        assignment: &Assignment,
-    ) -> Found {
-        let now = Timestamp::now();
-        let later = |reply: &Reply| {
-            let due = after(now, channel.retry.first);
-            Found::Outcome(Box::new(message.wait(Wait::Time, due, now, false, &describe(reply))))
-        };
-        let quarantined = |rule: &str, value: &str, advice: &str| {
-            Found::Outcome(Box::new(message.quarantine(|record, line| Problem {
-                field: match &assignment.release {
-                    ReleaseName::Address(_) => "release.address".to_owned(),
-                    ReleaseName::Container(..) => "release.container".to_owned(),
-                },
-                ..message.problem(record, line, rule, value, advice)
-            })))
-        };
-        match &assignment.release {
-            ReleaseName::Address(address) if !self.shared => Found::Address(address.clone()),
-            ReleaseName::Address(address) => match self.gate.client.release(address).await {
-                Ok(Some(release)) if self.is_ours(&release) => Found::Address(address.clone()),
-                Ok(Some(_)) => quarantined(
-                    "release",
-                    address,
-                    "this release belongs to another company; correct the address",
-                ),
-                Ok(None) => {
-                    self.park(channel, message, "no such release yet", address, &quarantined)
-                }
-                Err(reply) => later(&reply),
-            },
-            ReleaseName::Container(container, bl) => {
-                let found = match self.gate.client.find(container, bl.as_deref()).await {
-                    Ok(found) => found,
-                    Err(reply) => return later(&reply),
-                };
-                let ours: Vec<&Release> = found
-                    .iter()
-                    .filter(|release| {
-                        !release.deleted && !release.gate_out && self.is_ours(release)
-                    })
-                    .collect();
-                match ours.as_slice() {
-                    [one] => Found::Address(one.address.to_lowercase()),
-                    [] => self.park(
-                        channel,
-                        message,
-                        "no release for this container yet",
-                        container,
-                        &quarantined,
-                    ),
-                    several => {
-                        let candidates: Vec<String> = several
-                            .iter()
-                            .map(|release| {
-                                format!(
-                                    "{} (bill of lading {})",
-                                    release.address,
-                                    release.bl.as_deref().unwrap_or("unknown")
-                                )
-                            })
-                            .collect();
-                        let advice = format!(
-                            "several releases match: {}; name one by its bill of lading or its address",
-                            candidates.join(", ")
-                        );
-                        quarantined("release", container, &advice)
-                    }
-                }
-            }
-        }
-    }
-
-    /// A release is ours if it was not transferred on, and at a shared API only if its owner's VAT
-    /// number is the customer's (design, sections 3.6 and 4.2).
-    fn is_ours(&self, release: &Release) -> bool {
-        let moved_on = release.next_owner.is_some();
-        let vat = match (&release.self_owner_vat, &self.vat) {
-            (Some(theirs), Some(ours)) => same_vat(theirs, ours),
-            _ => !self.shared,
-        };
-        vat && !moved_on
-    }
-
-    fn park(
-        &self,
-        channel: &Channel,
-        message: &Message,
-        reason: &str,
-        value: &str,
-        quarantined: &dyn Fn(&str, &str, &str) -> Found,
-    ) -> Found {
-        let now = Timestamp::now();
-        let since = match &message.earlier {
-            Some(earlier) if earlier.wait == Wait::Release => earlier.since,
-            _ => now,
-        };
-        if after(since, self.park_for) <= now {
-            let advice = format!("{reason}, and `park_for` is over; ask who holds the release");
-            return quarantined("release", value, &advice);
-        }
-        let due = after(now, channel.retry.max);
-        Found::Outcome(Box::new(message.wait(Wait::Release, due, now, false, reason)))
-    }
-
-    fn age(
-        &self,
-        message: &Message,
-        address: &str,
-        busy: Option<crate::ledger::Age>,
-        age: ReleaseAge,
-    ) -> Change {
-        let mine = (message.arrival, message.first());
-        Change::Release {
-            api: self.gate.url.clone(),
-            address: address.to_owned(),
-            age: ReleaseAge { last: age.last.max(Some(mine)), busy },
-        }
+    fn note(&self, address: &str, age: ReleaseAge) -> Change {
+        Change::Release { api: self.gate.url.clone(), address: address.to_owned(), age }
     }
 }
 
@@ -361,19 +289,4 @@ fn hold(permit: Option<OwnedSemaphorePermit>, turns: Vec<Turn>) {
         tokio::time::sleep(AT_WORK).await;
         drop((permit, turns));
     });
-}
-
-fn same_vat(a: &str, b: &str) -> bool {
-    let plain = |vat: &str| -> String {
-        vat.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_uppercase()
-    };
-    plain(a) == plain(b)
-}
-
-fn describe(reply: &Reply) -> String {
-    match reply {
-        Reply::Answered(answer) => super::verdict::told(answer),
-        Reply::TimedOut => "no answer within the time-out".to_owned(),
-        Reply::Broken(why) | Reply::NoLogin(why) | Reply::LoginRefused(why) => why.clone(),
-    }
 }

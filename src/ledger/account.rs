@@ -125,6 +125,16 @@ pub struct Waiting {
     pub spent: u64,
     /// Why, for people; short.
     pub reason: String,
+    /// The release whose 202 is to be confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+}
+
+impl Waiting {
+    /// Whether it is a half of a cut message that was never sent by itself.
+    pub fn is_half(&self) -> bool {
+        self.wait == Wait::Time && self.attempts == 0
+    }
 }
 
 /// What a record waits for.

@@ -4,8 +4,12 @@
 //! and changes that come together are made durable together.
 
 pub mod account;
+pub mod alarm;
+mod keys;
 pub mod ordinals;
 mod store;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 pub use account::{Account, Phase, Pinned, Progress, Repeat, ResultNames, Wait, Waiting};
+pub use alarm::{Alarm, AlarmKind};
 pub use ordinals::Ordinals;
 pub use store::Store;
 
@@ -29,7 +34,7 @@ pub struct Ledger {
 }
 
 type Reply = Box<dyn FnOnce(Result<(), String>) + Send>;
-type Command = Box<dyn FnOnce(&mut Store) -> Reply + Send>;
+type Command = Box<dyn FnOnce(Result<&mut Store, String>) -> Reply + Send>;
 
 /// How many changes are gathered into one commit at most.
 const GROUP: usize = 1024;
@@ -70,6 +75,9 @@ pub struct ReleaseAge {
     pub last: Option<Age>,
     /// The record whose 202 is not confirmed yet.
     pub busy: Option<Age>,
+    /// The newest record whose call may have been carried out, though no answer came.
+    #[serde(default)]
+    pub tried: Option<Age>,
 }
 
 /// What is remembered of a file by its identity.
@@ -118,68 +126,6 @@ pub struct LoginRefusals {
     pub secret_mark: Option<u16>,
 }
 
-/// Something that a person should look at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Alarm {
-    /// Since when.
-    pub since: Timestamp,
-    /// The customer; empty for the provider as a whole.
-    pub customer: String,
-    /// The channel, where one is concerned.
-    pub channel: Option<String>,
-    /// What it is about.
-    pub kind: AlarmKind,
-    /// What to do.
-    pub advice: String,
-}
-
-/// What an alarm is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AlarmKind {
-    /// The token server refuses the login.
-    LoginRefused,
-    /// The subscription key is missing or refused.
-    SubscriptionKey,
-    /// The channel answers 403, 404 or another status that no record is to blame for.
-    ChannelRefused,
-    /// The server cannot be reached or is out of order; tried again by itself.
-    Unreachable,
-    /// Twenty messages in a row were refused.
-    EverythingRefused,
-    /// The disk is full, or a folder cannot be written.
-    Disk,
-    /// The customer's config cannot be used.
-    Config,
-}
-
-impl AlarmKind {
-    /// The word in `status`.
-    pub fn word(self) -> &'static str {
-        match self {
-            AlarmKind::LoginRefused => "login-refused",
-            AlarmKind::SubscriptionKey => "subscription-key",
-            AlarmKind::ChannelRefused => "channel-refused",
-            AlarmKind::Unreachable => "unreachable",
-            AlarmKind::EverythingRefused => "everything-refused",
-            AlarmKind::Disk => "disk",
-            AlarmKind::Config => "config",
-        }
-    }
-
-    /// Whether it lasts until a person acts.
-    pub fn needs_a_person(self) -> bool {
-        self != AlarmKind::Unreachable
-    }
-}
-
-impl Alarm {
-    /// Whether both are about the same thing.
-    pub fn same(&self, other: &Alarm) -> bool {
-        (&self.customer, &self.channel, self.kind) == (&other.customer, &other.channel, other.kind)
-    }
-}
-
 impl Ledger {
     /// Opens the ledger in a folder and starts its thread. The thread ends with the last handle.
     pub fn open(folder: &Path) -> anyhow::Result<Ledger> {
@@ -209,7 +155,7 @@ impl Ledger {
         let (sender, receiver) = oneshot::channel();
         self.commands
             .send(Box::new(move |store| {
-                let result = change(store);
+                let result = store.map_err(|error| anyhow!(error)).and_then(change);
                 Box::new(move |committed| {
                     let _ = sender.send(match committed {
                         Ok(()) => result,
@@ -241,7 +187,9 @@ impl Ledger {
     /// Tells how many more records of a file are in flight, or fewer; not kept on disk.
     pub fn in_flight(&self, arrival: Arrival, change: i64) {
         let _ = self.commands.send(Box::new(move |store| {
-            store.in_flight(arrival, change);
+            if let Ok(store) = store {
+                store.in_flight(arrival, change);
+            }
             Box::new(|_| {})
         }));
     }
@@ -267,10 +215,16 @@ impl Ledger {
 
 fn serve(mut store: Store, queue: &mpsc::Receiver<Command>) {
     while let Ok(command) = queue.recv() {
-        let mut replies = vec![command(&mut store)];
+        // After an error the memory is not what is on disk until the store is open again.
+        if let Err(error) = store.recover() {
+            let error = format!("{error:#}");
+            command(Err(error.clone()))(Err(error));
+            continue;
+        }
+        let mut replies = vec![command(Ok(&mut store))];
         while replies.len() < GROUP {
             let Ok(command) = queue.try_recv() else { break };
-            replies.push(command(&mut store));
+            replies.push(command(Ok(&mut store)));
         }
         let committed = store.commit().map_err(|error| format!("{error:#}"));
         for reply in replies {

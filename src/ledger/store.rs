@@ -8,13 +8,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
+use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::account::{Account, Progress, Waiting};
+use super::keys::{
+    account_key, alarm_key, chunk_key, chunk_prefix, identity_key, login_key, release_key,
+    tally_key, waiting_key, waiting_prefix,
+};
 use super::ordinals::Ordinals;
 use super::{Alarm, Change, FileCounts, LoginRefusals, ReleaseAge, Settled, Tally};
 use crate::model::{Arrival, Identity, State};
@@ -32,7 +39,8 @@ const STATES: [(State, u8); 4] = [
 /// The ledger's data. Changes are gathered and made durable together by `commit`.
 pub struct Store {
     folder: PathBuf,
-    db: sled::Db,
+    /// None between an I/O error and the next opening.
+    db: Option<sled::Db>,
     file: File,
     batch: sled::Batch,
     dirty: bool,
@@ -60,22 +68,24 @@ impl Store {
                 std::fs::remove_file(entry.path())?;
             }
         }
-        let db = sled::Config::new()
-            .path(folder)
-            .cache_capacity(4 * 1024 * 1024)
-            .flush_every_ms(None)
-            .open()
-            .with_context(|| {
-                format!(
-                    "the ledger in {} cannot be opened; keep a copy of the folder and restore it \
-                     from a backup, or move it away: files in the spool are then taken in anew",
-                    folder.display()
-                )
-            })?;
+        let db = open_db(folder).map_err(|error| {
+            let advice = match &error {
+                sled::Error::Io(error) if error.kind() == ErrorKind::PermissionDenied => {
+                    "see whom the folder belongs to"
+                }
+                sled::Error::Io(_) => "see whether the disk is full or failing",
+                _ => {
+                    "keep a copy of the folder and restore it from a backup, or move it away: \
+                     files in the spool are then taken in anew"
+                }
+            };
+            let folder = folder.display();
+            anyhow!(error).context(format!("the ledger in {folder} cannot be opened; {advice}"))
+        })?;
         let file = File::open(folder.join("db")).context("the ledger's db file is not there")?;
         let mut store = Store {
             folder: folder.to_owned(),
-            db,
+            db: Some(db),
             file,
             batch: sled::Batch::default(),
             dirty: false,
@@ -230,7 +240,7 @@ impl Store {
         self.dirty_accounts.remove(&arrival);
         self.dirty_chunks.retain(|(of, tag, _)| *of != arrival || *tag == b'q');
         for (_, tag) in STATES.iter().filter(|(state, _)| *state != State::Quarantined) {
-            for key in self.db.scan_prefix(chunk_prefix(arrival, *tag)).keys() {
+            for key in self.db()?.scan_prefix(chunk_prefix(arrival, *tag)).keys() {
                 self.batch.remove(key?);
             }
         }
@@ -238,7 +248,7 @@ impl Store {
             let bytes = progress.quarantined.chunk_to_bytes(chunk);
             self.batch.insert(chunk_key(arrival, b'q', chunk), bytes);
         }
-        for key in self.db.scan_prefix(waiting_prefix(arrival)).keys() {
+        for key in self.db()?.scan_prefix(waiting_prefix(arrival)).keys() {
             self.batch.remove(key?);
         }
         Ok(())
@@ -252,8 +262,23 @@ impl Store {
         self.dirty = true;
     }
 
+    /// Forgets how often logins were refused.
+    pub fn clear_logins(&mut self) -> anyhow::Result<()> {
+        let keys: Vec<_> = self.db()?.scan_prefix(b"l/").keys().collect::<Result<_, _>>()?;
+        for key in keys {
+            self.batch.remove(key);
+            self.dirty = true;
+        }
+        Ok(())
+    }
+
     /// Raises an alarm, or renews its advice while it stands; tells whether it is new.
-    pub fn raise(&mut self, alarm: Alarm) -> bool {
+    pub fn raise(&mut self, mut alarm: Alarm) -> bool {
+        // Values stay small.
+        if let Some((end, _)) = alarm.advice.char_indices().nth(300) {
+            alarm.advice.truncate(end);
+            alarm.advice.push('…');
+        }
         let key = alarm_key(&alarm);
         match self.alarms.iter_mut().find(|held| held.same(&alarm)) {
             Some(held) if held.advice == alarm.advice => false,
@@ -305,14 +330,36 @@ impl Store {
         }
         let result = self.write();
         if result.is_err() {
-            self.reopen()?;
+            // The next command opens it again.
+            self.db = None;
         }
         result
     }
 
+    /// After an error, reads everything anew from disk, which is what was durable.
+    pub fn recover(&mut self) -> anyhow::Result<()> {
+        match self.db {
+            Some(_) => Ok(()),
+            None => {
+                *self = Store::open(&self.folder.clone())?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes something, to see whether the disk takes it.
+    pub fn touch(&mut self) {
+        self.put(b"m/touched".to_vec(), &Timestamp::now());
+    }
+
+    /// Whether the ledger gave this number out, now or earlier.
+    pub fn gave_out(&self, arrival: Arrival) -> bool {
+        arrival.0 < self.next_arrival
+    }
+
     /// The bytes that the ledger takes on disk.
     pub fn size_on_disk(&self) -> u64 {
-        self.db.size_on_disk().unwrap_or(0)
+        self.db().and_then(|db| Ok(db.size_on_disk()?)).unwrap_or(0)
     }
 
     /// Reads everything back from disk and compares it with the memory.
@@ -338,6 +385,11 @@ impl Store {
         Ok(found)
     }
 
+    #[cfg(test)]
+    pub(super) fn set_schema(&mut self, schema: u32) {
+        self.put(b"m/schema".to_vec(), &schema);
+    }
+
     fn write(&mut self) -> anyhow::Result<()> {
         for arrival in std::mem::take(&mut self.dirty_accounts) {
             if let Some((account, _)) = self.files.get(&arrival) {
@@ -353,21 +405,15 @@ impl Store {
             }
         }
         self.dirty = false;
-        self.db
-            .apply_batch(std::mem::take(&mut self.batch))
-            .context("the ledger refused a write")?;
-        self.db.flush().context("the ledger could not be written to disk")?;
+        let batch = std::mem::take(&mut self.batch);
+        let db = self.db()?;
+        db.apply_batch(batch).context("the ledger refused a write")?;
+        db.flush().context("the ledger could not be written to disk")?;
         self.file.sync_data().context("the ledger could not be synced to disk")
     }
 
-    fn reopen(&mut self) -> anyhow::Result<()> {
-        // sled keeps its folder locked while a handle lives: the old one must go first.
-        let folder = self.folder.clone();
-        self.batch = sled::Batch::default();
-        let spare = sled::Config::new().temporary(true).open().context("no memory for a ledger")?;
-        drop(std::mem::replace(&mut self.db, spare));
-        *self = Store::open(&folder)?;
-        Ok(())
+    fn db(&self) -> anyhow::Result<&sled::Db> {
+        self.db.as_ref().context("the ledger was closed by an error and is not open again yet")
     }
 
     fn load(&mut self) -> anyhow::Result<()> {
@@ -386,7 +432,7 @@ impl Store {
         self.commit()?;
         self.installation = self.get(b"m/installation")?.context("the ledger has no name")?;
         self.next_arrival = self.get(b"m/next")?.unwrap_or(1);
-        for pair in self.db.scan_prefix(b"f/") {
+        for pair in self.db()?.scan_prefix(b"f/") {
             let account: Account = parse(&pair?.1)?;
             let arrival = account.arrival;
             let mut progress = Progress::default();
@@ -395,17 +441,17 @@ impl Store {
                     *set = self.ordinals(arrival, tag)?;
                 }
             }
-            for pair in self.db.scan_prefix(waiting_prefix(arrival)) {
+            for pair in self.db()?.scan_prefix(waiting_prefix(arrival)) {
                 let waiting: Waiting = parse(&pair?.1)?;
                 progress.waiting.insert(waiting.first, waiting);
             }
             self.files.insert(arrival, (account, progress));
         }
-        for pair in self.db.scan_prefix(b"c/") {
+        for pair in self.db()?.scan_prefix(b"c/") {
             let (key, value) = pair?;
             self.tallies.insert(String::from_utf8_lossy(&key[2..]).into_owned(), parse(&value)?);
         }
-        for pair in self.db.scan_prefix(b"a/") {
+        for pair in self.db()?.scan_prefix(b"a/") {
             self.alarms.push(parse(&pair?.1)?);
         }
         self.alarms.sort_by_key(|alarm: &Alarm| alarm.since);
@@ -423,7 +469,7 @@ impl Store {
     fn ordinals(&self, arrival: Arrival, tag: u8) -> anyhow::Result<Ordinals> {
         let mut set = Ordinals::default();
         let prefix = chunk_prefix(arrival, tag);
-        for pair in self.db.scan_prefix(&prefix) {
+        for pair in self.db()?.scan_prefix(&prefix) {
             let (key, value) = pair?;
             let chunk: [u8; 4] = key[prefix.len()..].try_into().context("a key is cut short")?;
             set.add_chunk(u32::from_be_bytes(chunk), &value)
@@ -433,7 +479,7 @@ impl Store {
     }
 
     fn get<T: DeserializeOwned>(&self, key: &[u8]) -> anyhow::Result<Option<T>> {
-        self.db
+        self.db()?
             .get(key)
             .context("the ledger cannot be read")?
             .map(|value| parse(&value))
@@ -443,6 +489,25 @@ impl Store {
     fn put(&mut self, key: Vec<u8>, value: &impl Serialize) {
         self.batch.insert(key, json(value));
         self.dirty = true;
+    }
+}
+
+/// Opens the database, waiting a moment for a handle of our own that sled is still letting go: its
+/// threads keep the folder locked for a while after the last one was dropped.
+fn open_db(folder: &Path) -> sled::Result<sled::Db> {
+    let config =
+        sled::Config::new().path(folder).cache_capacity(4 * 1024 * 1024).flush_every_ms(None);
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        match config.open() {
+            Err(sled::Error::Io(error))
+                if error.to_string().contains("could not acquire lock")
+                    && Instant::now() < deadline =>
+            {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            opened => return opened,
+        }
     }
 }
 
@@ -456,46 +521,4 @@ fn json(value: &impl Serialize) -> Vec<u8> {
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> anyhow::Result<T> {
     serde_json::from_slice(bytes).context("an entry of the ledger cannot be read")
-}
-
-fn account_key(arrival: Arrival) -> Vec<u8> {
-    [b"f/".as_slice(), &arrival.0.to_be_bytes()].concat()
-}
-
-fn chunk_prefix(arrival: Arrival, tag: u8) -> Vec<u8> {
-    [b"s/".as_slice(), &arrival.0.to_be_bytes(), &[tag]].concat()
-}
-
-fn chunk_key(arrival: Arrival, tag: u8, chunk: u32) -> Vec<u8> {
-    [chunk_prefix(arrival, tag).as_slice(), &chunk.to_be_bytes()].concat()
-}
-
-fn waiting_prefix(arrival: Arrival) -> Vec<u8> {
-    [b"w/".as_slice(), &arrival.0.to_be_bytes()].concat()
-}
-
-fn waiting_key(arrival: Arrival, first: u64) -> Vec<u8> {
-    [waiting_prefix(arrival).as_slice(), &first.to_be_bytes()].concat()
-}
-
-fn identity_key(customer: &str, source: &str, identity: &Identity) -> Vec<u8> {
-    [b"i/", customer.as_bytes(), b"/", source.as_bytes(), b"/", &identity.0].concat()
-}
-
-fn tally_key(customer: &str) -> Vec<u8> {
-    [b"c/", customer.as_bytes()].concat()
-}
-
-fn alarm_key(alarm: &Alarm) -> Vec<u8> {
-    format!("a/{}/{}/{}", alarm.customer, alarm.channel.as_deref().unwrap_or(""), alarm.kind.word())
-        .into_bytes()
-}
-
-fn login_key(login: &str) -> Vec<u8> {
-    [b"l/", login.as_bytes()].concat()
-}
-
-fn release_key(api: &str, address: &str) -> Vec<u8> {
-    let api = blake3::hash(api.as_bytes());
-    [b"r/".as_slice(), &api.as_bytes()[..8], b"/", address.as_bytes()].concat()
 }

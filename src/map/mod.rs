@@ -69,6 +69,30 @@ pub enum Output {
     Ndjson,
 }
 
+impl Output {
+    /// The word in a mapping.
+    pub fn word(self) -> &'static str {
+        match self {
+            Output::Json => "json",
+            Output::Ndjson => "ndjson",
+        }
+    }
+
+    /// Whether a message may be announced as this media type; one that says nothing of the format
+    /// fits both.
+    pub fn fits(self, media_type: &str) -> bool {
+        let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let lines =
+            ["ndjson", "jsonl", "json-lines", "json-seq"].iter().any(|word| essence.contains(word));
+        let json = !lines && (essence.ends_with("/json") || essence.ends_with("+json"));
+        let other = ["xml", "csv"].iter().any(|word| essence.contains(word));
+        match self {
+            Output::Json => !lines && !other,
+            Output::Ndjson => !json && !other,
+        }
+    }
+}
+
 /// What a mapping depends on besides the record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Context {

@@ -815,3 +815,17 @@ mod any_text {
         }
     }
 }
+
+#[test]
+fn an_output_fits_the_media_types_that_announce_it() {
+    for media_type in ["application/json", "application/vnd.x+json; charset=utf-8", "text/plain"] {
+        assert!(Output::Json.fits(media_type), "{media_type}");
+    }
+    for media_type in ["application/x-ndjson", "application/jsonl", "text/plain"] {
+        assert!(Output::Ndjson.fits(media_type), "{media_type}");
+    }
+    assert!(!Output::Ndjson.fits("application/json"));
+    assert!(!Output::Json.fits("application/x-ndjson"));
+    assert!(!Output::Json.fits("text/csv"));
+    assert!(!Output::Ndjson.fits("application/xml"));
+}

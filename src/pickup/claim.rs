@@ -1,6 +1,7 @@
 //! Claim: a finished file becomes ours. It is noted in the ledger, renamed in place to a hidden
 //! name, then moved or copied into the spool; every step can be taken again after a crash.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -43,7 +44,7 @@ pub async fn claim(
         .await?;
     let hidden = hidden_path(&source.path, &installation, arrival);
     let moved = tokio::task::spawn_blocking({
-        let (spool, folder) = (spool.clone(), source.path.clone());
+        let (spool, folder, look) = (spool.clone(), source.path.clone(), candidate.look);
         move || -> anyhow::Result<bool> {
             spool.prepare(arrival, &slip)?;
             match fs::rename(&path, &hidden) {
@@ -55,80 +56,88 @@ pub async fn claim(
                 }
             }
             sync_folder(&folder)?;
+            let changed = local::look(&fs::symlink_metadata(&hidden)?) != look;
+            if changed && give_back(&hidden, &path)? {
+                return Ok(false);
+            }
             take_in(&spool, arrival, &hidden)?;
             Ok(true)
         }
     })
     .await?;
-    match moved {
-        Ok(true) => {
-            if let Ready::Marker(marker) = &source.ready {
-                let marker = source.path.join(local::marker_name(marker, &candidate.name));
-                if let Err(error) = fs::remove_file(&marker) {
-                    tracing::warn!("The marker {} stays: {error}", marker.display());
-                }
-            }
-            Ok(Some(arrival))
-        }
-        Ok(false) => {
-            spool.remove(arrival)?;
-            ledger.update(move |store| store.abandon(arrival)).await?;
-            Ok(None)
-        }
-        Err(error) => {
-            let before = hidden_path(&source.path, &installation, arrival);
-            if !before.exists() && !spool.data(arrival).exists() {
-                spool.remove(arrival)?;
-                ledger.update(move |store| store.abandon(arrival)).await?;
-            }
-            Err(error)
-        }
+    if !moved? {
+        abandon(ledger, spool, arrival).await?;
+        return Ok(None);
     }
+    remove_marker(source, &candidate.name);
+    Ok(Some(arrival))
 }
 
-/// Finishes the claims that a crash interrupted, and adopts what lies in the spool without an
-/// account. `folder` tells where a customer's source lies.
-pub async fn recover(
+/// Goes on with the claims of a source that a crash or an error broke off, but for those that are
+/// `known` to be under way. Tells the files that are ours now, and what is still in the way.
+pub async fn resume(
     ledger: &Ledger,
     spool: &Spool,
-    folder: impl Fn(&str, &str) -> Option<PathBuf>,
-) -> anyhow::Result<()> {
-    let (open, installation) = ledger
-        .change(|store| {
-            let open: Vec<Account> =
-                store.files.values().map(|(account, _)| account.clone()).collect();
-            Ok((open, store.installation().to_owned()))
+    customer: &str,
+    source: &Source,
+    known: &BTreeSet<Arrival>,
+) -> anyhow::Result<(Vec<Slip>, Vec<Arrival>, Option<anyhow::Error>)> {
+    let (of_customer, of_source) = (customer.to_owned(), source.name.clone());
+    let (broken_off, installation) = ledger
+        .change(move |store| {
+            let broken_off: Vec<Account> = store
+                .files
+                .values()
+                .map(|(account, _)| account)
+                .filter(|account| account.phase == Phase::Claiming)
+                .filter(|account| account.customer == of_customer && account.source == of_source)
+                .cloned()
+                .collect();
+            Ok((broken_off, store.installation().to_owned()))
         })
         .await?;
-    for account in open.iter().filter(|account| account.phase == Phase::Claiming) {
+    let (mut slips, mut arrivals, mut trouble) = (Vec::new(), Vec::new(), None);
+    for account in broken_off.into_iter().filter(|account| !known.contains(&account.arrival)) {
         let arrival = account.arrival;
-        let hidden = folder(&account.customer, &account.source)
-            .map(|folder| hidden_path(&folder, &installation, arrival));
-        if spool.data(arrival).exists() {
-            if let Some(hidden) = hidden
-                && hidden.exists()
-            {
-                fs::remove_file(&hidden)
-                    .with_context(|| format!("{} cannot be removed", hidden.display()))?;
+        let slip = slip_of(&account);
+        let hidden = hidden_path(&source.path, &installation, arrival);
+        let original = source.path.join(&account.name);
+        let resumed = tokio::task::spawn_blocking({
+            let (spool, slip) = (spool.clone(), slip.clone());
+            move || go_on(&spool, arrival, &slip, &hidden, &original)
+        })
+        .await?;
+        match resumed {
+            Ok(true) => {
+                let mut claimed = account;
+                claimed.phase = Phase::Claimed;
+                ledger.update(move |store| store.set_account(claimed)).await?;
+                remove_marker(source, &slip.name);
+                slips.push(slip);
+                arrivals.push(arrival);
             }
-        } else if let Some(hidden) = hidden.filter(|hidden| hidden.exists()) {
-            spool.prepare(arrival, &slip_of(account))?;
-            take_in(spool, arrival, &hidden)?;
-        } else if folder(&account.customer, &account.source).is_some() {
-            spool.remove(arrival)?;
-            ledger.update(move |store| store.abandon(arrival)).await?;
-            continue;
-        } else {
-            continue;
+            Ok(false) => abandon(ledger, spool, arrival).await?,
+            Err(error) => trouble = Some(error),
         }
-        let mut claimed = account.clone();
-        claimed.phase = Phase::Claimed;
-        ledger.update(move |store| store.set_account(claimed)).await?;
     }
-    for arrival in spool.arrivals()? {
-        if open.iter().any(|account| account.arrival == arrival) {
-            continue;
-        }
+    Ok((slips, arrivals, trouble))
+}
+
+/// Adopts what lies in the spool without ever having had an account, as after the ledger was lost;
+/// removes what is left of files whose account was closed.
+pub async fn adopt(ledger: &Ledger, spool: &Spool) -> anyhow::Result<()> {
+    let spooled = spool.arrivals()?;
+    let asked = spooled.clone();
+    let (closed, unknown): (Vec<Arrival>, Vec<Arrival>) = ledger
+        .change(move |store| {
+            let without = asked.into_iter().filter(|arrival| !store.files.contains_key(arrival));
+            Ok(without.partition(|arrival| store.gave_out(*arrival)))
+        })
+        .await?;
+    for arrival in closed {
+        spool.remove(arrival)?;
+    }
+    for arrival in unknown {
         match spool.slip(arrival) {
             Some(slip) if spool.data(arrival).exists() => {
                 tracing::warn!("Adopted {} of {} from the spool", slip.name, slip.customer);
@@ -145,6 +154,64 @@ pub async fn recover(
         }
     }
     Ok(())
+}
+
+/// Brings a claim that was broken off to its end; `false` if it never began.
+fn go_on(
+    spool: &Spool,
+    arrival: Arrival,
+    slip: &Slip,
+    hidden: &Path,
+    original: &Path,
+) -> anyhow::Result<bool> {
+    if spool.data(arrival).exists() {
+        return match fs::remove_file(hidden) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("{} cannot be removed", hidden.display()))
+            }
+            _ => Ok(true),
+        };
+    }
+    if hidden.exists() {
+        spool.prepare(arrival, slip)?;
+        take_in(spool, arrival, hidden)?;
+        return Ok(true);
+    }
+    if original.exists() {
+        return Ok(false);
+    }
+    bail!(
+        "the claim of {} was broken off, and neither it nor {} is there: is the folder mounted?",
+        original.display(),
+        hidden.display()
+    )
+}
+
+async fn abandon(ledger: &Ledger, spool: &Spool, arrival: Arrival) -> anyhow::Result<()> {
+    spool.remove(arrival)?;
+    ledger.update(move |store| store.abandon(arrival)).await
+}
+
+/// Gives a hidden file that was written to meanwhile its name back, if nothing has it by now.
+fn give_back(hidden: &Path, path: &Path) -> anyhow::Result<bool> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    match renameat_with(CWD, hidden, CWD, path, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::EXIST) => Ok(false),
+        Err(error) => Err(error).with_context(|| format!("{} cannot be let go", hidden.display())),
+    }
+}
+
+fn remove_marker(source: &Source, name: &str) {
+    if let Ready::Marker(marker) = &source.ready {
+        let marker = source.path.join(local::marker_name(marker, name));
+        match fs::remove_file(&marker) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!("The marker {} stays: {error}", marker.display());
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Moves the hidden file into the spool, or copies it from another file system.

@@ -1,5 +1,6 @@
 //! A look into a local folder: which files lie there that might be taken.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -55,10 +56,9 @@ pub fn list(source: &Source) -> anyhow::Result<Vec<Candidate>> {
         }
     }
     if let Ready::Marker(marker) = &source.ready {
-        let names: Vec<String> = candidates.iter().map(|one| one.name.clone()).collect();
-        candidates.retain(|one| {
-            !names.iter().any(|name| *name != one.name && marker_name(marker, name) == one.name)
-        });
+        let markers: BTreeSet<String> =
+            candidates.iter().map(|one| marker_name(marker, &one.name)).collect();
+        candidates.retain(|one| !markers.contains(&one.name));
     }
     match source.order {
         Order::Name => candidates.sort_by(|a, b| a.name.cmp(&b.name)),

@@ -7,7 +7,7 @@ pub mod local;
 pub mod readiness;
 pub mod watch;
 
-pub use claim::{claim, recover};
+pub use claim::{adopt, claim, resume};
 pub use local::{Candidate, list};
 pub use readiness::{Looks, Remembered};
 pub use watch::Watch;

@@ -108,9 +108,12 @@ impl Cursor {
         }
         let mut count = piece.count();
         while count < self.limits.records && self.next < start + REACH {
-            if !self.read()? {
+            if self.next > self.inspection.records {
                 piece.ended = true;
                 break;
+            }
+            if !self.read()? {
+                return Err(self.cut_short());
             }
             if self.repeats.contains(self.record.ordinal) {
                 continue;
@@ -152,6 +155,22 @@ impl Cursor {
         }
         self.close(&mut piece);
         Ok(piece)
+    }
+
+    /// The file has fewer records than were counted when it was inspected.
+    fn cut_short(&self) -> Unsound {
+        let place = self.record.place;
+        Unsound {
+            rule: "changed",
+            line: place.line,
+            byte: place.byte + place.length,
+            what: format!(
+                "the file ends behind record {} of {}",
+                self.next - 1,
+                self.inspection.records
+            ),
+            advice: "see who still writes to it".to_owned(),
+        }
     }
 
     /// Where the next cut starts.

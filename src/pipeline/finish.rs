@@ -1,13 +1,14 @@
 //! The end of a file: its results are written when it is answered, and its account is closed when
 //! all its records are final.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use anyhow::Context;
 use jiff::Timestamp;
 
 use super::{Left, Work};
-use crate::ledger::{Account, FileCounts, Phase, Progress};
+use crate::inspect::identify;
+use crate::ledger::{Account, FileCounts, Phase, Progress, Waiting};
 use crate::model::Counts;
 use crate::settle::{self, Report};
 
@@ -27,22 +28,39 @@ impl Work<'_> {
         let settled = counts.open() == 0;
         let channel = self.account.pinned.as_ref().and_then(|pinned| self.channel(&pinned.channel));
         let paused = channel.and_then(|channel| channel.lane.paused_until());
+        let now = Timestamp::now();
         let waits = || {
+            // What is pending could have gone, but for something that happened meanwhile.
+            let pending = (counts.pending > 0).then_some(now);
             let earliest = progress.waiting.values().map(|waiting| waiting.due).min();
-            let due = earliest.into_iter().chain(held).min();
+            let due = earliest.into_iter().chain(held).chain(pending).min();
             // While the channel is paused nothing is tried, whatever is due.
             Left::Waiting(due.map(|due| paused.map_or(due, |paused| paused.max(due))))
         };
+        if paused.is_none() && progress.waiting.values().any(Waiting::is_half) {
+            return Ok(Left::Halves);
+        }
         if counts.pending + counts.in_flight > 0 || (held.is_some() && !settled) {
+            return Ok(waits());
+        }
+        if !settled && self.says(counts) {
             return Ok(waits());
         }
         self.answer().await?;
         self.write(&progress, counts, settled.then(Timestamp::now)).await?;
         if !settled {
+            let mut written = self.parts.written.lock().unwrap_or_else(PoisonError::into_inner);
+            written.insert(arrival, counts);
             return Ok(waits());
         }
         self.close(counts).await?;
         Ok(Left::Settled)
+    }
+
+    /// Whether the results that lie there say these counts already.
+    fn says(&self, counts: Counts) -> bool {
+        let written = self.parts.written.lock().unwrap_or_else(PoisonError::into_inner);
+        written.get(&self.account.arrival) == Some(&counts)
     }
 
     /// Fixes, once, when the file was answered and how its results are named.
@@ -75,9 +93,14 @@ impl Work<'_> {
         };
         tokio::task::spawn_blocking(move || {
             let problems = spool.problems(account.arrival)?;
+            let identity = match &account.pinned {
+                Some(pinned) => pinned.identity,
+                None => identify(&spool.data(account.arrival))?,
+            };
             let names = account.results.as_ref().context("the results have no names")?;
             let report = Report {
                 account: &account,
+                identity,
                 names,
                 source: &source,
                 dialect: mapping.as_ref().map(|mapping| &mapping.dialect),
@@ -121,6 +144,7 @@ impl Work<'_> {
             })
             .await?;
         self.parts.spool.remove(arrival).context("the spool cannot be cleared")?;
+        self.parts.written.lock().unwrap_or_else(PoisonError::into_inner).remove(&arrival);
         log_settled(&self.account, counts);
         Ok(())
     }

@@ -18,7 +18,7 @@ use crate::config::{Config, Customer, Faults, Source};
 use crate::deliver::{Channel, Channels, Turn};
 use crate::ledger::{Account, Ledger, Phase};
 use crate::map::{Bundle, Mapping};
-use crate::model::Arrival;
+use crate::model::{Arrival, Counts};
 use crate::spool::Spool;
 
 /// What every file's pipeline works with.
@@ -33,6 +33,8 @@ pub struct Parts {
     pub channels: Channels,
     /// Today's mappings, by name.
     pub mappings: BTreeMap<String, Arc<Pinnable>>,
+    /// What the results of open files said last.
+    pub written: Mutex<BTreeMap<Arrival, Counts>>,
     /// Mappings that claims have pinned, by hash; filled as they are needed.
     pub pinned: Mutex<BTreeMap<String, Arc<Mapping>>>,
 }
@@ -52,6 +54,8 @@ pub struct Pinnable {
 pub enum Left {
     /// All its records are final, and its results are put away.
     Settled,
+    /// A message was cut into halves that can go out at once.
+    Halves,
     /// Something waits; the earliest is due then, where a time is known.
     Waiting(Option<Timestamp>),
 }
@@ -64,6 +68,8 @@ pub enum Occasion {
     Start,
     /// Something is due.
     Due,
+    /// The last pass could not do its work, as on a full disk.
+    AfterFault,
 }
 
 /// One file under work.
@@ -74,6 +80,15 @@ struct Work<'a> {
     source: &'a Source,
 }
 
+/// A file that is to be worked on.
+enum Opened<'a> {
+    Ready(Box<Work<'a>>),
+    /// The config lacks its customer or its source.
+    Unconfigured,
+    /// The ledger has closed it already.
+    Closed,
+}
+
 /// Takes a file as far as it can go now. `turn` is its place among the files of its channel.
 pub async fn advance(
     parts: &Arc<Parts>,
@@ -82,9 +97,20 @@ pub async fn advance(
     turn: Option<Turn>,
     stop: &CancellationToken,
 ) -> anyhow::Result<Left> {
-    let Some(mut work) = Work::open(parts, arrival).await? else { return Ok(Left::Waiting(None)) };
+    let mut work = match Work::open(parts, arrival).await? {
+        Opened::Ready(work) => *work,
+        Opened::Unconfigured => return Ok(Left::Waiting(None)),
+        Opened::Closed => {
+            // Its account was closed before its folder could be removed.
+            parts.spool.remove(arrival)?;
+            return Ok(Left::Settled);
+        }
+    };
     if matches!(work.account.phase, Phase::Claiming | Phase::Claimed) {
         work.begin().await?;
+    }
+    if let Some(until) = work.is_held_until() {
+        return Ok(Left::Waiting(Some(until)));
     }
     if work.account.phase == Phase::Open && !pass::run(parts, &work, occasion, turn, stop).await? {
         return Ok(Left::Waiting(None));
@@ -124,22 +150,29 @@ impl Parts {
 }
 
 impl<'a> Work<'a> {
-    /// The file with its customer and source; none while the config lacks either.
-    async fn open(parts: &'a Parts, arrival: Arrival) -> anyhow::Result<Option<Work<'a>>> {
+    /// The file with its customer and source.
+    async fn open(parts: &'a Parts, arrival: Arrival) -> anyhow::Result<Opened<'a>> {
         let account = parts
             .ledger
-            .change(move |store| {
-                let file = store.files.get(&arrival);
-                Ok(file.map(|(account, _)| account.clone()))
-            })
-            .await?
-            .with_context(|| format!("arrival {arrival} is not open in the ledger"))?;
+            .change(move |store| Ok(store.files.get(&arrival).map(|(account, _)| account.clone())))
+            .await?;
+        let Some(account) = account else { return Ok(Opened::Closed) };
         let customer = parts.config.customers.get(&account.customer);
         let source = customer.and_then(|customer| customer.sources.get(&account.source));
         Ok(match (customer, source) {
-            (Some(customer), Some(source)) => Some(Work { parts, account, customer, source }),
-            _ => None,
+            (Some(customer), Some(source)) => {
+                Opened::Ready(Box::new(Work { parts, account, customer, source }))
+            }
+            _ => Opened::Unconfigured,
         })
+    }
+
+    /// Until when nothing can be tried, if the ledger knows that the file waits for its channel and
+    /// the channel is paused still.
+    fn is_held_until(&self) -> Option<Timestamp> {
+        self.account.held_until?;
+        let pinned = self.account.pinned.as_ref()?;
+        self.channel(&pinned.channel)?.lane.paused_until()
     }
 
     fn data(&self) -> PathBuf {

@@ -34,21 +34,31 @@ pub async fn run(
         .change(move |store| {
             // Nothing of the file is under way between passes.
             store.in_flight(arrival, i64::MIN);
+            if occasion == Occasion::AfterFault {
+                // What cannot be written down must not be sent.
+                store.touch();
+            }
             Ok(store.files.get(&arrival).map(|(_, progress)| progress.clone()))
         })
         .await?
         .unwrap_or_default();
-    let mut pass = Pass::open(parts, work, pinned, channel, progress)?;
+    let mut pass = Pass::open(parts, work, pinned, channel, progress, stop)?;
     let mut turn = turn;
     if let Some(turn) = &mut turn {
         turn.wait().await;
     }
-    pass.send_what_waited(occasion, stop).await?;
-    pass.send_the_rest(stop).await?;
+    let sent = match pass.send_what_waited(occasion).await {
+        Ok(()) => pass.send_the_rest().await,
+        Err(error) => Err(error),
+    };
+    if sent.is_err() {
+        pass.halt.cancel();
+    }
     // All of it is lined up: the next file may line up behind.
     drop(turn);
-    pass.drain().await?;
-    Ok(true)
+    // What is under way is answered for in any case.
+    let drained = pass.drain().await;
+    sent.and(drained).map(|()| true)
 }
 
 struct Pass {
@@ -68,6 +78,8 @@ struct Pass {
     /// Where the pieces start that are not answered yet, and where the next cut starts.
     cuts: Arc<Mutex<Cuts>>,
     running: JoinSet<anyhow::Result<()>>,
+    /// Nothing more is sent once the run is to stop, or an outcome could not be noted.
+    halt: CancellationToken,
 }
 
 #[derive(Default)]
@@ -83,6 +95,7 @@ impl Pass {
         pinned: Pinned,
         channel: Arc<Channel>,
         progress: Progress,
+        stop: &CancellationToken,
     ) -> anyhow::Result<Pass> {
         let path = parts.spool.inspection(work.account.arrival);
         let bytes =
@@ -110,6 +123,7 @@ impl Pass {
             progress,
             cuts: Arc::default(),
             running: JoinSet::new(),
+            halt: stop.child_token(),
         })
     }
 
@@ -125,11 +139,7 @@ impl Pass {
     }
 
     /// Sends again what is due of the records that wait.
-    async fn send_what_waited(
-        &mut self,
-        occasion: Occasion,
-        stop: &CancellationToken,
-    ) -> anyhow::Result<()> {
+    async fn send_what_waited(&mut self, occasion: Occasion) -> anyhow::Result<()> {
         let now = Timestamp::now();
         let due: Vec<Waiting> = self
             .progress
@@ -145,12 +155,13 @@ impl Pass {
         let mut cursor = self.cursor();
         for waiting in due {
             self.make_way().await?;
-            if stop.is_cancelled()
-                || self.channel.lane.paused_until().is_some_and(|until| until > Timestamp::now())
-            {
+            if self.channel.lane.paused_until().is_some() {
                 break;
             }
             let room = self.channel.room().await;
+            if self.halt.is_cancelled() {
+                break;
+            }
             let (first, last) = (waiting.first, waiting.last);
             let wanted = Arc::clone(&progress);
             let (moved, piece) = tokio::task::spawn_blocking(move || {
@@ -169,24 +180,26 @@ impl Pass {
     }
 
     /// Cuts and sends what was never sent, or not answered before a restart.
-    async fn send_the_rest(&mut self, stop: &CancellationToken) -> anyhow::Result<()> {
+    async fn send_the_rest(&mut self) -> anyhow::Result<()> {
         let end = self.pinned.total + 1;
         let mut next = self.mark;
         self.lock().next = next;
         let mut cursor = self.cursor();
         while next < end {
             self.make_way().await?;
-            if stop.is_cancelled() {
-                return Ok(());
-            }
-            if let Some(until) =
-                self.channel.lane.paused_until().filter(|until| *until > Timestamp::now())
-            {
+            if let Some(until) = self.channel.lane.paused_until() {
                 let hold = vec![Change::Hold(Some(until))];
                 self.parts.ledger.note(self.arrival, hold).await?;
                 return Ok(());
             }
+            if std::mem::take(&mut self.held) {
+                let hold = vec![Change::Hold(None)];
+                self.parts.ledger.note(self.arrival, hold).await?;
+            }
             let room = self.channel.room().await;
+            if self.halt.is_cancelled() {
+                return Ok(());
+            }
             let start = next;
             let (moved, piece, position) = tokio::task::spawn_blocking(move || {
                 let piece = cursor.cut(start);
@@ -213,9 +226,6 @@ impl Pass {
             if !piece.unwanted.is_empty() {
                 changes.push(Change::Final(State::Discarded, piece.unwanted.clone()));
             }
-            if std::mem::take(&mut self.held) {
-                changes.push(Change::Hold(None));
-            }
             let message = self.message(&mut piece, None);
             let prepared = match message.records.is_empty() {
                 true => None,
@@ -241,11 +251,15 @@ impl Pass {
         result
     }
 
+    /// Waits until there is room for one more message of this file: one alone while the channel has
+    /// not proved to work, so that what waits for the proof takes no room from others.
     async fn make_way(&mut self) -> anyhow::Result<()> {
         while let Some(done) = self.running.try_join_next() {
             done??;
         }
-        while self.running.len() >= self.channel.window() {
+        while !self.running.is_empty()
+            && (!self.channel.lane.is_open() || self.running.len() >= self.channel.window())
+        {
             if let Some(done) = self.running.join_next().await {
                 done??;
             }
@@ -295,13 +309,16 @@ impl Pass {
         let (parts, channel) = (Arc::clone(&self.parts), Arc::clone(&self.channel));
         let cuts = Arc::clone(&self.cuts);
         let (arrival, mapping) = (self.arrival, Arc::clone(&self.mapping));
+        let halt = self.halt.clone();
         self.running.spawn(async move {
             let count = message.count();
             let mut raised = None;
             let mut worked = false;
             if count > 0 {
                 parts.ledger.in_flight(arrival, count as i64);
-                let outcome = channel.send(&parts.ledger, &mut message, prepared.as_mut()).await?;
+                let sent =
+                    channel.send(&parts.ledger, &mut message, prepared.as_mut(), &halt).await;
+                let Some(outcome) = sent.inspect_err(|_| halt.cancel())? else { return Ok(()) };
                 changes.extend(outcome.changes);
                 problems
                     .extend(outcome.problems.into_iter().map(|problem| named(problem, &mapping)));
@@ -312,7 +329,8 @@ impl Pass {
             if !problems.is_empty() {
                 let spool = parts.spool.clone();
                 tokio::task::spawn_blocking(move || spool.note_problems(arrival, &problems))
-                    .await??;
+                    .await?
+                    .inspect_err(|_| halt.cancel())?;
             }
             if let Some(start) = start {
                 let cuts = cuts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -332,7 +350,9 @@ impl Pass {
                     }
                     Ok(raised.filter(|alarm| store.raise(alarm.clone())))
                 })
-                .await?;
+                .await
+                // What cannot be noted must not be followed by further calls.
+                .inspect_err(|_| halt.cancel())?;
             if let Some(alarm) = new_alarm {
                 tracing::error!(
                     customer = %alarm.customer,

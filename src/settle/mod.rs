@@ -19,7 +19,7 @@ pub use receipt::Receipt;
 
 use crate::config::Source;
 use crate::ledger::{Account, ResultNames};
-use crate::model::{Counts, Problem};
+use crate::model::{Counts, Identity, Problem};
 use crate::read::Dialect;
 use crate::spool::Spool;
 
@@ -27,6 +27,8 @@ use crate::spool::Spool;
 pub struct Report<'a> {
     /// The file's account; its result names are fixed.
     pub account: &'a Account,
+    /// BLAKE3 of its bytes.
+    pub identity: Identity,
     /// Those names.
     pub names: &'a ResultNames,
     /// Where the results go.

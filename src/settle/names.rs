@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -59,14 +58,19 @@ fn reservation(source: &Source, result: &str) -> PathBuf {
 
 /// Whether the names are this arrival's: now, or since before a crash.
 fn reserve(path: &Path, arrival: Arrival) -> anyhow::Result<bool> {
-    let reserved = fs::OpenOptions::new().write(true).create_new(true).mode(0o640).open(path);
-    match reserved.and_then(|mut file| write!(file, "{arrival}")) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            Ok(fs::read_to_string(path).is_ok_and(|held| held == arrival.to_string()))
+    let folder = path.parent().context("a file needs a folder")?;
+    let reserve = || -> io::Result<bool> {
+        let mut file = tempfile::Builder::new().prefix(".lighterman-").tempfile_in(folder)?;
+        write!(file, "{arrival}")?;
+        match file.persist_noclobber(path) {
+            Ok(_) => Ok(true),
+            Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => {
+                Ok(fs::read_to_string(path)? == arrival.to_string())
+            }
+            Err(failed) => Err(failed.error),
         }
-        Err(error) => Err(error).with_context(|| format!("{} cannot be written", path.display())),
-    }
+    };
+    reserve().with_context(|| format!("{} cannot be written", path.display()))
 }
 
 /// A file's name with a suffix: the name itself for 1, else `-n` behind its stem, so that a

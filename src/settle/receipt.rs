@@ -16,8 +16,8 @@ use crate::spool::write_whole;
 pub struct Receipt {
     /// The file's name as it was found.
     pub file: String,
-    /// BLAKE3 of its bytes; none if nobody could read it.
-    pub identity: Option<Identity>,
+    /// BLAKE3 of its bytes.
+    pub identity: Identity,
     /// The pick-up's number.
     pub arrival: Arrival,
     /// The customer's id.
@@ -69,7 +69,7 @@ pub fn write(report: &Report<'_>, name: &str) -> anyhow::Result<()> {
     let problems = report.source.rejects.join(format!("{name}.problems.csv"));
     let receipt = Receipt {
         file: account.name.clone(),
-        identity: pinned.map(|pinned| pinned.identity),
+        identity: report.identity,
         arrival: account.arrival,
         customer: account.customer.clone(),
         source: account.source.clone(),

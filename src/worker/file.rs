@@ -66,30 +66,29 @@ pub async fn work(run: Arc<Run>, file: OpenFile, turns: Turns, mut occasion: Occ
         let place = taken.channel.take();
         let left = pipeline::advance(&run.parts, file.arrival, occasion, place, &run.stop).await;
         drop(taken);
-        occasion = Occasion::Due;
+        occasion = match left {
+            Ok(_) => Occasion::Due,
+            Err(_) => Occasion::AfterFault,
+        };
+        if left.is_ok() && std::mem::take(&mut faulty) {
+            clear_fault(&run, &customer, &file.source).await;
+        }
         let due = match left {
-            Ok(Left::Settled) => {
-                if faulty {
-                    clear_fault(&run, &customer).await;
-                }
-                return;
-            }
-            Ok(Left::Waiting(due)) => {
-                if std::mem::take(&mut faulty) {
-                    clear_fault(&run, &customer).await;
-                }
-                due
-            }
+            Ok(Left::Settled) => return,
+            Ok(Left::Halves) if run.stop.is_cancelled() => return,
+            Ok(Left::Halves) => continue,
+            Ok(Left::Waiting(due)) => due,
             Err(error) => {
                 faulty = true;
-                raise_fault(&run, &customer, &error).await;
+                raise_fault(&run, &customer, &file.source, &error).await;
                 Some(crate::deliver::after(Timestamp::now(), AFTER_FAULT))
             }
         };
         let Some(due) = due else { return };
         if let Span::Once { wait } = run.span {
-            let until = *until.get_or_insert_with(|| crate::deliver::after(Timestamp::now(), wait));
-            if due > until || wait.is_zero() {
+            let now = Timestamp::now();
+            let until = *until.get_or_insert_with(|| crate::deliver::after(now, wait));
+            if due > until || now > until {
                 return;
             }
         }
@@ -102,12 +101,13 @@ pub async fn work(run: Arc<Run>, file: OpenFile, turns: Turns, mut occasion: Occ
 }
 
 /// Tells that the worker could not do its work for a customer; it is tried again by itself.
-pub async fn raise_fault(run: &Run, customer: &str, error: &anyhow::Error) {
+pub async fn raise_fault(run: &Run, customer: &str, source: &str, error: &anyhow::Error) {
     tracing::error!(customer = %customer, "{error:#}");
     let alarm = Alarm {
         since: Timestamp::now(),
         customer: customer.to_owned(),
         channel: None,
+        source: Some(source.to_owned()),
         kind: AlarmKind::Disk,
         advice: format!("{error:#}"),
     };
@@ -117,13 +117,17 @@ pub async fn raise_fault(run: &Run, customer: &str, error: &anyhow::Error) {
 }
 
 /// Takes such an alarm back.
-pub async fn clear_fault(run: &Run, customer: &str) {
-    let customer = customer.to_owned();
+pub async fn clear_fault(run: &Run, customer: &str, source: &str) {
+    let (customer, source) = (customer.to_owned(), Some(source.to_owned()));
     let cleared = run
         .parts
         .ledger
         .change(move |store| {
-            Ok(store.clear(|alarm| alarm.kind == AlarmKind::Disk && alarm.customer == customer))
+            Ok(store.clear(|alarm| {
+                alarm.kind == AlarmKind::Disk
+                    && alarm.customer == customer
+                    && alarm.source == source
+            }))
         })
         .await;
     if let Err(error) = cleared {

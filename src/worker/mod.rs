@@ -5,7 +5,7 @@ mod file;
 mod lock;
 mod source;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,9 +18,10 @@ use tokio_util::sync::CancellationToken;
 pub use lock::StateLock;
 
 use self::file::OpenFile;
-use crate::config::{Config, Faults};
-use crate::ledger::{Alarm, AlarmKind, Ledger};
+use crate::config::{ChannelKind, Config, Fault, Faults};
+use crate::ledger::{Account, Alarm, AlarmKind, Ledger, Phase};
 use crate::map::{Bundle, Mapping};
+use crate::model::Problem;
 use crate::pickup::{self, Watch};
 use crate::pipeline::{Occasion, Parts, Pinnable};
 use crate::spool::Spool;
@@ -83,6 +84,7 @@ pub fn assemble(mut config: Config) -> anyhow::Result<Parts> {
         spool,
         channels,
         mappings,
+        written: Default::default(),
         pinned: Default::default(),
     })
 }
@@ -114,6 +116,10 @@ pub fn load_mappings(config: &mut Config) -> BTreeMap<String, Arc<Pinnable>> {
             }
         }
     }
+    for (customer, faults) in unfit(config, &mappings) {
+        config.customers.remove(&customer);
+        config.broken.entry(customer).or_default().extend(faults);
+    }
     let broken: Vec<String> = config
         .customers
         .values()
@@ -131,6 +137,35 @@ pub fn load_mappings(config: &mut Config) -> BTreeMap<String, Arc<Pinnable>> {
     mappings
 }
 
+/// The customers with a route whose mapping writes what its channel does not announce.
+fn unfit(config: &Config, mappings: &BTreeMap<String, Arc<Pinnable>>) -> Vec<(String, Vec<Fault>)> {
+    let mut unfit = Vec::new();
+    for customer in config.customers.values() {
+        let faults = Faults::default();
+        for route in &customer.routes {
+            let kind = customer.channels.get(&route.channel).map(|channel| &channel.kind);
+            if let Some(pinnable) = mappings.get(&route.mapping)
+                && let Some(ChannelKind::Ingestion(channel)) = kind
+                && !pinnable.mapping.output.fits(&channel.media_type)
+            {
+                let what = format!(
+                    "the mapping \"{}\" writes {}, but the channel \"{}\" announces {}; change \
+                     the mapping's output or the channel's media_type",
+                    route.mapping,
+                    pinnable.mapping.output.word(),
+                    route.channel,
+                    channel.media_type
+                );
+                faults.error(&customer.file, 0, what);
+            }
+        }
+        if faults.any_error() {
+            unfit.push((customer.id.clone(), faults.take()));
+        }
+    }
+    unfit
+}
+
 /// Works until the span is over or `stop` is cancelled; what is in flight then is finished.
 pub async fn run(
     parts: Arc<Parts>,
@@ -139,13 +174,9 @@ pub async fn run(
 ) -> anyhow::Result<Outcome> {
     let before = set_aside(&parts.ledger).await?;
     tell_broken_customers(&parts).await?;
-    let folders = Arc::clone(&parts.config);
-    pickup::recover(&parts.ledger, &parts.spool, move |customer, source| {
-        let customer = folders.customers.get(customer)?;
-        Some(customer.sources.get(source)?.path.clone())
-    })
-    .await
-    .context("the claims of the last run cannot be finished")?;
+    pickup::adopt(&parts.ledger, &parts.spool)
+        .await
+        .context("what lies in the spool cannot be adopted")?;
 
     let run = Arc::new(Run::new(parts, span, stop));
     let mut tasks = JoinSet::new();
@@ -155,9 +186,7 @@ pub async fn run(
     }
     run.resume(&mut tasks).await?;
     for (customer, source) in run.wakes.keys() {
-        if run.parts.config.customers[customer].active {
-            tasks.spawn(source::serve(Arc::clone(&run), customer.clone(), source.clone()));
-        }
+        tasks.spawn(source::serve(Arc::clone(&run), customer.clone(), source.clone()));
     }
     if span == Span::Forever {
         run.stop.cancelled().await;
@@ -240,7 +269,11 @@ impl Run {
         let mut by_customer: BTreeMap<String, Vec<OpenFile>> = BTreeMap::new();
         for (account, progress) in open {
             let arrival = account.arrival;
-            self.parts.spool.retain_problems(arrival, |problem| {
+            if account.phase == Phase::Claiming {
+                // Its source goes on with the claim.
+                continue;
+            }
+            let answered = |problem: &Problem| {
                 problem.record == 0
                     || problem.record < account.mark
                     || progress.is_final(problem.record)
@@ -249,13 +282,13 @@ impl Run {
                         .range(..=problem.record)
                         .next_back()
                         .is_some_and(|(_, waiting)| waiting.last >= problem.record)
-            })?;
+            };
+            // If it fails, problems may be told twice.
+            if let Err(error) = self.parts.spool.retain_problems(arrival, answered) {
+                file::raise_fault(self, &account.customer, &account.source, &error).await;
+            }
             if !self.turns.contains_key(&account.customer) {
-                tracing::warn!(
-                    customer = %account.customer,
-                    "{} waits for its customer's config",
-                    account.name
-                );
+                self.tell_unconfigured(&account).await?;
                 continue;
             }
             by_customer.entry(account.customer.clone()).or_default().push(OpenFile {
@@ -279,6 +312,26 @@ impl Run {
         Ok(())
     }
 
+    /// Raises an alarm for a customer that has open files but no config.
+    async fn tell_unconfigured(&self, account: &Account) -> anyhow::Result<()> {
+        if self.parts.config.broken.contains_key(&account.customer) {
+            return Ok(());
+        }
+        let alarm = Alarm {
+            since: Timestamp::now(),
+            customer: account.customer.clone(),
+            channel: None,
+            source: None,
+            kind: AlarmKind::Config,
+            advice: format!(
+                "{} and perhaps others are open, but this customer's config is not there",
+                account.name
+            ),
+        };
+        self.parts.ledger.change(move |store| Ok(store.raise(alarm))).await?;
+        Ok(())
+    }
+
     async fn outcome(&self, before: u64) -> anyhow::Result<Outcome> {
         let after = set_aside(&self.parts.ledger).await?;
         let (left, person_needed) = self
@@ -299,7 +352,8 @@ async fn set_aside(ledger: &Ledger) -> anyhow::Result<u64> {
     Ok(summary.values().map(|tally| tally.records.quarantined + tally.files.quarantined).sum())
 }
 
-/// Raises an alarm for every broken customer, and clears those of the mended.
+/// Raises an alarm for every broken customer. Alarms of earlier runs are cleared where nothing will
+/// clear them: what is mended by now, and channels that are no longer there.
 async fn tell_broken_customers(parts: &Parts) -> anyhow::Result<()> {
     let alarms: Vec<Alarm> = parts
         .config
@@ -309,6 +363,7 @@ async fn tell_broken_customers(parts: &Parts) -> anyhow::Result<()> {
             since: Timestamp::now(),
             customer: customer.clone(),
             channel: None,
+            source: None,
             kind: AlarmKind::Config,
             advice: match faults.as_slice() {
                 [] => "its config cannot be used".to_owned(),
@@ -322,11 +377,16 @@ async fn tell_broken_customers(parts: &Parts) -> anyhow::Result<()> {
     for alarm in &alarms {
         tracing::error!(customer = %alarm.customer, "Customer left out: {}", alarm.advice);
     }
+    let channels: BTreeSet<(String, String)> = parts.channels.keys().cloned().collect();
     parts
         .ledger
         .change(move |store| {
-            store.clear(|held| {
-                held.kind == AlarmKind::Config && !alarms.iter().any(|alarm| alarm.same(held))
+            store.clear(|held| match held.kind {
+                AlarmKind::Config => !alarms.iter().any(|alarm| alarm.same(held)),
+                // Whatever fails still raises its own again.
+                AlarmKind::Disk => true,
+                _ => !channels
+                    .contains(&(held.customer.clone(), held.channel.clone().unwrap_or_default())),
             });
             for alarm in alarms {
                 store.raise(alarm);

@@ -1,14 +1,17 @@
 //! One source in a run: looks into its folder, and claims of what is ready.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 
 use super::file::{self, OpenFile};
 use super::{Run, Span};
 use crate::config::Source;
+use crate::model::Arrival;
 use crate::pickup::{self, Looks, Remembered, claim};
 use crate::pipeline::Occasion;
 use crate::spool::write_whole;
@@ -25,20 +28,20 @@ pub async fn serve(run: Arc<Run>, customer: String, source: String) {
     let wake = Arc::clone(&run.wakes[&(customer.clone(), source)]);
     let remembered = run.parts.spool.looks(&customer, &settings.name);
     let mut looks = recall(&remembered);
-    let mut files = JoinSet::new();
+    let mut taken = Taken::default();
     let started = Instant::now();
     let mut faulty = false;
     while !run.stop.is_cancelled() {
-        let next = match take(&run, &customer, &settings, &mut looks, &mut files).await {
+        let next = match take(&run, &customer, &settings, &mut looks, &mut taken).await {
             Ok(next) => {
                 if std::mem::take(&mut faulty) {
-                    file::clear_fault(&run, &customer).await;
+                    file::clear_fault(&run, &customer, &settings.name).await;
                 }
                 next
             }
             Err(error) => {
                 faulty = true;
-                file::raise_fault(&run, &customer, &error).await;
+                file::raise_fault(&run, &customer, &settings.name, &error).await;
                 None
             }
         };
@@ -59,9 +62,26 @@ pub async fn serve(run: Arc<Run>, customer: String, source: String) {
             () = wake.notified() => {}
             () = run.stop.cancelled() => break,
         }
-        while files.try_join_next().is_some() {}
+        while taken.files.try_join_next().is_some() {}
     }
-    while files.join_next().await.is_some() {}
+    while taken.files.join_next().await.is_some() {}
+}
+
+/// The files that a source has handed over in this run.
+#[derive(Default)]
+struct Taken {
+    files: JoinSet<()>,
+    arrivals: BTreeSet<Arrival>,
+    /// Whether claims were gone on with that an earlier run or an error broke off.
+    resumed: bool,
+}
+
+impl Taken {
+    fn start(&mut self, run: &Arc<Run>, file: OpenFile, turn: OwnedSemaphorePermit) {
+        self.arrivals.insert(file.arrival);
+        let turns = file::line_up(run, &file, turn);
+        self.files.spawn(file::work(Arc::clone(run), file, turns, Occasion::Due));
+    }
 }
 
 /// The looks that an earlier run left, if it left any that can be read.
@@ -94,8 +114,25 @@ async fn take(
     customer: &str,
     source: &Source,
     looks: &mut Looks,
-    files: &mut JoinSet<()>,
+    taken: &mut Taken,
 ) -> anyhow::Result<Option<Duration>> {
+    let parts = &run.parts;
+    if !std::mem::replace(&mut taken.resumed, true) {
+        let resumed =
+            pickup::resume(&parts.ledger, &parts.spool, customer, source, &taken.arrivals).await;
+        let (slips, arrivals, trouble) = resumed.inspect_err(|_| taken.resumed = false)?;
+        for (slip, arrival) in slips.into_iter().zip(arrivals) {
+            let Some(turn) = file::wait_for_customer(run, customer).await else { return Ok(None) };
+            taken.start(run, open_file(customer, source, slip.name, arrival), turn);
+        }
+        if let Some(trouble) = trouble {
+            taken.resumed = false;
+            return Err(trouble);
+        }
+    }
+    if !parts.config.customers[customer].active {
+        return Ok(None);
+    }
     let listed = {
         let source = source.clone();
         tokio::task::spawn_blocking(move || pickup::list(&source)).await??
@@ -105,21 +142,19 @@ async fn take(
     let (ready, next) = looks.judge(&source.ready, listed, Instant::now(), present);
     for candidate in ready {
         let Some(turn) = file::wait_for_customer(run, customer).await else { return Ok(None) };
-        claim::check_free_disk(&run.parts.config.state, run.parts.config.limits.free_disk)?;
-        let parts = &run.parts;
-        let claimed =
-            pickup::claim(&parts.ledger, &parts.spool, customer, source, &candidate).await?;
+        claim::check_free_disk(&parts.config.state, parts.config.limits.free_disk)?;
+        let claimed = pickup::claim(&parts.ledger, &parts.spool, customer, source, &candidate)
+            .await
+            .inspect_err(|_| taken.resumed = false)?;
         if let Some(arrival) = claimed {
-            tracing::info!(customer = %customer, file.name = %candidate.name, "Claimed {}", candidate.name);
-            let claimed = OpenFile {
-                arrival,
-                customer: customer.to_owned(),
-                source: source.name.clone(),
-                name: candidate.name,
-            };
-            let turns = file::line_up(run, &claimed, turn);
-            files.spawn(file::work(Arc::clone(run), claimed, turns, Occasion::Due));
+            let name = candidate.name;
+            tracing::info!(customer = %customer, file.name = %name, "Claimed {name}");
+            taken.start(run, open_file(customer, source, name, arrival), turn);
         }
     }
     Ok(next)
+}
+
+fn open_file(customer: &str, source: &Source, name: String, arrival: Arrival) -> OpenFile {
+    OpenFile { arrival, customer: customer.to_owned(), source: source.name.clone(), name }
 }

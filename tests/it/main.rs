@@ -1,11 +1,35 @@
 //! The promises of Lighterman, a file each, shown from outside: the real binary works against the
 //! sandbox, and what it leaves behind is read as a user reads it.
 
+#![allow(clippy::unwrap_used, reason = "a failed expectation is what a test is for")]
+
 // What all of them stand on: a provider's folder, the port's servers, the binary.
 mod harness;
+
+// What a newcomer sees first: the demo's numbers, and the README's first customer.
+mod demo;
+mod readme;
+
+// What would be sent, and every problem, before anything is sent.
+mod preview;
 
 // The samples end exactly as samples/expected.json says.
 mod samples;
 
+// A run that goes on: it sees files by itself, answers other commands, and stops in good order.
+mod daemon;
+
+// Assignments: at most 20 at a time, one call a release, in order.
+mod scr;
+
 // A fault of the world is not a fault of the record: nothing is lost, nothing is set aside.
 mod world;
+
+// A process that is killed loses nothing and repeats only what was in flight.
+mod crash;
+
+// The contract, tried from outside with a server of its own: what the servers see.
+mod contract_fake;
+mod contract_http;
+mod contract_shop;
+mod contract_config;

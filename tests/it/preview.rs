@@ -228,6 +228,10 @@ fn the_exit_status_says_whether_something_would_be_set_aside() {
     fs::write(&mapping, text.replace("delimiter =", "delimeter =")).unwrap();
     let (code, said) = turned_away(folder.path(), &["RELEASE_sound.csv"]);
     assert!(code == 1 && said.contains("kraanvogel-releases.toml:5: "), "{said}");
+    // What a run would leave the customer out for.
+    fs::write(&mapping, text.replace("format = \"json\"", "format = \"ndjson\"")).unwrap();
+    let (code, said) = turned_away(folder.path(), &["RELEASE_sound.csv"]);
+    assert!(code == 1 && said.contains("media_type"), "{said}");
     fs::write(path("lighterman.toml"), "environment = 3").unwrap();
     assert_eq!(turned_away(folder.path(), &["RELEASE_sound.csv"]).0, 1);
 }

@@ -11,7 +11,7 @@ use crate::model::Identity;
 
 /// A file whose records are one column, which must be a number, and a cursor over it.
 struct Scene {
-    _file: tempfile::NamedTempFile,
+    file: tempfile::NamedTempFile,
     cursor: Cursor,
 }
 
@@ -61,7 +61,7 @@ number = {{ decimal = "," }}
         &pinned,
         Arc::default(),
     );
-    Scene { _file: file, cursor }
+    Scene { file, cursor }
 }
 
 fn numbers(count: u64) -> Vec<String> {
@@ -185,4 +185,13 @@ fn records_that_waited_are_mapped_again_as_one_message() {
     assert_eq!(body(&piece), json!([{ "n": 4 }, { "n": 6 }, { "n": 8 }]));
     assert_eq!(piece.line, 5);
     assert_eq!(body(&scene.cursor.cut(2).unwrap()), json!([{ "n": 2 }, { "n": 3 }]));
+}
+
+#[test]
+fn a_file_that_lost_records_is_not_taken_for_its_end() {
+    let mut scene = scene(&numbers(3), "json", 2, 1 << 20);
+    scene.file.as_file().set_len("N;KIND\n1;\n2;\n".len() as u64).unwrap();
+    assert_eq!(scene.cursor.cut(1).unwrap().records, [(1, 2)]);
+    let unsound = scene.cursor.cut(3).unwrap_err();
+    assert_eq!((unsound.rule, unsound.byte), ("changed", 13));
 }

@@ -21,10 +21,9 @@ mod random;
 
 use std::time::{Duration, Instant};
 
-pub use inputs::{csv, ndjson, orders, xml};
-pub use outputs::{Problem, sent};
-pub use port::{Port, SCR};
-pub use process::{Finished, Running};
+pub use inputs::{ASSIGNMENTS, Assignment, Wanted, csv, ndjson, orders, xml};
+pub use outputs::{Problem, sent, was_taken};
+pub use port::{Port, SCR, VAT};
 pub use provider::Provider;
 pub use random::Random;
 

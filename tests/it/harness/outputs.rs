@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
+use lighterman::sandbox::Call;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -94,17 +95,9 @@ pub fn sent(port: &Port, channel: &str) -> BTreeMap<String, Vec<Value>> {
     assert_eq!((stats.conflicting_keys, stats.without_key), (0, 0), "{stats:?}");
     let mut messages = BTreeMap::new();
     for call in port.calls_to(&format!("/ingestion/{channel}")) {
-        // A message that was worked although its answer was dropped was taken, too.
-        let taken = match call.status {
-            Some(status) => (200..300).contains(&status),
-            None => call.fault.as_deref() != Some("drop"),
-        };
-        if !taken {
-            continue;
-        }
+        let (true, Some(body)) = (was_taken(&call), &call.body) else { continue };
         let key = call.headers["idempotency-key"].clone();
-        let body = call.body.expect("the log no longer holds the body");
-        let values: Vec<Value> = match serde_json::from_str(&body) {
+        let values: Vec<Value> = match serde_json::from_str(body) {
             Ok(Value::Array(values)) => values,
             Ok(value) => vec![value],
             Err(_) => body.lines().map(|line| serde_json::from_str(line).unwrap()).collect(),
@@ -113,4 +106,14 @@ pub fn sent(port: &Port, channel: &str) -> BTreeMap<String, Vec<Value>> {
     }
     assert_eq!(messages.len() as u64, stats.distinct_keys, "the log and the counts");
     messages
+}
+
+/// Whether a message was taken: also one whose sender never heard so, since its connection was
+/// dropped or it died. What is dropped before it is worked has the fault's name in the log, and
+/// what did not arrive whole has no body.
+pub fn was_taken(call: &Call) -> bool {
+    match call.status {
+        Some(status) => (200..300).contains(&status),
+        None => call.fault.as_deref() != Some("drop") && call.body.is_some(),
+    }
 }

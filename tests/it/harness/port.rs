@@ -15,6 +15,9 @@ pub const SCR: &str = "/wallet-a/tmining/api/v1";
 /// The provider's registration at the token server.
 pub const CLIENT: (&str, &str) = ("builder", "builder-secret");
 
+/// The VAT number of the company that the wallet belongs to.
+pub const VAT: &str = "BE0403019261";
+
 /// The secret that calls to SCR are signed with.
 pub const SCR_KEY: &str = "a-secret-of-thirty-two-bytes-or-more";
 
@@ -74,7 +77,7 @@ impl Port {
             owner: Party {
                 address: "0x5e1f".to_owned(),
                 name: "Own Company NV".to_owned(),
-                vat: "BE0403019261".to_owned(),
+                vat: VAT.to_owned(),
             },
             connections: Vec::new(),
             releases,

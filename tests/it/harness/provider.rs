@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::port::{CLIENT, Port, SCR_KEY};
+use super::port::{CLIENT, Port, SCR_KEY, VAT};
 use super::process::{Finished, Running};
 
 /// A provider's folder; it goes with this.
@@ -111,18 +111,17 @@ auth = {{ type = "signed-jwt", algorithm = "HS256", key = {{ file = "secrets/scr
 
     /// Writes `customers/<id>.toml` as given, and makes `inbox/<id>`. With it goes the source
     /// `in`, which takes files as soon as they have their name.
-    pub fn customer(&self, id: &str, text: &str) {
+    pub fn customer(&self, id: &str, vat: &str, text: &str) {
         fs::create_dir_all(self.inbox(id)).unwrap();
         let source = format!(
-            "name = \"Customer {id}\"\nvat = \"BE0403019261\"\n\n[sources.in]\ntype = \"local\"\n\
+            "name = \"Customer {id}\"\nvat = \"{vat}\"\n\n[sources.in]\ntype = \"local\"\n\
              path = \"../inbox/{id}\"\nready = {{ when = \"renamed\" }}\n"
         );
         self.file(&format!("customers/{id}.toml"), source + text);
     }
 
     /// A customer with the login `own` of the user `<id>`, the channel `out` to `c-<id>` with
-    /// these further keys, and a route from all files to it by this mapping. Answers are tried
-    /// again within milliseconds.
+    /// these further keys, and a route from all files to it by this mapping.
     pub fn forwarder(&self, id: &str, mapping: &str, channel: &str) {
         self.secret(id, &format!("{id}-password"));
         let text = format!(
@@ -148,12 +147,12 @@ mapping = "{mapping}"
 channel = "out"
 "#
         );
-        self.customer(id, &text);
+        self.customer(id, VAT, &text);
     }
 
     /// A customer with the channel `out` to the SCR API `wallet-a` with these further keys, and a
     /// route from all files to it by this mapping.
-    pub fn transporter(&self, id: &str, mapping: &str, channel: &str) {
+    pub fn transporter(&self, id: &str, vat: &str, mapping: &str, channel: &str) {
         let text = format!(
             r#"
 [channels.out]
@@ -168,7 +167,7 @@ mapping = "{mapping}"
 channel = "out"
 "#
         );
-        self.customer(id, &text);
+        self.customer(id, vat, &text);
     }
 
     /// The folder that a customer's files appear in.

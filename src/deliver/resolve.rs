@@ -1,0 +1,184 @@
+//! Which release a record means: by its address, or by its container among those that are ours to
+//! act on (design, section 4.2).
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::assignment::{Assignment, ReleaseName};
+use super::scr::Releases;
+use super::verdict::{Remote, judge, told};
+use super::{Channel, Message, Outcome, after};
+use crate::ledger::Wait;
+use crate::model::{Problem, Reply};
+use crate::remote::release::Release;
+use crate::remote::scr::Scr;
+
+/// What looking for a release found.
+pub enum Found {
+    /// The one that is meant, in lower case.
+    Address(String),
+    /// None, or several: this becomes of the message.
+    Outcome(Box<Outcome>),
+}
+
+/// A read that failed.
+pub struct Unread {
+    /// Whether the server answered at all.
+    pub answered: bool,
+    /// What it answered.
+    pub reason: String,
+    /// What becomes of the message.
+    pub outcome: Outcome,
+}
+
+impl Releases {
+    /// The release's address; or what becomes of the message when there is not exactly one.
+    pub async fn address(
+        &self,
+        channel: &Channel,
+        message: &Message,
+        assignment: &Assignment,
+    ) -> Found {
+        let quarantined = |rule: &str, value: &str, advice: &str| {
+            Found::Outcome(Box::new(message.quarantine(|record, line| Problem {
+                field: match &assignment.release {
+                    ReleaseName::Address(_) => "release.address".to_owned(),
+                    ReleaseName::Container(..) => "release.container".to_owned(),
+                },
+                ..message.problem(record, line, rule, value, advice)
+            })))
+        };
+        match &assignment.release {
+            ReleaseName::Address(address) if !self.shared => Found::Address(address.clone()),
+            ReleaseName::Address(address) => {
+                match self.read(channel, message, |scr| scr.release(address)).await {
+                    Ok(Some(release)) if self.is_ours(&release) => Found::Address(address.clone()),
+                    Ok(Some(_)) => quarantined(
+                        "release",
+                        address,
+                        "this release belongs to another company; correct the address",
+                    ),
+                    Ok(None) => {
+                        self.park(channel, message, "no such release yet", address, &quarantined)
+                    }
+                    Err(unread) => Found::Outcome(Box::new(unread.outcome)),
+                }
+            }
+            ReleaseName::Container(container, bl) => {
+                let found = match self
+                    .read(channel, message, |scr| scr.find(container, bl.as_deref()))
+                    .await
+                {
+                    Ok(found) => found,
+                    Err(unread) => return Found::Outcome(Box::new(unread.outcome)),
+                };
+                let ours: Vec<&Release> = found
+                    .iter()
+                    .filter(|release| {
+                        !release.deleted && !release.gate_out && self.is_ours(release)
+                    })
+                    .collect();
+                match ours.as_slice() {
+                    [one] => Found::Address(one.address.to_lowercase()),
+                    [] => self.park(
+                        channel,
+                        message,
+                        "no release for this container yet",
+                        container,
+                        &quarantined,
+                    ),
+                    several => {
+                        let candidates: Vec<String> = several
+                            .iter()
+                            .map(|release| {
+                                format!(
+                                    "{} (bill of lading {})",
+                                    release.address,
+                                    release.bl.as_deref().unwrap_or("unknown")
+                                )
+                            })
+                            .collect();
+                        let advice = format!(
+                            "several releases match: {}; name one by its bill of lading or its address",
+                            candidates.join(", ")
+                        );
+                        quarantined("release", container, &advice)
+                    }
+                }
+            }
+        }
+    }
+
+    /// One read. It goes through the lane as calls do, so that a server which is down or refuses is
+    /// an alarm and a pause for reads too; it takes none of the permits.
+    pub async fn read<'a, T, F: Future<Output = Result<T, Reply>> + 'a>(
+        &'a self,
+        channel: &Channel,
+        message: &Message,
+        read: impl FnOnce(&'a Scr) -> F,
+    ) -> Result<T, Unread> {
+        let leave = match channel.lane.enter().await {
+            Ok(leave) => leave,
+            Err(until) => {
+                let (outcome, reason) = (message.paused(until), String::new());
+                return Err(Unread { answered: false, reason, outcome });
+            }
+        };
+        match read(&self.gate.client).await {
+            Ok(found) => {
+                leave.worked();
+                Ok(found)
+            }
+            Err(reply) => {
+                let answered = matches!(reply, Reply::Answered(_));
+                let reason = match &reply {
+                    Reply::Answered(answer) => told(answer),
+                    _ => String::new(),
+                };
+                let verdict = judge(Remote::Scr, &reply, &BTreeMap::new());
+                let outcome = channel.outcome(verdict, message, leave);
+                Err(Unread { answered, reason, outcome })
+            }
+        }
+    }
+
+    /// A release is ours if it was not transferred on, and at a shared API only if its owner's VAT
+    /// number is the customer's (design, sections 3.6 and 4.2).
+    fn is_ours(&self, release: &Release) -> bool {
+        let moved_on = release.next_owner.is_some();
+        let vat = match (&release.self_owner_vat, &self.vat) {
+            (Some(theirs), Some(ours)) => same_vat(theirs, ours),
+            _ => !self.shared,
+        };
+        vat && !moved_on
+    }
+
+    fn park(
+        &self,
+        channel: &Channel,
+        message: &Message,
+        reason: &str,
+        value: &str,
+        quarantined: &dyn Fn(&str, &str, &str) -> Found,
+    ) -> Found {
+        let now = Timestamp::now();
+        let since = match &message.earlier {
+            Some(earlier) if earlier.wait == Wait::Release => earlier.since,
+            _ => now,
+        };
+        if after(since, self.park_for) <= now {
+            let advice = format!("{reason}, and `park_for` is over; ask who holds the release");
+            return quarantined("release", value, &advice);
+        }
+        let due = after(now, channel.retry.max);
+        Found::Outcome(Box::new(message.wait(Wait::Release, due, now, false, reason)))
+    }
+}
+
+fn same_vat(a: &str, b: &str) -> bool {
+    let plain = |vat: &str| -> String {
+        vat.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_uppercase()
+    };
+    plain(a) == plain(b)
+}

@@ -1,0 +1,72 @@
+//! Alarm: something that a person should look at, kept until it is over.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Something that a person should look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alarm {
+    /// Since when.
+    pub since: Timestamp,
+    /// The customer; empty for the provider as a whole.
+    pub customer: String,
+    /// The channel, where one is concerned.
+    pub channel: Option<String>,
+    /// The source, where one is concerned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// What it is about.
+    pub kind: AlarmKind,
+    /// What to do.
+    pub advice: String,
+}
+
+/// What an alarm is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AlarmKind {
+    /// The token server refuses the login.
+    LoginRefused,
+    /// The subscription key is missing or refused.
+    SubscriptionKey,
+    /// The channel answers 403, 404 or another status that no record is to blame for.
+    ChannelRefused,
+    /// The server cannot be reached or is out of order; tried again by itself.
+    Unreachable,
+    /// Twenty messages in a row were refused.
+    EverythingRefused,
+    /// The disk is full, or a folder cannot be written.
+    Disk,
+    /// The customer's config cannot be used.
+    Config,
+}
+
+impl AlarmKind {
+    /// The word in `status`.
+    pub fn word(self) -> &'static str {
+        match self {
+            AlarmKind::LoginRefused => "login-refused",
+            AlarmKind::SubscriptionKey => "subscription-key",
+            AlarmKind::ChannelRefused => "channel-refused",
+            AlarmKind::Unreachable => "unreachable",
+            AlarmKind::EverythingRefused => "everything-refused",
+            AlarmKind::Disk => "disk",
+            AlarmKind::Config => "config",
+        }
+    }
+
+    /// Whether it lasts until a person acts.
+    pub fn needs_a_person(self) -> bool {
+        self != AlarmKind::Unreachable
+    }
+}
+
+impl Alarm {
+    /// Whether both are about the same thing.
+    pub fn same(&self, other: &Alarm) -> bool {
+        let about = |alarm: &Alarm| {
+            (alarm.customer.clone(), alarm.channel.clone(), alarm.source.clone(), alarm.kind)
+        };
+        about(self) == about(other)
+    }
+}

@@ -1,0 +1,57 @@
+//! Keys: where each thing stands in the store. One tree, and a letter for each kind of entry.
+
+use super::Alarm;
+use crate::model::{Arrival, Identity};
+
+/// A file's account.
+pub fn account_key(arrival: Arrival) -> Vec<u8> {
+    [b"f/".as_slice(), &arrival.0.to_be_bytes()].concat()
+}
+
+/// The chunks of one final state of a file.
+pub fn chunk_prefix(arrival: Arrival, tag: u8) -> Vec<u8> {
+    [b"s/".as_slice(), &arrival.0.to_be_bytes(), &[tag]].concat()
+}
+
+/// One chunk of them.
+pub fn chunk_key(arrival: Arrival, tag: u8, chunk: u32) -> Vec<u8> {
+    [chunk_prefix(arrival, tag).as_slice(), &chunk.to_be_bytes()].concat()
+}
+
+/// What waits of a file.
+pub fn waiting_prefix(arrival: Arrival) -> Vec<u8> {
+    [b"w/".as_slice(), &arrival.0.to_be_bytes()].concat()
+}
+
+/// What waits from this ordinal on.
+pub fn waiting_key(arrival: Arrival, first: u64) -> Vec<u8> {
+    [waiting_prefix(arrival).as_slice(), &first.to_be_bytes()].concat()
+}
+
+/// A file's identity within its source.
+pub fn identity_key(customer: &str, source: &str, identity: &Identity) -> Vec<u8> {
+    [b"i/", customer.as_bytes(), b"/", source.as_bytes(), b"/", &identity.0].concat()
+}
+
+/// What is left of a customer's settled files.
+pub fn tally_key(customer: &str) -> Vec<u8> {
+    [b"c/", customer.as_bytes()].concat()
+}
+
+/// An alarm.
+pub fn alarm_key(alarm: &Alarm) -> Vec<u8> {
+    let part = |part: &Option<String>| part.clone().unwrap_or_default();
+    let (channel, source) = (part(&alarm.channel), part(&alarm.source));
+    format!("a/{}/{channel}/{source}/{}", alarm.customer, alarm.kind.word()).into_bytes()
+}
+
+/// How often a login was refused.
+pub fn login_key(login: &str) -> Vec<u8> {
+    [b"l/", login.as_bytes()].concat()
+}
+
+/// The age of a release at an SCR API.
+pub fn release_key(api: &str, address: &str) -> Vec<u8> {
+    let api = blake3::hash(api.as_bytes());
+    [b"r/".as_slice(), &api.as_bytes()[..8], b"/", address.as_bytes()].concat()
+}

@@ -1,0 +1,204 @@
+use std::fs;
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use super::*;
+use crate::model::Identity;
+
+fn account(arrival: u64, total: u64) -> Account {
+    Account {
+        arrival: Arrival(arrival),
+        customer: "acme".to_owned(),
+        source: "erp".to_owned(),
+        name: "RELEASE_1.csv".to_owned(),
+        picked_up: Timestamp::UNIX_EPOCH,
+        phase: Phase::Open,
+        pinned: Some(Pinned {
+            identity: Identity([3; 32]),
+            total,
+            mapping: "releases".to_owned(),
+            bundle: "00".repeat(32),
+            channel: "releases".to_owned(),
+            batch_records: 500,
+            batch_bytes: 1 << 20,
+            date: jiff::civil::date(2026, 11, 22),
+            generation: 0,
+            repeat_of: None,
+        }),
+        mark: 1,
+        messages: 0,
+        held_until: None,
+        answered: None,
+        results: None,
+    }
+}
+
+fn waiting(first: u64, last: u64, wait: Wait) -> Waiting {
+    Waiting {
+        first,
+        last,
+        wait,
+        due: Timestamp::UNIX_EPOCH,
+        attempts: 2,
+        since: Timestamp::UNIX_EPOCH,
+        last_attempt: Timestamp::UNIX_EPOCH,
+        answered: true,
+        spent: 7,
+        reason: "503".to_owned(),
+        address: None,
+    }
+}
+
+fn open(folder: &Path) -> Store {
+    Store::open(folder).unwrap()
+}
+
+#[test]
+fn what_was_committed_is_there_after_opening_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    let arrival = store.next_arrival();
+    store.set_account(account(arrival.0, 10_000));
+    let age = ReleaseAge { last: Some((arrival, 9)), busy: None, tried: None };
+    store
+        .change(
+            arrival,
+            vec![
+                Change::Final(State::Delivered, vec![(1, 4000), (4005, 9000)]),
+                Change::Final(State::Quarantined, vec![(4001, 4003)]),
+                Change::Final(State::Discarded, vec![(4004, 4004)]),
+                Change::Wait(waiting(9001, 9500, Wait::Time)),
+                Change::Wait(waiting(9501, 9501, Wait::Release)),
+                Change::Mark(9502),
+                Change::Message,
+                Change::Release { api: "http://a".to_owned(), address: "0x1".to_owned(), age },
+            ],
+        )
+        .unwrap();
+    let alarm = Alarm {
+        since: Timestamp::UNIX_EPOCH,
+        customer: "acme".to_owned(),
+        channel: Some("releases".to_owned()),
+        source: None,
+        kind: AlarmKind::LoginRefused,
+        advice: "correct the password".to_owned(),
+    };
+    assert!(store.raise(alarm.clone()));
+    assert!(!store.raise(alarm.clone()), "it stands already");
+    store.commit().unwrap();
+    let installation = store.installation().to_owned();
+    drop(store);
+
+    let mut store = open(folder.path());
+    assert_eq!(store.installation(), installation);
+    assert_eq!(store.next_arrival(), Arrival(arrival.0 + 1));
+    assert_eq!(store.alarms, [alarm]);
+    assert_eq!(store.release("http://a", "0x1").unwrap(), age);
+    assert_eq!(store.release("http://b", "0x1").unwrap(), ReleaseAge::default());
+    let (account, progress) = &store.files[&arrival];
+    assert_eq!((account.mark, account.messages), (9502, 1));
+    assert_eq!(
+        progress.counts(10_000, false),
+        Counts {
+            pending: 499,
+            deferred: 500,
+            parked: 1,
+            delivered: 8996,
+            quarantined: 3,
+            discarded: 1,
+            ..Counts::default()
+        }
+    );
+    assert_eq!(progress.counts(10_000, true).pending, 0, "what is held counts as deferred");
+    assert_eq!(progress.counts(10_000, true).deferred, 999);
+    assert_eq!(store.audit().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn what_was_not_committed_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    store.set_account(account(1, 5));
+    store.commit().unwrap();
+    store.change(Arrival(1), vec![Change::Final(State::Delivered, vec![(1, 5)])]).unwrap();
+    drop(store);
+    assert_eq!(open(folder.path()).files[&Arrival(1)].1.delivered.len(), 0);
+}
+
+#[test]
+fn a_closed_file_leaves_counters_its_identity_and_what_failed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    store.set_account(account(1, 5000));
+    let settled = Settled { arrival: Arrival(1), name: "a".to_owned(), at: Timestamp::UNIX_EPOCH };
+    store.remember("acme", "erp", &Identity([3; 32]), &settled);
+    store
+        .change(
+            Arrival(1),
+            vec![
+                Change::Final(State::Delivered, vec![(1, 4996), (4998, 5000)]),
+                Change::Wait(waiting(4997, 4997, Wait::Time)),
+            ],
+        )
+        .unwrap();
+    store.commit().unwrap();
+    // The last record fails in the same group that closes the file.
+    store
+        .change(
+            Arrival(1),
+            vec![Change::Final(State::Quarantined, vec![(4997, 4997)]), Change::Unwait(4997)],
+        )
+        .unwrap();
+    store.close(Arrival(1), FileCounts { settled: 1, ..FileCounts::default() }).unwrap();
+    store.commit().unwrap();
+    drop(store);
+
+    let store = open(folder.path());
+    assert!(store.files.is_empty());
+    let tally = &store.tallies["acme"];
+    assert_eq!((tally.records.delivered, tally.records.quarantined), (4999, 1));
+    assert_eq!(tally.files.settled, 1);
+    assert_eq!(store.left_quarantined(Arrival(1)).unwrap().ranges(), [(4997, 4997)]);
+    assert_eq!(store.settled("acme", "erp", &Identity([3; 32])).unwrap(), Some(settled));
+    assert_eq!(store.settled("acme", "other", &Identity([3; 32])).unwrap(), None);
+}
+
+#[test]
+fn a_ledger_of_a_newer_version_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path()));
+    let mut store = open(folder.path());
+    store.set_schema(99);
+    store.commit().unwrap();
+    drop(store);
+    let error = Store::open(folder.path()).err().unwrap().to_string();
+    assert!(error.contains("version 99") && error.contains("newer program"), "{error}");
+}
+
+#[test]
+fn a_torn_snapshot_does_not_keep_the_ledger_shut() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    store.set_account(account(1, 5));
+    store.commit().unwrap();
+    drop(store);
+    fs::write(folder.path().join("snap.0000000000000042.generating"), b"torn").unwrap();
+    assert_eq!(open(folder.path()).files.len(), 1);
+}
+
+#[tokio::test]
+async fn a_change_is_answered_when_it_is_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(folder.path()).unwrap();
+    ledger.update(|store| store.set_account(account(1, 100))).await.unwrap();
+    let notes = (1..=100).map(|ordinal| {
+        ledger.note(Arrival(1), vec![Change::Final(State::Delivered, vec![(ordinal, ordinal)])])
+    });
+    futures::future::try_join_all(notes).await.unwrap();
+    ledger.in_flight(Arrival(1), 3);
+    let summary = ledger.summary().await.unwrap();
+    assert_eq!(summary["acme"].records.delivered, 100);
+    assert_eq!(summary["acme"].files.open, 1);
+    assert!(ledger.note(Arrival(2), vec![]).await.is_err(), "no such file");
+}
