@@ -49,6 +49,19 @@ pub struct Prepared {
     turns: Vec<Turn>,
 }
 
+/// What is known of a call by its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answered {
+    /// The API has taken it.
+    Taken,
+    /// The API has not taken it.
+    Refused,
+    /// It is not known whether the API has taken it, or it was not sent.
+    Nothing,
+    /// The outcome says already what is known of the release.
+    Noted,
+}
+
 impl Gate {
     /// A gate of so many calls.
     pub fn new(client: Scr, url: &str, concurrency: usize) -> Gate {
@@ -161,9 +174,25 @@ impl Releases {
         }
         // Noted before the call: if the answer is lost, by a crash too, no older record of this
         // release may go out until this one has gone out again.
+        let lost_before = age.tried == Some(mine);
         age.tried = Some(mine);
         ledger.note(message.arrival, vec![self.note(&address, age)]).await?;
-        Ok(self.call(channel, message, prepared, assignment, &address, age, halt).await)
+        let sent = self.call(channel, message, prepared, assignment, &address, age, halt).await;
+        Ok(sent.map(|(mut outcome, answer)| {
+            let known = match answer {
+                Answered::Taken => {
+                    Some(ReleaseAge { last: age.last.max(age.tried), busy: None, tried: None })
+                }
+                // What an earlier attempt has done is not known by this answer.
+                Answered::Refused if !lost_before || outcome.is_final() => {
+                    Some(ReleaseAge { tried: None, ..age })
+                }
+                Answered::Nothing if outcome.is_final() => Some(ReleaseAge { tried: None, ..age }),
+                Answered::Refused | Answered::Nothing | Answered::Noted => None,
+            };
+            outcome.changes.extend(known.map(|known| self.note(&address, known)));
+            outcome
+        }))
     }
 
     /// The call itself: a permit spans it and nothing else.
@@ -177,11 +206,11 @@ impl Releases {
         address: &str,
         age: ReleaseAge,
         halt: &CancellationToken,
-    ) -> Option<Outcome> {
+    ) -> Option<(Outcome, Answered)> {
         // Who waits for the lane must not hold a permit that another customer could use.
         let leave = match channel.lane.enter().await {
             Ok(leave) => leave,
-            Err(until) => return Some(message.paused(until)),
+            Err(until) => return Some((message.paused(until), Answered::Nothing)),
         };
         // The semaphore is never closed.
         let permit = Arc::clone(&self.gate.permits).acquire_owned().await.ok();
@@ -189,7 +218,7 @@ impl Releases {
             return None;
         }
         if let Some(until) = channel.lane.paused_until() {
-            return Some(message.paused(until));
+            return Some((message.paused(until), Answered::Nothing));
         }
         let mut reply = match &assignment.action {
             Action::Assign(assignee) => self.gate.client.assign(address, assignee).await,
@@ -207,24 +236,17 @@ impl Releases {
         if verdict == Verdict::Accepted && assignment.action == Action::Unassign {
             let worked = leave.worked();
             let outcome = self.confirm(channel, message, address, age).await;
-            return Some(Outcome { worked, ..outcome });
+            return Some((Outcome { worked, ..outcome }, Answered::Noted));
         }
         if matches!(verdict, Verdict::Pause(..)) {
             self.gate.client.reload();
         }
-        let delivered = matches!(verdict, Verdict::Delivered | Verdict::Accepted);
-        let mut outcome = channel.outcome(verdict, message, leave);
-        let mine = Some((message.arrival, message.first()));
-        let answered = matches!(reply, Reply::Answered(_)) || outcome.is_final();
-        let known = match (delivered, answered) {
-            (true, _) => ReleaseAge { last: age.last.max(mine), busy: None, tried: None },
-            (false, true) => ReleaseAge { tried: None, ..age },
-            (false, false) => age,
+        let answer = match (&verdict, &reply) {
+            (Verdict::Delivered | Verdict::Accepted, _) => Answered::Taken,
+            (_, Reply::Answered(_)) => Answered::Refused,
+            _ => Answered::Nothing,
         };
-        if known != age {
-            outcome.changes.push(self.note(address, known));
-        }
-        Some(outcome)
+        Some((channel.outcome(verdict, message, leave), answer))
     }
 
     /// Asks whether a 202 was carried out. For an unassign, that the release can be read is enough.

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 
+use super::unfinished;
 use crate::spool::sync_folder;
 
 /// Puts `from` at `to`, for good: as a link where both are on one file system, since `from` is
@@ -14,6 +15,7 @@ use crate::spool::sync_folder;
 pub fn put(from: &Path, to: &Path) -> anyhow::Result<()> {
     fs::set_permissions(from, fs::Permissions::from_mode(0o640))
         .with_context(|| format!("{} cannot be prepared", from.display()))?;
+    unfinished::clear(to).with_context(|| format!("{} cannot be prepared", to.display()))?;
     match fs::hard_link(from, to) {
         Ok(()) => synced(to),
         Err(_) => put_copy(from, to),
@@ -23,8 +25,7 @@ pub fn put(from: &Path, to: &Path) -> anyhow::Result<()> {
 /// Puts a copy of `from` at `to`, for files whose `from` lives on. If `to` is there with the same
 /// content, an earlier attempt has put it there.
 pub fn put_copy(from: &Path, to: &Path) -> anyhow::Result<()> {
-    let folder = to.parent().context("a file needs a folder")?;
-    match copy(from, to, folder) {
+    match copy(from, to) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             if !same_content(from, to)? {
@@ -43,14 +44,12 @@ fn synced(path: &Path) -> anyhow::Result<()> {
     sync_folder(folder).with_context(|| format!("{} cannot be synced", folder.display()))
 }
 
-fn copy(from: &Path, to: &Path, folder: &Path) -> io::Result<()> {
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
     if fs::symlink_metadata(to).is_ok() {
+        unfinished::clear(to)?;
         return Err(io::ErrorKind::AlreadyExists.into());
     }
-    let mut copy = tempfile::Builder::new()
-        .prefix(".lighterman-")
-        .permissions(fs::Permissions::from_mode(0o640))
-        .tempfile_in(folder)?;
+    let mut copy = unfinished::begin(to)?;
     io::copy(&mut File::open(from)?, copy.as_file_mut())?;
     copy.as_file().sync_all()?;
     copy.persist_noclobber(to).map_err(|failed| failed.error)?;

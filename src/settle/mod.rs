@@ -8,6 +8,7 @@ mod names;
 mod problems;
 mod receipt;
 mod rejects;
+mod unfinished;
 
 use std::path::Path;
 

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
+use super::unfinished::write_whole;
 use crate::model::Problem;
-use crate::spool::write_whole;
 
 /// Writes `record,line,level,field,value,rule,advice`, one row a problem.
 pub fn write(problems: &[Problem], path: &Path) -> anyhow::Result<()> {
-    write_whole(path, &table(problems)?, 0o640)
+    write_whole(path, &table(problems)?)
 }
 
 fn table(problems: &[Problem]) -> anyhow::Result<Vec<u8>> {

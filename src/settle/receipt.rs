@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Report;
+use super::unfinished::write_whole;
 use crate::ledger::Repeat;
 use crate::model::{Arrival, Counts, Identity, Level, Problem};
-use crate::spool::write_whole;
 
 /// The receipt of a file (design, section 4.5). Written when the file is answered, and replaced
 /// until it is settled.
@@ -91,7 +91,7 @@ pub fn write(report: &Report<'_>, name: &str) -> anyhow::Result<()> {
             .collect(),
     };
     let path = report.source.receipts.join(format!("{name}.receipt.json"));
-    write_whole(&path, &serde_json::to_vec_pretty(&receipt)?, 0o640)
+    write_whole(&path, &serde_json::to_vec_pretty(&receipt)?)
 }
 
 /// The path as anybody can follow it, wherever they stand.

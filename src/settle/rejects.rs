@@ -1,12 +1,12 @@
 //! Rejects: the records that failed, as a file of the input's own kind.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::Context;
 
+use super::unfinished;
 use crate::read::{Dialect, excerpt};
 use crate::spool::sync_folder;
 
@@ -19,11 +19,8 @@ pub fn write(
     to: &Path,
 ) -> anyhow::Result<()> {
     let folder = to.parent().context("a file needs a folder")?;
-    let mut file = tempfile::Builder::new()
-        .prefix(".lighterman-")
-        .permissions(fs::Permissions::from_mode(0o640))
-        .tempfile_in(folder)
-        .with_context(|| format!("{} cannot be written", to.display()))?;
+    let mut file =
+        unfinished::begin(to).with_context(|| format!("{} cannot be written", to.display()))?;
     let open =
         || -> io::Result<Box<dyn Read + Send>> { Ok(Box::new(BufReader::new(File::open(data)?))) };
     let mut out = BufWriter::new(file.as_file_mut());

@@ -328,6 +328,19 @@ fn a_barge_is_assigned_and_a_missing_visit_number_is_a_warning() {
 }
 
 #[test]
+fn the_warning_of_a_record_that_waits_for_its_release_is_told_too() {
+    let (port, provider) = wilgen(0, 0);
+    let barge = Wanted::Barge("06105123".into(), None);
+    provider.drop_file("wilgen", "1.xml", xml([Assignment::of(&container(0), None, barge)]));
+    assert_eq!(provider.run_once(&[]).code, 75);
+    port.replace(Port::scr_world(releases(1), 0)).unwrap();
+    assert_eq!(provider.run_once(&[]).code, 0);
+    let problems = provider.problems("wilgen", "1.xml");
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert_eq!((problems[0].level.as_str(), problems[0].field.as_str()), ("warn", "Visit"));
+}
+
+#[test]
 fn an_unassign_is_delivered_once_it_is_confirmed() {
     let (port, provider) = wilgen(1, 0);
     let file =
@@ -373,6 +386,78 @@ fn driver_a_then_b_then_a_again_ends_with_a() {
 }
 
 #[test]
+fn an_older_assignment_never_follows_a_newer_one_that_may_have_been_taken() {
+    let (port, provider) = wilgen(2, 0);
+    // The first goes alone and shows that the channel works. Of the two for one release the older
+    // is put off, and the newer is taken but nobody hears so, three times.
+    let path = format!("{SCR}/releases/{}/assign", address(0));
+    port.fault(Fault::status(&path, 503).times(1)).unwrap();
+    port.fault(Fault::new(&path, What::DropAfter).times(3)).unwrap();
+    let file = [
+        Assignment::at(&address(1), driver("first")),
+        Assignment::at(&address(0), driver("older")),
+        Assignment::at(&address(0), driver("newer")),
+    ];
+    provider.drop_file("wilgen", "1.xml", xml(file));
+    let run = provider.run_once(&["--wait", "20s"]);
+    assert_eq!(run.code, 0, "{run}");
+    assert_eq!(history(&port, 0), ["newer"; 4]);
+    let totals = provider.totals("wilgen");
+    assert_eq!((totals["delivered"], totals["superseded"]), (2, 1), "{totals:?}");
+}
+
+#[test]
+fn what_is_set_aside_keeps_nothing_older_back() {
+    let (port, provider) = wilgen(2, 0);
+    let quick = r#"retry = { first = "20ms", max = "100ms", give_up_after = "1s" }"#;
+    provider.transporter("wilgen", VAT, "assignments", quick);
+    // The older is put off once, and the newer is refused for good.
+    let path = format!("{SCR}/releases/{}/assign", address(0));
+    let refusal = What::Status {
+        status: 400,
+        retry_after: None,
+        body: Some("no such driver".to_owned()),
+        headers: Default::default(),
+    };
+    port.fault(Fault::status(&path, 503).times(1)).unwrap();
+    port.fault(Fault::new(&path, refusal).times(1)).unwrap();
+    let file = [
+        Assignment::at(&address(1), driver("first")),
+        Assignment::at(&address(0), driver("older")),
+        Assignment::at(&address(0), driver("newer")),
+    ];
+    provider.drop_file("wilgen", "1.xml", xml(file));
+    let run = provider.run_once(&["--wait", "20s"]);
+    assert_eq!(run.code, 3, "{run}");
+    assert_eq!(history(&port, 0), ["older"]);
+    let problems = provider.problems("wilgen", "1.xml");
+    assert_eq!((problems.len(), problems[0].record), (1, 3), "{problems:?}");
+}
+
+#[test]
+fn sigterm_finishes_the_calls_that_are_open_and_starts_no_other() {
+    let (port, provider) = wilgen(101, 0);
+    let mut daemon = provider.start();
+    provider.drop_file("wilgen", "1.xml", xml([Assignment::at(&address(100), driver("first"))]));
+    until_true("the first", || port.stats().scr[SCR].accepted == 1);
+    port.set_latency(SCR, AN_HOUR).unwrap();
+    let file = (0..100).map(|n| Assignment::at(&address(n), driver(n)));
+    provider.drop_file("wilgen", "2.xml", xml(file));
+    until_true("twenty calls", || port.stats().scr[SCR].writes == 21);
+    daemon.terminate();
+    until_true("that it heard", || daemon.stderr().contains("Stopping"));
+    assert!(daemon.runs(), "twenty answers are still to come");
+    port.set_latency(SCR, Duration::ZERO).unwrap();
+    assert_eq!(daemon.end().code, 0);
+    assert_eq!(port.stats().scr[SCR].writes, 21);
+    assert_eq!(provider.records("wilgen", "delivered"), 21);
+    provider.check_ledger();
+    let run = provider.run_once(&[]);
+    assert_eq!(run.code, 0, "{run}");
+    assert_eq!(port.stats().scr[SCR].writes, 101, "each went out once");
+}
+
+#[test]
 fn addresses_are_compared_whatever_their_letters() {
     let port = Port::open(Port::scr_world(vec![Port::release("0xABcdef", "TEST0000001", "B")], 1));
     let provider = Provider::new(&port);
@@ -411,19 +496,47 @@ fn what_the_api_refuses_for_good_is_quarantined_with_its_words() {
 
 #[test]
 fn a_refused_signature_is_an_alarm_and_nothing_is_set_aside() {
-    let (port, provider) = wilgen(10, 0);
-    provider.secret("scr", "another-secret-of-thirty-two-bytes!!");
-    let file = (0..10).map(|n| Assignment::at(&address(n), driver(n)));
-    provider.drop_file("wilgen", "1.xml", xml(file));
-    let run = provider.run_once(&[]);
-    assert_eq!(run.code, 4, "{run}");
-    assert_eq!(provider.alarms(), ["login-refused"]);
-    assert_eq!(provider.records("wilgen", "quarantined"), 0);
-    assert_eq!(port.stats().scr[SCR].writes, 1, "one probe");
-    provider.check_ledger();
-    provider.secret("scr", "a-secret-of-thirty-two-bytes-or-more");
-    let run = provider.run_once(&["--wait", "10s"]);
-    assert_eq!(run.code, 0, "{run}");
-    assert_eq!(provider.alarms(), [""; 0]);
-    assert_eq!(port.stats().scr[SCR].accepted, 10);
+    for by_container in [false, true] {
+        let (port, provider) = wilgen(10, 0);
+        provider.secret("scr", "another-secret-of-thirty-two-bytes!!");
+        let file = (0..10).map(|n| match by_container {
+            true => Assignment::of(&container(n), None, driver(n)),
+            false => Assignment::at(&address(n), driver(n)),
+        });
+        provider.drop_file("wilgen", "1.xml", xml(file));
+        let run = provider.run_once(&[]);
+        assert_eq!(run.code, 4, "{run}");
+        assert_eq!(provider.alarms(), ["login-refused"]);
+        assert_eq!(provider.records("wilgen", "quarantined"), 0);
+        assert_eq!(port.calls_to(SCR).len(), 1, "one probe");
+        provider.check_ledger();
+        provider.secret("scr", "a-secret-of-thirty-two-bytes-or-more");
+        let run = provider.run_once(&["--wait", "10s"]);
+        assert_eq!(run.code, 0, "{run}");
+        assert_eq!(provider.alarms(), [""; 0]);
+        assert_eq!(port.stats().scr[SCR].accepted, 10);
+    }
+}
+
+#[test]
+fn an_api_that_is_down_costs_nothing_but_time() {
+    for by_container in [false, true] {
+        let (port, provider) = wilgen(10, 0);
+        let number = port.close();
+        let file = (0..10).map(|n| match by_container {
+            true => Assignment::of(&container(n), None, driver(n)),
+            false => Assignment::at(&address(n), driver(n)),
+        });
+        provider.drop_file("wilgen", "1.xml", xml(file));
+        let run = provider.run_once(&["--wait", "200ms"]);
+        assert_eq!(run.code, 75, "{run}");
+        assert_eq!(provider.alarms(), ["unreachable"]);
+        assert_eq!(provider.records("wilgen", "quarantined"), 0);
+        provider.check_ledger();
+        let port = Port::open_at(Port::scr_world(releases(10), 0), number);
+        let run = provider.run_once(&["--wait", "10s"]);
+        assert_eq!(run.code, 0, "{run}");
+        assert_eq!(provider.alarms(), [""; 0]);
+        assert_eq!(port.stats().scr[SCR].accepted, 10);
+    }
 }
