@@ -62,7 +62,7 @@ impl Control {
     }
 }
 
-/// Asks the run that holds this state; `None` if none listens.
+/// Asks the run that holds this state; `None` if none listens, or ends before it has answered.
 pub async fn ask<T: DeserializeOwned>(state: &Path, question: &str) -> anyhow::Result<Option<T>> {
     let path = socket(state);
     if !path.exists() {
@@ -74,13 +74,19 @@ pub async fn ask<T: DeserializeOwned>(state: &Path, question: &str) -> anyhow::R
         // An audit reads every open file.
         .timeout(Duration::from_secs(600))
         .build()?;
-    let response = match client.get(format!("http://localhost/{question}")).send().await {
-        Ok(response) => response,
-        Err(error) if error.is_connect() => return Ok(None),
-        Err(error) => return Err(error).context("the running lighterman does not answer"),
+    let answered: reqwest::Result<_> = async {
+        let response = client.get(format!("http://localhost/{question}")).send().await?;
+        Ok((response.status(), response.bytes().await?))
+    }
+    .await;
+    let (status, body) = match answered {
+        Ok(answer) => answer,
+        Err(error) if error.is_timeout() => {
+            return Err(error).context("the running lighterman does not answer");
+        }
+        // One that has ended meanwhile answers no more.
+        Err(_) => return Ok(None),
     };
-    let status = response.status();
-    let body = response.bytes().await?;
     if !status.is_success() {
         bail!("the running lighterman answers: {}", String::from_utf8_lossy(&body));
     }
