@@ -54,6 +54,10 @@ fn main() -> anyhow::Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["serve"] => return server::serve(),
         ["sandbox", calls] => return scr::sandbox(calls.parse()?),
+        // For a profiler: writes what a part needs, so that the part can be run by itself.
+        ["files", root, records] => {
+            return Files::at(Path::new(root)).write(records.parse()?).map(drop);
+        }
         ["part", name, root, records, server] => {
             let figures = part(name, Path::new(root), records.parse()?, server)?;
             println!("{}", serde_json::to_string(&figures)?);

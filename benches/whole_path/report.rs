@@ -48,9 +48,15 @@ impl Report {
         of: &str,
         goal: &str,
     ) -> fmt::Result {
-        let (Some(part), Some(of)) = (self.rate(part), self.rate(of)) else { return Ok(()) };
-        let (best, median) = (100.0 * part.0 / of.0, 100.0 * part.1 / of.1);
-        writeln!(f, "{what}: {best:.0} % (best), {median:.0} % (median); goal: {goal}")
+        let (Some(rate), Some(rate_of)) = (self.rate(part), self.rate(of)) else { return Ok(()) };
+        let (Some(cpu), Some(cpu_of)) = (self.cpu(part), self.cpu(of)) else { return Ok(()) };
+        writeln!(
+            f,
+            "{what}: {:.0} % (best), {:.0} % (median), {:.0} % (by median CPU time); goal: {goal}",
+            100.0 * rate.0 / rate_of.0,
+            100.0 * rate.1 / rate_of.1,
+            100.0 * cpu_of.1 / cpu.1,
+        )
     }
 }
 

@@ -197,6 +197,9 @@ impl Field {
             && let [slot] = slots.as_slice()
         {
             // Nearly every field is one column with one text.
+            if let Some(text) = record.single(*slot) {
+                return Ok(Some(Cow::Borrowed(text)));
+            }
             let mut texts = record.texts(*slot);
             let first = texts.next();
             if texts.next().is_none() {

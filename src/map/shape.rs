@@ -16,7 +16,7 @@ pub struct Shape {
 #[derive(Debug)]
 struct Member {
     name: String,
-    /// The name as JSON, with its colon.
+    /// The name as JSON, with a comma before and a colon behind it.
     key: Vec<u8>,
     node: Node,
 }
@@ -84,7 +84,7 @@ impl Shape {
         let place = match self.members.iter().position(|member| member.name == *name) {
             Some(place) => place,
             None => {
-                let mut key = Vec::new();
+                let mut key = vec![b','];
                 push_string(name, &mut key);
                 key.push(b':');
                 let node = if rest.is_empty() {
@@ -108,10 +108,7 @@ impl Shape {
         out.push(b'{');
         for member in &self.members {
             let start = out.len();
-            if any {
-                out.push(b',');
-            }
-            out.extend_from_slice(&member.key);
+            out.extend_from_slice(if any { &member.key } else { &member.key[1..] });
             let written = match &member.node {
                 Node::Object(shape) => shape.write(report, out),
                 Node::Fields(fields) => fields
@@ -132,8 +129,7 @@ impl Shape {
 /// Appends a text as a JSON string (RFC 8259, section 7).
 pub fn push_string(text: &str, out: &mut Vec<u8>) {
     let bytes = text.as_bytes();
-    let plain = |bad: bool, byte: &u8| bad | (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\');
-    if !bytes.iter().fold(false, plain) {
+    if !needs_escape(bytes) {
         out.reserve(bytes.len() + 2);
         out.push(b'"');
         out.extend_from_slice(bytes);
@@ -145,6 +141,28 @@ pub fn push_string(text: &str, out: &mut Vec<u8>) {
         // Writing a text into memory cannot fail; if it did, an empty text keeps the JSON whole.
         out.truncate(start);
         out.extend_from_slice(b"\"\"");
+    }
+}
+
+/// Whether a byte is below 0x20, a quote or a backslash. Most texts are short and need nothing, so
+/// eight bytes are looked at together.
+fn needs_escape(bytes: &[u8]) -> bool {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    // The highest bit of a byte is set where the byte is smaller than `limit`, and perhaps above
+    // such a byte, but never where there is none (limits up to 0x80).
+    let below = |word: u64, limit: u64| word.wrapping_sub(EACH * limit) & !word & (EACH << 7);
+    let bad = |eight: [u8; 8]| {
+        let word = u64::from_le_bytes(eight);
+        let is = |byte: u8| below(word ^ (EACH * u64::from(byte)), 1);
+        below(word, 0x20) | is(b'"') | is(b'\\')
+    };
+    match bytes.last_chunk::<8>() {
+        // The last eight are looked at too, some of them for the second time.
+        Some(last) => {
+            let (eights, _) = bytes.as_chunks::<8>();
+            eights.iter().fold(bad(*last), |found, eight| found | bad(*eight)) != 0
+        }
+        None => bytes.iter().any(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\'),
     }
 }
 
@@ -161,5 +179,19 @@ mod tests {
             push_string(text, &mut out);
             assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
         }
+    }
+    #[test]
+    fn every_byte_is_seen_at_every_place() {
+        for byte in 0..=0x7f_u8 {
+            for length in 1..20 {
+                for place in 0..length {
+                    let mut bytes = vec![b'a'; length];
+                    bytes[place] = byte;
+                    let expected = byte < 0x20 || byte == b'"' || byte == b'\\';
+                    assert_eq!(needs_escape(&bytes), expected, "{byte} at {place} of {length}");
+                }
+            }
+        }
+        assert!(!needs_escape("é€😀ÿ\u{80}\u{7f}".as_bytes()));
     }
 }

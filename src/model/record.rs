@@ -1,5 +1,7 @@
 //! One record of a file: where it stands, and the texts that the mapping asked for.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 /// Where a record stands in its file, in the file's own bytes and lines.
@@ -26,6 +28,8 @@ pub struct Record {
     pub faults: Vec<Fault>,
     text: String,
     hits: Vec<Hit>,
+    /// Whether every hit stands in the place of its slot, as in a row of a table.
+    in_place: bool,
 }
 
 /// Something wrong with the form of one record.
@@ -54,21 +58,44 @@ impl Record {
         self.faults.clear();
         self.text.clear();
         self.hits.clear();
+        self.in_place = true;
     }
 
     /// Notes one text that the selector in `slot` hit, in the order of the file.
     pub fn push(&mut self, slot: usize, text: &str) {
-        let start = self.text.len() as u32;
+        let start = self.hold(text);
+        self.push_held(slot, start..start + text.len());
+    }
+
+    /// Takes in text that several hits are parts of, and tells where it starts.
+    pub fn hold(&mut self, text: &str) -> usize {
+        let start = self.text.len();
         self.text.push_str(text);
-        self.hits.push(Hit { slot: slot as u32, start, end: self.text.len() as u32 });
+        start
+    }
+
+    /// Notes that the selector in `slot` hit this part of what the record holds, in the order of
+    /// the file.
+    pub fn push_held(&mut self, slot: usize, part: Range<usize>) {
+        self.in_place &= slot == self.hits.len();
+        self.hits.push(Hit { slot: slot as u32, start: part.start as u32, end: part.end as u32 });
+    }
+
+    /// The text that the selector in `slot` hit, where it is plain that there is one and no other.
+    pub fn single(&self, slot: usize) -> Option<&str> {
+        let hit = self.hits.get(slot).filter(|_| self.in_place)?;
+        self.text.get(hit.start as usize..hit.end as usize)
     }
 
     /// All texts that the selector in `slot` hit, in the order of the file; none if it is missing.
     pub fn texts(&self, slot: usize) -> impl Iterator<Item = &str> {
+        let hits = match self.in_place {
+            true => self.hits.get(slot..=slot).unwrap_or_default(),
+            false => &self.hits,
+        };
         let slot = slot as u32;
-        self.hits
-            .iter()
+        hits.iter()
             .filter(move |hit| hit.slot == slot)
-            .map(|hit| &self.text[hit.start as usize..hit.end as usize])
+            .filter_map(|hit| self.text.get(hit.start as usize..hit.end as usize))
     }
 }

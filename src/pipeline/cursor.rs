@@ -29,6 +29,8 @@ pub struct Cursor {
     next: u64,
     /// A mapped record that did not fit into the last cut.
     carry: Option<Carried>,
+    /// The length of the last body: the next is likely to be as long.
+    length: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -88,6 +90,7 @@ impl Cursor {
             record: Record::default(),
             next: 1,
             carry: None,
+            length: 0,
         }
     }
 
@@ -96,12 +99,15 @@ impl Cursor {
         let mut piece = Piece { start, ..Piece::default() };
         match self.carry.take() {
             Some(carried) if carried.ordinal == start => {
-                self.append(&mut piece, carried.ordinal, carried.line, &carried.body);
+                self.begin(&mut piece);
+                piece.body.extend_from_slice(&carried.body);
+                piece.take(carried.ordinal, carried.line);
+                self.end(&mut piece);
             }
             _ => self.stand_before(start)?,
         }
-        let mut mapped = Vec::new();
-        while piece.count() < self.limits.records && self.next < start + REACH {
+        let mut count = piece.count();
+        while count < self.limits.records && self.next < start + REACH {
             if self.next > self.inspection.records {
                 piece.ended = true;
                 break;
@@ -109,24 +115,22 @@ impl Cursor {
             if !self.read()? {
                 return Err(self.cut_short());
             }
-            let (ordinal, line) = (self.record.ordinal, self.record.place.line);
-            if self.repeats.contains(ordinal) {
+            if self.repeats.contains(self.record.ordinal) {
                 continue;
             }
-            mapped.clear();
-            match self.mapping.apply(&self.record, &self.context, &mut mapped, &mut piece.problems)
-            {
-                Mapped::Rejected => extend(&mut piece.rejected, ordinal),
-                Mapped::Discarded => extend(&mut piece.unwanted, ordinal),
-                Mapped::Ready => {
-                    let full = piece.body.len() + mapped.len() + 3 > self.limits.bytes;
-                    if full && !piece.records.is_empty() {
-                        self.carry = Some(Carried { ordinal, line, body: mapped });
-                        break;
-                    }
-                    self.append(&mut piece, ordinal, line, &mapped);
-                }
+            let before = piece.body.len();
+            let Some(mapped) = self.map(&mut piece) else { continue };
+            let full = before + (piece.body.len() - mapped) + 3 > self.limits.bytes;
+            let (ordinal, line) = (self.record.ordinal, self.record.place.line);
+            if full && !piece.records.is_empty() {
+                let body = piece.body.split_off(mapped);
+                piece.body.truncate(before);
+                self.carry = Some(Carried { ordinal, line, body });
+                break;
             }
+            piece.take(ordinal, line);
+            self.end(&mut piece);
+            count += 1;
         }
         self.close(&mut piece);
         Ok(piece)
@@ -142,18 +146,11 @@ impl Cursor {
         self.carry = None;
         self.stand_before(first)?;
         let mut piece = Piece { start: first, ..Piece::default() };
-        let mut mapped = Vec::new();
         while self.next <= last && self.read()? {
             let (ordinal, line) = (self.record.ordinal, self.record.place.line);
-            if !wanted(ordinal) {
-                continue;
-            }
-            mapped.clear();
-            match self.mapping.apply(&self.record, &self.context, &mut mapped, &mut piece.problems)
-            {
-                Mapped::Rejected => extend(&mut piece.rejected, ordinal),
-                Mapped::Discarded => extend(&mut piece.unwanted, ordinal),
-                Mapped::Ready => self.append(&mut piece, ordinal, line, &mapped),
+            if wanted(ordinal) && self.map(&mut piece).is_some() {
+                piece.take(ordinal, line);
+                self.end(&mut piece);
             }
         }
         self.close(&mut piece);
@@ -209,29 +206,46 @@ impl Cursor {
         Ok(())
     }
 
-    fn append(&self, piece: &mut Piece, ordinal: u64, line: u64, mapped: &[u8]) {
-        if piece.records.is_empty() {
-            piece.line = line;
-            piece.body.reserve(mapped.len() * self.limits.records.min(64) as usize);
+    /// Maps the record in hand behind what the piece carries already; tells where in the body it
+    /// starts. `None` if it is not to be sent, and then the body is as it was.
+    fn map(&mut self, piece: &mut Piece) -> Option<usize> {
+        let before = piece.body.len();
+        self.begin(piece);
+        let start = piece.body.len();
+        match self.mapping.apply(&self.record, &self.context, &mut piece.body, &mut piece.problems)
+        {
+            Mapped::Ready => return Some(start),
+            Mapped::Rejected => extend(&mut piece.rejected, self.record.ordinal),
+            Mapped::Discarded => extend(&mut piece.unwanted, self.record.ordinal),
         }
-        match self.mapping.output {
-            Output::Json if self.limits.records == 1 => piece.body.extend_from_slice(mapped),
-            Output::Json => {
-                piece.body.push(if piece.body.is_empty() { b'[' } else { b',' });
-                piece.body.extend_from_slice(mapped);
-            }
-            Output::Ndjson => {
-                piece.body.extend_from_slice(mapped);
-                piece.body.push(b'\n');
-            }
-        }
-        extend(&mut piece.records, ordinal);
+        piece.body.truncate(before);
+        None
     }
 
-    fn close(&self, piece: &mut Piece) {
+    /// Writes what stands before a record.
+    fn begin(&self, piece: &mut Piece) {
+        if piece.body.capacity() == 0 {
+            piece.body.reserve(self.length + self.length / 16);
+        }
+        if self.mapping.output == Output::Json && self.limits.records > 1 {
+            piece.body.push(if piece.body.is_empty() { b'[' } else { b',' });
+        }
+    }
+
+    /// Writes what stands behind a record.
+    fn end(&self, piece: &mut Piece) {
+        if self.mapping.output == Output::Ndjson {
+            piece.body.push(b'\n');
+        }
+    }
+
+    fn close(&mut self, piece: &mut Piece) {
         if self.mapping.output == Output::Json && self.limits.records > 1 && !piece.body.is_empty()
         {
             piece.body.push(b']');
+        }
+        if !piece.body.is_empty() {
+            self.length = piece.body.len();
         }
     }
 }
@@ -239,6 +253,13 @@ impl Cursor {
 impl Piece {
     fn count(&self) -> u64 {
         self.records.iter().map(|(first, last)| last + 1 - first).sum()
+    }
+
+    fn take(&mut self, ordinal: u64, line: u64) {
+        if self.records.is_empty() {
+            self.line = line;
+        }
+        extend(&mut self.records, ordinal);
     }
 }
 
@@ -248,3 +269,6 @@ fn extend(ranges: &mut Vec<(u64, u64)>, ordinal: u64) {
         _ => ranges.push((ordinal, ordinal)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -108,9 +108,11 @@ impl CsvReader {
             let ahead = self.text.ahead();
             let fields = self.splitter.fields(ahead, row);
             if self.pad || fields == self.columns.names.len() {
+                let held = record.hold(self.splitter.text(ahead, row));
                 for (slot, column) in self.slots.iter().enumerate() {
                     if *column < fields {
-                        record.push(slot, self.splitter.field(ahead, row, *column));
+                        let part = self.splitter.part(row, *column);
+                        record.push_held(slot, held + part.start..held + part.end);
                     }
                 }
             } else {

@@ -2,7 +2,7 @@
 //! that none of them is there yet.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -60,10 +60,11 @@ fn reservation(source: &Source, result: &str) -> PathBuf {
 fn reserve(path: &Path, arrival: Arrival) -> anyhow::Result<bool> {
     let folder = path.parent().context("a file needs a folder")?;
     let reserve = || -> io::Result<bool> {
-        let mut file = tempfile::Builder::new().prefix(".lighterman-").tempfile_in(folder)?;
-        write!(file, "{arrival}")?;
-        match file.persist_noclobber(path) {
-            Ok(_) => Ok(true),
+        // After a crash the same arrival comes here again and writes the same file.
+        let taking = folder.join(format!(".lighterman-{arrival}.taking"));
+        fs::write(&taking, arrival.to_string())?;
+        match tempfile::TempPath::try_from_path(taking)?.persist_noclobber(path) {
+            Ok(()) => Ok(true),
             Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => {
                 Ok(fs::read_to_string(path)? == arrival.to_string())
             }

@@ -87,7 +87,7 @@ pub async fn work(run: Arc<Run>, file: OpenFile, turns: Turns, mut occasion: Occ
         if let Span::Once { wait } = run.span {
             let now = Timestamp::now();
             let until = *until.get_or_insert_with(|| crate::deliver::after(now, wait));
-            if due > until || now > until {
+            if wait.is_zero() || due > until || now > until {
                 return;
             }
         }

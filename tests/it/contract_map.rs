@@ -409,7 +409,7 @@ fn a_column_that_no_record_can_have_sets_the_file_aside() {
     ] {
         let mapping = CSV.to_owned() + &field("to = \"a\"\nfrom = \"A\"") + &field(lines);
         let result = through(&mapping, "A.csv", "A;B\n1;2\n");
-        assert_eq!(result.sent, [json!(0); 0]);
+        assert!(result.sent.is_empty(), "{:?}", result.sent);
         assert_eq!(
             (result.wrong.len(), result.wrong[0].0, result.wrong[0].1),
             (1, 0, 0),

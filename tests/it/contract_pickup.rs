@@ -121,7 +121,7 @@ fn a_file_that_is_still_written_is_not_taken() {
             let mut file = fs::File::options().append(true).open(path).unwrap();
             for n in 0..10 {
                 std::thread::sleep(Duration::from_millis(150));
-                write!(file, "{n};1\n").unwrap();
+                writeln!(file, "{n};1").unwrap();
             }
         })
     };

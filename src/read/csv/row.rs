@@ -1,5 +1,7 @@
 //! Row: where the next row of a CSV text ends, and its fields.
 
+use std::ops::Range;
+
 use csv_core::ReadRecordResult;
 
 /// A row in view, by its number of bytes.
@@ -104,7 +106,7 @@ impl Splitter {
             Row::Plain { content, .. } => {
                 let line = &ahead.as_bytes()[..content];
                 self.cuts.clear();
-                self.cuts.extend(memchr::memchr_iter(self.delimiter, line));
+                find_all(self.delimiter, line, &mut self.cuts);
                 self.cuts.push(content);
                 self.cuts.len()
             }
@@ -113,18 +115,29 @@ impl Splitter {
 
     /// The text of a field, by its number from 0, after `fields` has found it.
     pub(super) fn field<'a>(&'a self, ahead: &'a str, row: Row, number: usize) -> &'a str {
-        // Both are cut at ASCII bytes out of text, so that they are text.
+        self.text(ahead, row).get(self.part(row, number)).unwrap_or_default()
+    }
+
+    /// The text that the fields of a row are parts of.
+    pub(super) fn text<'a>(&'a self, ahead: &'a str, row: Row) -> &'a str {
         match row {
-            Row::Plain { .. } => {
-                let start = if number == 0 { 0 } else { self.cuts[number - 1] + 1 };
-                &ahead[start..self.cuts[number]]
-            }
-            Row::Quoted { .. } => {
-                let start = if number == 0 { 0 } else { self.ends[number - 1] };
-                let field = &self.unquoted[start..self.ends[number]];
-                std::str::from_utf8(field).unwrap_or_default()
+            Row::Plain { content, .. } => &ahead[..content],
+            Row::Quoted { fields, .. } => {
+                let end = fields.checked_sub(1).map_or(0, |last| self.ends[last]);
+                // The parser takes bytes out of text at ASCII characters, so that text is left.
+                std::str::from_utf8(&self.unquoted[..end]).unwrap_or_default()
             }
         }
+    }
+
+    /// Where in the row's text a field stands, by its number from 0, after `fields` has found it.
+    pub(super) fn part(&self, row: Row, number: usize) -> Range<usize> {
+        let (ends, gap) = match row {
+            Row::Plain { .. } => (&self.cuts, 1),
+            Row::Quoted { .. } => (&self.ends, 0),
+        };
+        let start = if number == 0 { 0 } else { ends[number - 1] + gap };
+        start..ends[number]
     }
 
     fn split_quoted(&mut self, bytes: &[u8], last: bool) -> Split {
@@ -184,11 +197,58 @@ impl Splitter {
     }
 }
 
+/// Appends every place of a byte in a line. Fields are short, so that starting a search for each
+/// would take longer than to look at eight bytes at a time.
+fn find_all(byte: u8, line: &[u8], places: &mut Vec<usize>) {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let (eights, rest) = line.as_chunks::<8>();
+    for (n, eight) in eights.iter().enumerate() {
+        let word = u64::from_le_bytes(*eight) ^ (EACH * u64::from(byte));
+        // The highest bit of each byte that is zero, and of no other.
+        let low = (word & (EACH * 0x7f)) + EACH * 0x7f;
+        let mut found = !(low | word) & (EACH << 7);
+        while found != 0 {
+            places.push(8 * n + found.trailing_zeros() as usize / 8);
+            found &= found - 1;
+        }
+    }
+    let end = line.len() - rest.len();
+    let is_wanted = |(n, found): (usize, &u8)| (*found == byte).then_some(end + n);
+    places.extend(rest.iter().enumerate().filter_map(is_wanted));
+}
+
 /// The length of a line whose line end starts at `at`; none if it cannot be told yet.
 fn line_end(bytes: &[u8], at: usize, last: bool) -> Option<usize> {
     match (bytes[at], bytes.get(at + 1)) {
         (b'\r', Some(b'\n')) => Some(at + 2),
         (b'\r', None) if !last => None,
         _ => Some(at + 1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn all_places_are_found(line in proptest::collection::vec(0x38_u8..0x3e, 0..40)) {
+            let mut places = Vec::new();
+            find_all(b';', &line, &mut places);
+            let expected: Vec<usize> = (0..line.len()).filter(|n| line[*n] == b';').collect();
+            proptest::prop_assert_eq!(places, expected);
+        }
+
+        #[test]
+        fn all_places_are_found_among_any_bytes(
+            line in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..40),
+            byte in 0_u8..4,
+        ) {
+            let line: Vec<u8> = line.iter().map(|byte| byte & 0x83).collect();
+            let mut places = Vec::new();
+            find_all(byte, &line, &mut places);
+            let expected: Vec<usize> = (0..line.len()).filter(|n| line[*n] == byte).collect();
+            proptest::prop_assert_eq!(places, expected);
+        }
     }
 }

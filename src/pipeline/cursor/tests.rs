@@ -1,0 +1,197 @@
+use std::io::Write;
+
+use jiff::civil::date;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::config::{Environments, Faults};
+use crate::inspect::inspect;
+use crate::map::Bundle;
+use crate::model::Identity;
+
+/// A file whose records are one column, which must be a number, and a cursor over it.
+struct Scene {
+    file: tempfile::NamedTempFile,
+    cursor: Cursor,
+}
+
+fn scene(rows: &[String], output: &str, records: u64, bytes: u64) -> Scene {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    writeln!(file, "N;KIND").unwrap();
+    for row in rows {
+        writeln!(file, "{row}").unwrap();
+    }
+    let text = format!(
+        r#"
+[input]
+format = "csv"
+only   = {{ field = "KIND", is = ["", "x"] }}
+[output]
+format = "{output}"
+[[fields]]
+to     = "n"
+from   = "N"
+number = {{ decimal = "," }}
+"#
+    );
+    let (name, tables) = ("m".to_owned(), Default::default());
+    let bundle = Bundle { name, file: "m.toml".into(), text, tables };
+    let faults = Faults::default();
+    let mapping = Mapping::compile(&bundle, &Environments::default(), &faults);
+    let mapping = mapping.unwrap_or_else(|| panic!("{:?}", faults.take()));
+    let (_, inspection) = inspect(file.path(), &mapping.dialect, &mapping.selectors).unwrap();
+    let inspection = inspection.unwrap();
+    let pinned = Pinned {
+        identity: Identity([0; 32]),
+        total: inspection.records,
+        mapping: "m".to_owned(),
+        bundle: String::new(),
+        channel: "c".to_owned(),
+        batch_records: records,
+        batch_bytes: bytes,
+        date: date(2026, 11, 22),
+        generation: 0,
+        repeat_of: None,
+    };
+    let cursor = Cursor::new(
+        file.path().to_owned(),
+        Arc::new(inspection),
+        Arc::new(mapping),
+        "acme",
+        &pinned,
+        Arc::default(),
+    );
+    Scene { file, cursor }
+}
+
+fn numbers(count: u64) -> Vec<String> {
+    (1..=count).map(|n| format!("{n};")).collect()
+}
+
+fn body(piece: &Piece) -> Value {
+    serde_json::from_slice(&piece.body).unwrap()
+}
+
+/// All pieces from `start` on.
+fn pieces(cursor: &mut Cursor, start: u64) -> Vec<Piece> {
+    let mut next = start;
+    let mut pieces = Vec::new();
+    loop {
+        let piece = cursor.cut(next).unwrap();
+        next = cursor.position();
+        let ended = piece.ended;
+        pieces.push(piece);
+        if ended {
+            return pieces;
+        }
+    }
+}
+
+fn ranges(pieces: &[Piece]) -> Vec<Vec<(u64, u64)>> {
+    pieces.iter().map(|piece| piece.records.clone()).collect()
+}
+
+#[test]
+fn a_message_holds_as_many_records_as_it_may() {
+    let mut scene = scene(&numbers(5), "json", 2, 1 << 20);
+    let pieces = pieces(&mut scene.cursor, 1);
+    assert_eq!(ranges(&pieces), [vec![(1, 2)], vec![(3, 4)], vec![(5, 5)]]);
+    assert_eq!(body(&pieces[1]), json!([{ "n": 3 }, { "n": 4 }]));
+    assert_eq!(body(&pieces[2]), json!([{ "n": 5 }]));
+    assert_eq!((pieces[0].line, pieces[1].line), (2, 4));
+}
+
+#[test]
+fn a_record_that_does_not_fit_opens_the_next_message() {
+    // Two records with brackets and comma take 17 bytes; one more is left free.
+    let mut scene = scene(&numbers(5), "json", 100, 18);
+    let pieces = pieces(&mut scene.cursor, 1);
+    assert_eq!(ranges(&pieces), [vec![(1, 2)], vec![(3, 4)], vec![(5, 5)]]);
+    assert_eq!(pieces[0].body, br#"[{"n":1},{"n":2}]"#);
+    assert_eq!(pieces[1].body, br#"[{"n":3},{"n":4}]"#);
+    assert_eq!((pieces[1].line, pieces[2].line), (4, 6));
+}
+
+#[test]
+fn a_record_larger_than_a_message_goes_alone() {
+    let mut scene = scene(&numbers(3), "json", 100, 1);
+    let pieces = pieces(&mut scene.cursor, 1);
+    assert_eq!(ranges(&pieces), [[(1, 1)], [(2, 2)], [(3, 3)]]);
+    assert_eq!(body(&pieces[2]), json!([{ "n": 3 }]));
+}
+
+#[test]
+fn a_message_of_one_record_is_an_object() {
+    let mut scene = scene(&numbers(2), "json", 1, 1 << 20);
+    assert_eq!(scene.cursor.cut(1).unwrap().body, br#"{"n":1}"#);
+    assert_eq!(scene.cursor.cut(2).unwrap().body, br#"{"n":2}"#);
+}
+
+#[test]
+fn ndjson_ends_every_record_with_a_line_end() {
+    let mut scene = scene(&numbers(3), "ndjson", 100, 17);
+    let pieces = pieces(&mut scene.cursor, 1);
+    assert_eq!(pieces[0].body, b"{\"n\":1}\n");
+    assert_eq!(pieces[2].body, b"{\"n\":3}\n");
+}
+
+#[test]
+fn what_is_rejected_or_not_wanted_leaves_no_trace_in_the_body() {
+    let rows = ["a;", "1;", "2;y", "b;", "c;", "3;x"].map(str::to_owned);
+    let mut scene = scene(&rows, "json", 2, 1 << 20);
+    let piece = scene.cursor.cut(1).unwrap();
+    assert_eq!(body(&piece), json!([{ "n": 1 }, { "n": 3 }]));
+    assert_eq!(piece.records, [(2, 2), (6, 6)]);
+    assert_eq!(piece.rejected, [(1, 1), (4, 5)]);
+    assert_eq!(piece.unwanted, [(3, 3)]);
+    let told: Vec<u64> = piece.problems.iter().map(|problem| problem.record).collect();
+    assert_eq!((told, piece.line), (vec![1, 4, 5], 3));
+}
+
+#[test]
+fn a_file_of_nothing_but_faulty_records_is_cut_too() {
+    let rows = vec!["a;".to_owned(); REACH as usize + 5];
+    let mut scene = scene(&rows, "json", 1000, 1 << 20);
+    let pieces = pieces(&mut scene.cursor, 1);
+    assert_eq!(pieces.len(), 2);
+    assert_eq!(pieces[0].rejected, [(1, REACH)]);
+    assert_eq!(pieces[1].rejected, [(REACH + 1, REACH + 5)]);
+    assert!(pieces.iter().all(|piece| piece.body.is_empty() && piece.records.is_empty()));
+}
+
+#[test]
+fn a_restart_cuts_at_the_same_places() {
+    let count = 2 * STRIDE + 100;
+    let cut = |start: u64| {
+        let mut scene = scene(&numbers(count), "json", 1000, 9_000);
+        pieces(&mut scene.cursor, start)
+    };
+    let whole = cut(1);
+    for from in [1, whole.len() / 3, whole.len() - 1] {
+        let again = cut(whole[from].start);
+        assert_eq!(ranges(&again), ranges(&whole[from..]));
+        assert!(again.iter().zip(&whole[from..]).all(|(a, b)| a.body == b.body));
+    }
+    let carried: u64 = whole.iter().map(Piece::count).sum();
+    assert_eq!(carried, count);
+}
+
+#[test]
+fn records_that_waited_are_mapped_again_as_one_message() {
+    let mut scene = scene(&numbers(10), "json", 3, 20);
+    scene.cursor.cut(1).unwrap();
+    let piece = scene.cursor.again(4, 9, |ordinal| ordinal % 2 == 0).unwrap();
+    assert_eq!(piece.records, [(4, 4), (6, 6), (8, 8)]);
+    assert_eq!(body(&piece), json!([{ "n": 4 }, { "n": 6 }, { "n": 8 }]));
+    assert_eq!(piece.line, 5);
+    assert_eq!(body(&scene.cursor.cut(2).unwrap()), json!([{ "n": 2 }, { "n": 3 }]));
+}
+
+#[test]
+fn a_file_that_lost_records_is_not_taken_for_its_end() {
+    let mut scene = scene(&numbers(3), "json", 2, 1 << 20);
+    scene.file.as_file().set_len("N;KIND\n1;\n2;\n".len() as u64).unwrap();
+    assert_eq!(scene.cursor.cut(1).unwrap().records, [(1, 2)]);
+    let unsound = scene.cursor.cut(3).unwrap_err();
+    assert_eq!((unsound.rule, unsound.byte), ("changed", 13));
+}
