@@ -113,13 +113,33 @@ fn a_daemon_with_a_wrong_password_tries_it_three_times_and_goes_on_when_it_is_co
     until_true("the alarm", || provider.alarms() == ["login-refused"]);
     nothing_is_lost(&provider);
     assert_eq!(port.stats().token.requests, 3);
-    assert_eq!(daemon.stop().code, 0);
     provider.secret("acme", "acme-password");
-    let daemon = provider.start();
     until_true("the delivery", || port.stats().ingestion.records == 100);
     until_true("the settling", || provider.totals("acme").get("delivered") == Some(&100));
     assert_eq!(daemon.stop().code, 0);
+    assert_eq!(port.stats().token.requests, 4);
     everything_is_delivered(&port, &provider);
+}
+
+#[test]
+fn sighup_tries_a_login_again_that_was_left_alone() {
+    let (port, provider) = acme();
+    provider.secret("acme", "not-the-password");
+    let daemon = provider.start();
+    let tried = || port.stats().token.requests;
+    let is_left_alone = || {
+        let status = provider.status();
+        let advice = status["alarms"][0]["advice"].as_str();
+        advice.is_some_and(|advice| advice.contains("left alone"))
+    };
+    until_true("that it is left alone", is_left_alone);
+    assert_eq!(tried(), 3);
+    daemon.hang_up();
+    until_true("another try", || tried() > 3);
+    until_true("that it is left alone again", || tried() == 6 && is_left_alone());
+    nothing_is_lost(&provider);
+    assert_eq!(daemon.stop().code, 0);
+    assert_eq!(tried(), 6);
 }
 
 #[test]

@@ -55,6 +55,11 @@ impl Running {
         self.signal(Signal::TERM);
     }
 
+    /// Has it read its secrets anew: SIGHUP.
+    pub fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
     /// Ends it on the spot: SIGKILL.
     pub fn kill(self) -> Finished {
         self.signal(Signal::KILL);
