@@ -498,6 +498,8 @@ fn what_the_api_refuses_for_good_is_quarantined_with_its_words() {
 fn a_refused_signature_is_an_alarm_and_nothing_is_set_aside() {
     for by_container in [false, true] {
         let (port, provider) = wilgen(10, 0);
+        let slow = r#"retry = { first = "10m", max = "10m", give_up_after = "24h" }"#;
+        provider.transporter("wilgen", VAT, "assignments", slow);
         provider.secret("scr", "another-secret-of-thirty-two-bytes!!");
         let file = (0..10).map(|n| match by_container {
             true => Assignment::of(&container(n), None, driver(n)),

@@ -13,6 +13,10 @@ const CSV: &str = "format = \"csv\"\ndelimiter = \";\"";
 const QUICK: &str = r#"retry = { first = "20ms", max = "100ms", give_up_after = "24h" }
 batch = { records = 10, bytes = "64 KiB" }"#;
 
+/// So that a run tries a refused channel once, however long it takes.
+const SLOW: &str = r#"retry = { first = "10m", max = "10m", give_up_after = "24h" }
+batch = { records = 10, bytes = "64 KiB" }"#;
+
 /// One customer with two files of 50 sound orders each, in messages of 10.
 fn acme() -> (Port, Provider) {
     let port = Port::open(Port::world(&["acme"]));
@@ -220,6 +224,7 @@ concurrency = 1"#;
 #[test]
 fn an_unknown_channel_is_an_alarm_and_one_call_a_run() {
     let (port, provider) = acme();
+    provider.forwarder("acme", "orders", SLOW);
     let path = provider.path("customers/acme.toml");
     let right = std::fs::read_to_string(&path).unwrap();
     provider.file("customers/acme.toml", right.replace("c-acme", "c-nobody"));
