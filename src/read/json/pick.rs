@@ -56,6 +56,8 @@ impl Picker {
     fn hit(&self, value: &str, node: usize, record: &mut Record) -> Result<(), Error> {
         let slots = &self.nodes[node].slots;
         match value.as_bytes().first() {
+            // An array is its elements, each a hit of its own; an empty one is none.
+            Some(b'[') => return self.go_on(value, node, record),
             _ if slots.is_empty() => {}
             Some(b'n') => {}
             Some(b'"') if value.contains('\\') => {
@@ -66,7 +68,7 @@ impl Picker {
                 let text = &value[1..value.len() - 1];
                 slots.iter().for_each(|slot| record.push(*slot, text));
             }
-            Some(b'{' | b'[') => {
+            Some(b'{') => {
                 let text = compact(value);
                 slots.iter().for_each(|slot| record.push(*slot, &text));
             }
@@ -78,7 +80,7 @@ impl Picker {
 
     /// Follows the paths that lead into `value`: an object by its keys, an array into each element.
     fn go_on(&self, value: &str, node: usize, record: &mut Record) -> Result<(), Error> {
-        if self.nodes[node].members.is_empty() {
+        if self.nodes[node].members.is_empty() && self.nodes[node].slots.is_empty() {
             return Ok(());
         }
         match value.as_bytes().first() {
@@ -146,7 +148,7 @@ impl<'de> Visitor<'de> for Elements<'_> {
     fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<(), S::Error> {
         while let Some(value) = seq.next_element::<&RawValue>()? {
             let value = value.get();
-            self.picker.go_on(value, self.node, self.record).map_err(serde::de::Error::custom)?;
+            self.picker.hit(value, self.node, self.record).map_err(serde::de::Error::custom)?;
         }
         Ok(())
     }
@@ -243,12 +245,15 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_ends_on_an_object_or_array_gives_its_compact_text() {
+    fn a_path_that_ends_on_an_object_gives_its_compact_text() {
         let value = r#"{"a": { "b" : [ 1 , "x \" y" ] , "c\\" : 2 } }"#;
-        assert_eq!(
-            picked(&["a", "a.b"], value),
-            [[r#"{"b":[1,"x \" y"],"c\\":2}"#], [r#"[1,"x \" y"]"#]]
-        );
+        assert_eq!(picked(&["a"], value), [[r#"{"b":[1,"x \" y"],"c\\":2}"#]]);
+    }
+
+    #[test]
+    fn a_path_that_ends_on_an_array_gives_a_hit_for_each_element() {
+        let value = r#"{"a":["x",1,null,["y"],{"z": 2}],"b":[]}"#;
+        assert_eq!(picked(&["a", "b"], value), [vec!["x", "1", "y", r#"{"z":2}"#], vec![]]);
     }
 
     #[test]

@@ -218,11 +218,15 @@ fn any_value() -> impl Strategy<Value = Value> {
 
 /// What a one-key selector hits in a value, told by another reader.
 fn hit(value: &Value, key: &str) -> Vec<String> {
-    match value.get(key) {
-        None | Some(Value::Null) => vec![],
-        Some(Value::String(text)) => vec![text.clone()],
-        Some(other) => vec![other.to_string()],
+    fn texts(value: &Value) -> Vec<String> {
+        match value {
+            Value::Null => vec![],
+            Value::String(text) => vec![text.clone()],
+            Value::Array(values) => values.iter().flat_map(texts).collect(),
+            other => vec![other.to_string()],
+        }
     }
+    value.get(key).map(texts).unwrap_or_default()
 }
 
 proptest! {
