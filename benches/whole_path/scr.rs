@@ -94,7 +94,9 @@ pub fn plain(calls: u64, server: &str) -> anyhow::Result<Figures> {
             let url = format!("{server}{PATH}/releases/{}/assign", address(number));
             let body = json!({
                 "type": "driver",
-                "driver": { "firstName": "An", "lastName": "Peeters", "identification": "0000000001" },
+                "firstName": "An",
+                "lastName": "Peeters",
+                "identification": "0000000001",
             });
             let request = client.put(url).json(&body);
             running.spawn(async move {

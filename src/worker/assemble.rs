@@ -1,0 +1,114 @@
+//! Assemble: from a checked configuration to what pipelines work with. A customer whose mappings or
+//! channels cannot be used is moved to the broken ones.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::config::{ChannelKind, Config, Fault, Faults};
+use crate::ledger::Ledger;
+use crate::map::{Bundle, Mapping};
+use crate::pipeline::{Parts, Pinnable};
+use crate::spool::Spool;
+
+/// Builds what pipelines work with from a checked configuration. Customers whose mappings or
+/// channels cannot be used are moved to the broken ones.
+pub fn assemble(mut config: Config) -> anyhow::Result<Parts> {
+    let mappings = load_mappings(&mut config);
+    let (channels, failed) = crate::deliver::open(&config);
+    for (customer, error) in failed {
+        if let Some(broken) = config.customers.remove(&customer) {
+            let faults = Faults::default();
+            faults.error(&broken.file, 0, format!("{error:#}"));
+            config.broken.entry(customer).or_default().extend(faults.take());
+        }
+    }
+    let spool = Spool::open(&config.state)?;
+    let ledger = Ledger::open(&spool.ledger())?;
+    Ok(Parts {
+        config: Arc::new(config),
+        ledger,
+        spool,
+        channels,
+        begins: Default::default(),
+        mappings,
+        written: Default::default(),
+        pinned: Default::default(),
+    })
+}
+
+/// Loads every mapping that a route names, once. A customer whose mapping has faults is broken.
+pub fn load_mappings(config: &mut Config) -> BTreeMap<String, Arc<Pinnable>> {
+    let mut mappings: BTreeMap<String, Arc<Pinnable>> = BTreeMap::new();
+    let mut faulty = BTreeMap::new();
+    for customer in config.customers.values() {
+        for route in &customer.routes {
+            let name = &route.mapping;
+            if mappings.contains_key(name) || faulty.contains_key(name) {
+                continue;
+            }
+            let faults = Faults::default();
+            let bundle = Bundle::load(&config.mappings, name, &config.environments, &faults);
+            let compiled = bundle.and_then(|bundle| {
+                Mapping::compile(&bundle, &config.environments, &faults)
+                    .map(|mapping| (bundle, mapping))
+            });
+            match compiled {
+                Some((bundle, mapping)) if !faults.any_error() => {
+                    let (hash, mapping) = (bundle.hash(), Arc::new(mapping));
+                    mappings.insert(name.clone(), Arc::new(Pinnable { bundle, hash, mapping }));
+                }
+                _ => {
+                    faulty.insert(name.clone(), faults.take());
+                }
+            }
+        }
+    }
+    for (customer, faults) in unfit(config, &mappings) {
+        config.customers.remove(&customer);
+        config.broken.entry(customer).or_default().extend(faults);
+    }
+    let broken: Vec<String> = config
+        .customers
+        .values()
+        .filter(|customer| customer.routes.iter().any(|route| faulty.contains_key(&route.mapping)))
+        .map(|customer| customer.id.clone())
+        .collect();
+    for id in broken {
+        if let Some(customer) = config.customers.remove(&id) {
+            let faults = config.broken.entry(id).or_default();
+            for route in &customer.routes {
+                faults.extend(faulty.get(&route.mapping).into_iter().flatten().cloned());
+            }
+        }
+    }
+    mappings
+}
+
+/// The customers with a route whose mapping writes what its channel does not announce.
+fn unfit(config: &Config, mappings: &BTreeMap<String, Arc<Pinnable>>) -> Vec<(String, Vec<Fault>)> {
+    let mut unfit = Vec::new();
+    for customer in config.customers.values() {
+        let faults = Faults::default();
+        for route in &customer.routes {
+            let kind = customer.channels.get(&route.channel).map(|channel| &channel.kind);
+            if let Some(pinnable) = mappings.get(&route.mapping)
+                && let Some(ChannelKind::Ingestion(channel)) = kind
+                && !pinnable.mapping.output.fits(&channel.media_type)
+            {
+                let what = format!(
+                    "the mapping \"{}\" writes {}, but the channel \"{}\" announces {}; change \
+                     the mapping's output or the channel's media_type",
+                    route.mapping,
+                    pinnable.mapping.output.word(),
+                    route.channel,
+                    channel.media_type
+                );
+                faults.error(&customer.file, 0, what);
+            }
+        }
+        if faults.any_error() {
+            unfit.push((customer.id.clone(), faults.take()));
+        }
+    }
+    unfit
+}
