@@ -174,7 +174,7 @@ impl Releases {
         }
         // Noted before the call: if the answer is lost, by a crash too, no older record of this
         // release may go out until this one has gone out again.
-        let lost_before = age.tried == Some(mine);
+        let before = age.tried;
         age.tried = Some(mine);
         ledger.note(message.arrival, vec![self.note(&address, age)]).await?;
         let sent = self.call(channel, message, prepared, assignment, &address, age, halt).await;
@@ -183,12 +183,14 @@ impl Releases {
                 Answered::Taken => {
                     Some(ReleaseAge { last: age.last.max(age.tried), busy: None, tried: None })
                 }
-                // What an earlier attempt has done is not known by this answer.
-                Answered::Refused if !lost_before || outcome.is_final() => {
-                    Some(ReleaseAge { tried: None, ..age })
+                // What is set aside keeps nothing back, but an older call may still be lost.
+                Answered::Refused | Answered::Nothing if outcome.is_final() => {
+                    Some(ReleaseAge { tried: before.filter(|before| *before != mine), ..age })
                 }
-                Answered::Nothing if outcome.is_final() => Some(ReleaseAge { tried: None, ..age }),
-                Answered::Refused | Answered::Nothing | Answered::Noted => None,
+                // What an earlier attempt, or an earlier record, has done is not known by this
+                // answer.
+                Answered::Refused => Some(ReleaseAge { tried: before, ..age }),
+                Answered::Nothing | Answered::Noted => None,
             };
             outcome.changes.extend(known.map(|known| self.note(&address, known)));
             outcome
