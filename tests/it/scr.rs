@@ -407,6 +407,27 @@ fn an_older_assignment_never_follows_a_newer_one_that_may_have_been_taken() {
 }
 
 #[test]
+fn a_newer_call_that_is_refused_does_not_make_a_lost_answer_known() {
+    let (port, provider) = wilgen(2, 0);
+    let path = format!("{SCR}/releases/{}/assign", address(0));
+    port.fault(Fault::status(&path, 503).times(1)).unwrap();
+    port.fault(Fault::new(&path, What::DropAfter).times(1)).unwrap();
+    port.fault(Fault::status(&path, 503).times(1)).unwrap();
+    let file = [
+        Assignment::at(&address(1), driver("first")),
+        Assignment::at(&address(0), driver("put off")),
+        Assignment::at(&address(0), driver("taken unheard")),
+        Assignment::at(&address(0), driver("put off, too")),
+    ];
+    provider.drop_file("wilgen", "1.xml", xml(file));
+    let run = provider.run_once(&["--wait", "20s"]);
+    assert_eq!(run.code, 0, "{run}");
+    let mut seen = history(&port, 0);
+    seen.dedup();
+    assert_eq!(seen, ["taken unheard", "put off, too"]);
+}
+
+#[test]
 fn what_is_set_aside_keeps_nothing_older_back() {
     let (port, provider) = wilgen(2, 0);
     let quick = r#"retry = { first = "20ms", max = "100ms", give_up_after = "1s" }"#;
