@@ -5,6 +5,7 @@
 //! `cargo bench --bench whole_path -- [--only PART,…] [--records N] [--rounds N] [--calls N]`
 
 mod bare;
+mod daemon;
 mod files;
 mod measure;
 mod path;
@@ -26,7 +27,7 @@ use report::Report;
 use server::Remote;
 
 /// The parts, in the order in which a round runs them.
-const PARTS: [&str; 12] = [
+const PARTS: [&str; 14] = [
     "bare",
     "inspect",
     "read",
@@ -36,10 +37,14 @@ const PARTS: [&str; 12] = [
     "commit",
     "limit",
     "whole",
+    "latency",
     "start",
+    "idle",
     "scr-plain",
     "scr",
 ];
+/// How many of them are run unless others are named: those about the large file.
+const LARGE: usize = 9;
 
 /// What the command line asks for.
 struct Options {
@@ -75,7 +80,7 @@ fn main() -> anyhow::Result<()> {
 
 fn options(arguments: &[String]) -> anyhow::Result<Options> {
     let mut options = Options {
-        only: PARTS[..9].iter().map(|part| (*part).to_owned()).collect(),
+        only: PARTS[..LARGE].iter().map(|part| (*part).to_owned()).collect(),
         records: 1_000_000,
         rounds: 5,
         calls: 10_000,
@@ -129,7 +134,7 @@ fn run(options: &Options) -> anyhow::Result<()> {
                 false => {
                     let server = Remote::start()?;
                     let mut figures = measured(name, folder.path(), options.records, &server.url)?;
-                    figures.server = server.counted()?;
+                    figures.server = server::counted(&server.url)?;
                     figures
                 }
             };
@@ -168,7 +173,9 @@ fn part(name: &str, root: &Path, count: u64, server: &str) -> anyhow::Result<Fig
         "send" => stages::send(&files, server),
         "commit" => stages::commit(&files, count),
         "whole" => path::run(&files, server),
-        "start" => path::start_with_many(&files, server),
+        "latency" => daemon::latency(&files, server),
+        "idle" => daemon::idle(&files, server),
+        "start" => daemon::start(&files, server),
         "scr-plain" => scr::plain(count, server),
         "scr" => scr::run(&files, count, server),
         other => bail!("there is no part {other}"),

@@ -1,5 +1,4 @@
-//! Path: the whole program on the large file, as `run --once` works it; and its start with many
-//! customers.
+//! Path: the whole program on the large file, as `run --once` works it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,11 +10,8 @@ use lighterman::config::Config;
 use lighterman::worker::{self, Outcome, Span};
 use tokio_util::sync::CancellationToken;
 
-use crate::files::{CUSTOMER, Files, customer, drop_in, load, size_below};
+use crate::files::{CUSTOMER, Files, drop_in, size_below};
 use crate::measure::{Figures, Meter, threads};
-
-/// Customers of the provider that is started.
-const CUSTOMERS: usize = 1000;
 
 /// From the file in its folder to its receipt.
 pub fn run(files: &Files, server: &str) -> anyhow::Result<Figures> {
@@ -42,28 +38,6 @@ async fn once(config: Config) -> anyhow::Result<(Outcome, u64, Vec<(String, f64)
     let delivered =
         parts.ledger.summary().await?.get(CUSTOMER).map_or(0, |tally| tally.records.delivered);
     Ok((outcome, delivered, threads()))
-}
-
-/// Loads the config of many customers and looks into all their folders once.
-pub fn start_with_many(files: &Files, server: &str) -> anyhow::Result<Figures> {
-    let home = files.home("many")?;
-    for number in 0..CUSTOMERS {
-        customer(&home, &format!("customer-{number:04}"))?;
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let meter = Meter::start();
-    let config = load(&home, server)?;
-    let loaded = meter.stop(0).seconds;
-    let parts = Arc::new(worker::assemble(config)?);
-    let assembled = meter.stop(0).seconds;
-    let span = Span::Once { wait: Duration::ZERO };
-    runtime.block_on(worker::run(parts, span, CancellationToken::new()))?;
-    let mut figures = meter.stop(CUSTOMERS as u64);
-    figures.note = format!(
-        "{CUSTOMERS} customers: config after {loaded:.2} s, mappings and channels after \
-         {assembled:.2} s"
-    );
-    Ok(figures)
 }
 
 /// Looks at the ledger's size while it grows.

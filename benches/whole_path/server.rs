@@ -40,16 +40,16 @@ impl Remote {
         let (child, url) = child(&["serve"])?;
         Ok(Remote { child, url })
     }
+}
 
-    pub fn counted(&self) -> anyhow::Result<Counted> {
-        let address = self.url.trim_start_matches("http://");
-        let mut stream = TcpStream::connect(address)?;
-        write!(stream, "GET {COUNTED} HTTP/1.1\r\nconnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let (_, body) = answer.split_once("\r\n\r\n").context("the server did not answer")?;
-        Ok(serde_json::from_str(body)?)
-    }
+/// What the server counted so far.
+pub fn counted(server: &str) -> anyhow::Result<Counted> {
+    let mut stream = TcpStream::connect(server.trim_start_matches("http://"))?;
+    write!(stream, "GET {COUNTED} HTTP/1.1\r\nconnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (_, body) = answer.split_once("\r\n\r\n").context("the server did not answer")?;
+    Ok(serde_json::from_str(body)?)
 }
 
 impl Drop for Remote {
