@@ -1,3 +1,5 @@
+//! What a ledger keeps over opening again, errors and groups.
+
 use std::fs;
 use std::path::Path;
 

@@ -1,3 +1,5 @@
+//! Cuts: where messages begin and end, and that a restart finds the same places.
+
 use std::io::Write;
 
 use jiff::civil::date;
