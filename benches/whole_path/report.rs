@@ -1,5 +1,5 @@
 //! Report: what all rounds found, as a table and as ratios. Of several rounds the best and the
-//! median are told; a ratio is taken between figures of the same kind.
+//! median are told; a ratio is taken between the best, and between parts of the same round.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -48,13 +48,19 @@ impl Report {
         of: &str,
         goal: &str,
     ) -> fmt::Result {
+        let (Some(parts), Some(others)) = (self.parts.get(part), self.parts.get(of)) else {
+            return Ok(());
+        };
         let (Some(rate), Some(rate_of)) = (self.rate(part), self.rate(of)) else { return Ok(()) };
         let (Some(cpu), Some(cpu_of)) = (self.cpu(part), self.cpu(of)) else { return Ok(()) };
+        // Parts of one round ran one after the other, so that much the same ran beside them.
+        let by_round = parts.iter().zip(others).map(|(part, of)| of.seconds / part.seconds);
         writeln!(
             f,
-            "{what}: {:.0} % (best), {:.0} % (median), {:.0} % (by median CPU time); goal: {goal}",
+            "{what}: {:.0} % of the best, {:.0} % at the median of the rounds, {:.0} % by median \
+             CPU time; goal: {goal}",
             100.0 * rate.0 / rate_of.0,
-            100.0 * rate.1 / rate_of.1,
+            100.0 * best_and_median(by_round, true).1,
             100.0 * cpu_of.1 / cpu.1,
         )
     }
