@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod alarm;
+mod entries;
 mod keys;
 pub mod ordinals;
 mod store;
@@ -147,7 +148,8 @@ impl Ledger {
         Ok(Ledger { commands })
     }
 
-    /// Changes something; answers when it is on disk. An error means that nothing of it is.
+    /// Changes something; answers when it is on disk. If the commit fails, nothing of it is. What
+    /// can fail by itself must do so before it changes anything.
     pub async fn change<T: Send + 'static>(
         &self,
         change: impl FnOnce(&mut Store) -> anyhow::Result<T> + Send + 'static,

@@ -1,23 +1,13 @@
-//! Store: the ledger's data, mirrored in memory and kept in sled. Nothing outside this file names
-//! sled.
-//!
-//! Rules that sled 0.34.7 asks for: values stay small; a torn `snap.*.generating` is removed
-//! before opening, since it would be read as a snapshot; `flush` is followed by a sync of the `db`
-//! file, since it is no fsync; after an I/O error the database is opened again, since the error
-//! stays latched.
+//! Store: the ledger's data, mirrored in memory and kept in entries on disk.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 use jiff::Timestamp;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use super::account::{Account, Progress, Waiting};
+use super::entries::{Entries, parse};
 use super::keys::{
     account_key, alarm_key, chunk_key, chunk_prefix, identity_key, login_key, release_key,
     tally_key, waiting_key, waiting_prefix,
@@ -38,14 +28,7 @@ const STATES: [(State, u8); 4] = [
 
 /// The ledger's data. Changes are gathered and made durable together by `commit`.
 pub struct Store {
-    folder: PathBuf,
-    /// None between an I/O error and the next opening.
-    db: Option<sled::Db>,
-    file: File,
-    /// What is not on disk yet, by key; none where the entry goes. Reads look here first, since
-    /// changes of one group see each other.
-    batch: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
-    dirty: bool,
+    entries: Entries,
     dirty_chunks: BTreeSet<(Arrival, u8, u32)>,
     dirty_accounts: BTreeSet<Arrival>,
     next_arrival: u64,
@@ -61,36 +44,8 @@ pub struct Store {
 impl Store {
     /// Opens the store in a folder, making it if it is not there.
     pub fn open(folder: &Path) -> anyhow::Result<Store> {
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("the ledger's folder {} cannot be made", folder.display()))?;
-        for entry in std::fs::read_dir(folder)?.flatten() {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            if name.starts_with("snap.") && name.ends_with(".generating") {
-                std::fs::remove_file(entry.path())?;
-            }
-        }
-        let db = open_db(folder).map_err(|error| {
-            let advice = match &error {
-                sled::Error::Io(error) if error.kind() == ErrorKind::PermissionDenied => {
-                    "see whom the folder belongs to"
-                }
-                sled::Error::Io(_) => "see whether the disk is full or failing",
-                _ => {
-                    "keep a copy of the folder and restore it from a backup, or move it away: \
-                     files in the spool are then taken in anew"
-                }
-            };
-            let folder = folder.display();
-            anyhow!(error).context(format!("the ledger in {folder} cannot be opened; {advice}"))
-        })?;
-        let file = File::open(folder.join("db")).context("the ledger's db file is not there")?;
         let mut store = Store {
-            folder: folder.to_owned(),
-            db: Some(db),
-            file,
-            batch: BTreeMap::new(),
-            dirty: false,
+            entries: Entries::open(folder)?,
             dirty_chunks: BTreeSet::new(),
             dirty_accounts: BTreeSet::new(),
             next_arrival: 1,
@@ -112,7 +67,7 @@ impl Store {
     pub fn next_arrival(&mut self) -> Arrival {
         let arrival = Arrival(self.next_arrival);
         self.next_arrival += 1;
-        self.put(b"m/next".to_vec(), &self.next_arrival.clone());
+        self.entries.put(b"m/next".to_vec(), &self.next_arrival.clone());
         arrival
     }
 
@@ -120,7 +75,7 @@ impl Store {
     pub fn skip_arrival(&mut self, arrival: Arrival) {
         if self.next_arrival <= arrival.0 {
             self.next_arrival = arrival.0 + 1;
-            self.put(b"m/next".to_vec(), &self.next_arrival.clone());
+            self.entries.put(b"m/next".to_vec(), &self.next_arrival.clone());
         }
     }
 
@@ -134,7 +89,6 @@ impl Store {
                 self.files.insert(arrival, (account, Progress::default()));
             }
         }
-        self.dirty = true;
     }
 
     /// Applies changes to a file's records. A file that is not open is an error.
@@ -142,7 +96,6 @@ impl Store {
         let Some((account, progress)) = self.files.get_mut(&arrival) else {
             bail!("arrival {arrival} is not open in the ledger");
         };
-        self.dirty = true;
         for change in changes {
             match change {
                 Change::Final(state, ranges) => {
@@ -156,12 +109,12 @@ impl Store {
                     }
                 }
                 Change::Wait(waiting) => {
-                    self.batch.insert(waiting_key(arrival, waiting.first), Some(json(&waiting)));
+                    self.entries.put(waiting_key(arrival, waiting.first), &waiting);
                     progress.waiting.insert(waiting.first, waiting);
                 }
                 Change::Unwait(first) => {
                     if progress.waiting.remove(&first).is_some() {
-                        self.batch.insert(waiting_key(arrival, first), None);
+                        self.entries.remove(waiting_key(arrival, first));
                     }
                 }
                 Change::Mark(mark) => {
@@ -177,7 +130,7 @@ impl Store {
                     self.dirty_accounts.insert(arrival);
                 }
                 Change::Release { api, address, age } => {
-                    self.batch.insert(release_key(&api, &address), Some(json(&age)));
+                    self.entries.put(release_key(&api, &address), &age);
                 }
             }
         }
@@ -193,7 +146,7 @@ impl Store {
 
     /// The age of the last call delivered for a release, and who keeps it busy.
     pub fn release(&self, api: &str, address: &str) -> anyhow::Result<ReleaseAge> {
-        Ok(self.get(&release_key(api, address))?.unwrap_or_default())
+        Ok(self.entries.get(&release_key(api, address))?.unwrap_or_default())
     }
 
     /// What is remembered of a customer's file with these bytes: its last pick-up.
@@ -203,7 +156,7 @@ impl Store {
         source: &str,
         identity: &Identity,
     ) -> anyhow::Result<Option<Settled>> {
-        self.get(&identity_key(customer, source, identity))
+        self.entries.get(&identity_key(customer, source, identity))
     }
 
     /// The records that a settled file left quarantined.
@@ -219,13 +172,12 @@ impl Store {
         identity: &Identity,
         settled: &Settled,
     ) {
-        self.put(identity_key(customer, source, identity), settled);
+        self.entries.put(identity_key(customer, source, identity), settled);
     }
 
     /// Forgets an identity: the same bytes are then a new file.
     pub fn forget(&mut self, customer: &str, source: &str, identity: &Identity) {
-        self.batch.insert(identity_key(customer, source, identity), None);
-        self.dirty = true;
+        self.entries.remove(identity_key(customer, source, identity));
     }
 
     /// Replaces a file's account by counters; of its records only the quarantined stay told.
@@ -237,41 +189,30 @@ impl Store {
         tally.files.settled += files.settled;
         tally.files.quarantined += files.quarantined;
         let tally = tally.clone();
-        self.put(tally_key(&account.customer), &tally);
-        self.batch.insert(account_key(arrival), None);
+        self.entries.put(tally_key(&account.customer), &tally);
+        self.entries.remove(account_key(arrival));
         self.dirty_accounts.remove(&arrival);
         self.dirty_chunks.retain(|(of, tag, _)| *of != arrival || *tag == b'q');
         for (_, tag) in STATES.iter().filter(|(state, _)| *state != State::Quarantined) {
-            for key in self.entries(&chunk_prefix(arrival, *tag))?.into_keys() {
-                self.batch.insert(key, None);
-            }
+            self.entries.remove_starting_with(&chunk_prefix(arrival, *tag))?;
         }
         for chunk in self.chunks_of(arrival) {
             let bytes = progress.quarantined.chunk_to_bytes(chunk);
-            self.batch.insert(chunk_key(arrival, b'q', chunk), Some(bytes));
+            self.entries.put_bytes(chunk_key(arrival, b'q', chunk), bytes);
         }
-        for key in self.entries(&waiting_prefix(arrival))?.into_keys() {
-            self.batch.insert(key, None);
-        }
-        Ok(())
+        self.entries.remove_starting_with(&waiting_prefix(arrival))
     }
 
     /// Removes what was claimed in vain: the file never came into the spool.
     pub fn abandon(&mut self, arrival: Arrival) {
         self.files.remove(&arrival);
         self.dirty_accounts.remove(&arrival);
-        self.batch.insert(account_key(arrival), None);
-        self.dirty = true;
+        self.entries.remove(account_key(arrival));
     }
 
     /// Forgets how often logins were refused.
     pub fn clear_logins(&mut self) -> anyhow::Result<()> {
-        let keys: Vec<_> = self.entries(b"l/")?.into_keys().collect();
-        for key in keys {
-            self.batch.insert(key, None);
-            self.dirty = true;
-        }
-        Ok(())
+        self.entries.remove_starting_with(b"l/")
     }
 
     /// Raises an alarm, or renews its advice while it stands; tells whether it is new.
@@ -287,11 +228,11 @@ impl Store {
             Some(held) => {
                 held.advice = alarm.advice;
                 let held = held.clone();
-                self.put(key, &held);
+                self.entries.put(key, &held);
                 false
             }
             None => {
-                self.put(key, &alarm);
+                self.entries.put(key, &alarm);
                 self.alarms.push(alarm);
                 true
             }
@@ -304,20 +245,19 @@ impl Store {
             std::mem::take(&mut self.alarms).into_iter().partition(|alarm| which(alarm));
         self.alarms = kept;
         for alarm in &gone {
-            self.batch.insert(alarm_key(alarm), None);
-            self.dirty = true;
+            self.entries.remove(alarm_key(alarm));
         }
         gone.len()
     }
 
     /// How often a login was refused in a row.
     pub fn login(&self, login: &str) -> anyhow::Result<LoginRefusals> {
-        Ok(self.get(&login_key(login))?.unwrap_or_default())
+        Ok(self.entries.get(&login_key(login))?.unwrap_or_default())
     }
 
     /// Sets how often a login was refused in a row.
     pub fn set_login(&mut self, login: &str, refusals: &LoginRefusals) {
-        self.put(login_key(login), refusals);
+        self.entries.put(login_key(login), refusals);
     }
 
     /// The key that secrets are marked with, so that a change can be noticed.
@@ -325,33 +265,37 @@ impl Store {
         *blake3::hash(self.installation.as_bytes()).as_bytes()
     }
 
-    /// Makes everything changed so far durable. After an error the memory is what was durable.
+    /// Makes everything changed so far durable. After an error the memory is not what is on disk
+    /// until `recover`.
     pub fn commit(&mut self) -> anyhow::Result<()> {
-        if !self.dirty && self.dirty_chunks.is_empty() && self.dirty_accounts.is_empty() {
-            return Ok(());
+        for arrival in std::mem::take(&mut self.dirty_accounts) {
+            if let Some((account, _)) = self.files.get(&arrival) {
+                self.entries.put(account_key(arrival), account);
+            }
         }
-        let result = self.write();
-        if result.is_err() {
-            // The next command opens it again.
-            self.db = None;
+        for (arrival, tag, chunk) in std::mem::take(&mut self.dirty_chunks) {
+            if let Some((_, progress)) = self.files.get_mut(&arrival) {
+                let state = STATES.iter().find(|(_, of)| *of == tag).map(|(state, _)| *state);
+                if let Some(set) = state.and_then(|state| progress.of(state)) {
+                    let bytes = set.chunk_to_bytes(chunk);
+                    self.entries.put_bytes(chunk_key(arrival, tag, chunk), bytes);
+                }
+            }
         }
-        result
+        self.entries.write()
     }
 
     /// After an error, reads everything anew from disk, which is what was durable.
     pub fn recover(&mut self) -> anyhow::Result<()> {
-        match self.db {
-            Some(_) => Ok(()),
-            None => {
-                *self = Store::open(&self.folder.clone())?;
-                Ok(())
-            }
+        if self.entries.is_closed() {
+            *self = Store::open(self.entries.folder())?;
         }
+        Ok(())
     }
 
     /// Writes something, to see whether the disk takes it.
     pub fn touch(&mut self) {
-        self.put(b"m/touched".to_vec(), &Timestamp::now());
+        self.entries.put(b"m/touched".to_vec(), &Timestamp::now());
     }
 
     /// Whether the ledger gave this number out, now or earlier.
@@ -361,7 +305,7 @@ impl Store {
 
     /// The bytes that the ledger takes on disk.
     pub fn size_on_disk(&self) -> u64 {
-        self.db().and_then(|db| Ok(db.size_on_disk()?)).unwrap_or(0)
+        self.entries.size_on_disk()
     }
 
     /// Reads everything back from disk and compares it with the memory.
@@ -369,7 +313,7 @@ impl Store {
         self.commit()?;
         let mut found = Vec::new();
         for (arrival, (account, progress)) in &self.files {
-            let stored: Option<Account> = self.get(&account_key(*arrival))?;
+            let stored: Option<Account> = self.entries.get(&account_key(*arrival))?;
             if stored.as_ref() != Some(account) {
                 found.push(format!("arrival {arrival}: the stored account differs"));
             }
@@ -389,60 +333,29 @@ impl Store {
 
     #[cfg(test)]
     pub(super) fn set_schema(&mut self, schema: u32) {
-        self.put(b"m/schema".to_vec(), &schema);
-    }
-
-    fn write(&mut self) -> anyhow::Result<()> {
-        for arrival in std::mem::take(&mut self.dirty_accounts) {
-            if let Some((account, _)) = self.files.get(&arrival) {
-                self.batch.insert(account_key(arrival), Some(json(account)));
-            }
-        }
-        for (arrival, tag, chunk) in std::mem::take(&mut self.dirty_chunks) {
-            if let Some((_, progress)) = self.files.get_mut(&arrival) {
-                let state = STATES.iter().find(|(_, of)| *of == tag).map(|(state, _)| *state);
-                if let Some(set) = state.and_then(|state| progress.of(state)) {
-                    self.batch
-                        .insert(chunk_key(arrival, tag, chunk), Some(set.chunk_to_bytes(chunk)));
-                }
-            }
-        }
-        self.dirty = false;
-        let mut batch = sled::Batch::default();
-        for (key, value) in std::mem::take(&mut self.batch) {
-            match value {
-                Some(value) => batch.insert(key, value),
-                None => batch.remove(key),
-            }
-        }
-        let db = self.db()?;
-        db.apply_batch(batch).context("the ledger refused a write")?;
-        db.flush().context("the ledger could not be written to disk")?;
-        self.file.sync_data().context("the ledger could not be synced to disk")
-    }
-
-    fn db(&self) -> anyhow::Result<&sled::Db> {
-        self.db.as_ref().context("the ledger was closed by an error and is not open again yet")
+        self.entries.put(b"m/schema".to_vec(), &schema);
     }
 
     fn load(&mut self) -> anyhow::Result<()> {
-        match self.get::<u32>(b"m/schema")? {
+        match self.entries.get::<u32>(b"m/schema")? {
             None => {
-                self.put(b"m/schema".to_vec(), &SCHEMA);
-                self.put(b"m/installation".to_vec(), &uuid::Uuid::new_v4().simple().to_string());
+                self.entries.put(b"m/schema".to_vec(), &SCHEMA);
+                self.entries
+                    .put(b"m/installation".to_vec(), &uuid::Uuid::new_v4().simple().to_string());
             }
             Some(SCHEMA) => {}
             Some(schema) => bail!(
                 "the ledger in {} is of version {schema}, newer than this program's {SCHEMA}; \
                  install the newer program",
-                self.folder.display()
+                self.entries.folder().display()
             ),
         }
         self.commit()?;
-        self.installation = self.get(b"m/installation")?.context("the ledger has no name")?;
-        self.next_arrival = self.get(b"m/next")?.unwrap_or(1);
-        for pair in self.db()?.scan_prefix(b"f/") {
-            let account: Account = parse(&pair?.1)?;
+        self.installation =
+            self.entries.get(b"m/installation")?.context("the ledger has no name")?;
+        self.next_arrival = self.entries.get(b"m/next")?.unwrap_or(1);
+        for value in self.entries.starting_with(b"f/")?.values() {
+            let account: Account = parse(value)?;
             let arrival = account.arrival;
             let mut progress = Progress::default();
             for (state, tag) in STATES {
@@ -450,18 +363,17 @@ impl Store {
                     *set = self.ordinals(arrival, tag)?;
                 }
             }
-            for pair in self.db()?.scan_prefix(waiting_prefix(arrival)) {
-                let waiting: Waiting = parse(&pair?.1)?;
+            for value in self.entries.starting_with(&waiting_prefix(arrival))?.values() {
+                let waiting: Waiting = parse(value)?;
                 progress.waiting.insert(waiting.first, waiting);
             }
             self.files.insert(arrival, (account, progress));
         }
-        for pair in self.db()?.scan_prefix(b"c/") {
-            let (key, value) = pair?;
+        for (key, value) in self.entries.starting_with(b"c/")? {
             self.tallies.insert(String::from_utf8_lossy(&key[2..]).into_owned(), parse(&value)?);
         }
-        for pair in self.db()?.scan_prefix(b"a/") {
-            self.alarms.push(parse(&pair?.1)?);
+        for value in self.entries.starting_with(b"a/")?.values() {
+            self.alarms.push(parse(value)?);
         }
         self.alarms.sort_by_key(|alarm: &Alarm| alarm.since);
         Ok(())
@@ -478,75 +390,15 @@ impl Store {
     fn ordinals(&self, arrival: Arrival, tag: u8) -> anyhow::Result<Ordinals> {
         let mut set = Ordinals::default();
         let prefix = chunk_prefix(arrival, tag);
-        for (key, value) in self.entries(&prefix)? {
+        for (key, value) in self.entries.starting_with(&prefix)? {
             let chunk: [u8; 4] = key[prefix.len()..].try_into().context("a key is cut short")?;
             set.add_chunk(u32::from_be_bytes(chunk), &value)
                 .ok_or_else(|| anyhow!("a chunk of arrival {arrival} cannot be read"))?;
         }
         Ok(set)
     }
-
-    fn get<T: DeserializeOwned>(&self, key: &[u8]) -> anyhow::Result<Option<T>> {
-        if let Some(value) = self.batch.get(key) {
-            return value.as_deref().map(parse).transpose();
-        }
-        self.db()?
-            .get(key)
-            .context("the ledger cannot be read")?
-            .map(|value| parse(&value))
-            .transpose()
-    }
-
-    /// The entries whose keys start so, those that are not on disk yet included.
-    fn entries(&self, prefix: &[u8]) -> anyhow::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
-        let mut entries = BTreeMap::new();
-        for pair in self.db()?.scan_prefix(prefix) {
-            let (key, value) = pair?;
-            entries.insert(key.to_vec(), value.to_vec());
-        }
-        let batch = self.batch.range(prefix.to_vec()..);
-        for (key, value) in batch.take_while(|(key, _)| key.starts_with(prefix)) {
-            match value {
-                Some(value) => entries.insert(key.clone(), value.clone()),
-                None => entries.remove(key),
-            };
-        }
-        Ok(entries)
-    }
-
-    fn put(&mut self, key: Vec<u8>, value: &impl Serialize) {
-        self.batch.insert(key, Some(json(value)));
-        self.dirty = true;
-    }
-}
-
-/// Opens the database, waiting a moment for a handle of our own that sled is still letting go: its
-/// threads keep the folder locked for a while after the last one was dropped.
-fn open_db(folder: &Path) -> sled::Result<sled::Db> {
-    let config =
-        sled::Config::new().path(folder).cache_capacity(4 * 1024 * 1024).flush_every_ms(None);
-    let deadline = Instant::now() + Duration::from_secs(5);
-    loop {
-        match config.open() {
-            Err(sled::Error::Io(error))
-                if error.to_string().contains("could not acquire lock")
-                    && Instant::now() < deadline =>
-            {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            opened => return opened,
-        }
-    }
 }
 
 fn tag_of(state: State) -> u8 {
     STATES.iter().find(|(of, _)| *of == state).map_or(b'q', |(_, tag)| *tag)
-}
-
-fn json(value: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(value).unwrap_or_default()
-}
-
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> anyhow::Result<T> {
-    serde_json::from_slice(bytes).context("an entry of the ledger cannot be read")
 }
