@@ -28,7 +28,7 @@ pub struct Control {
 
 /// Opens the socket; only the state's owner can use it.
 pub fn serve(parts: &Arc<Parts>) -> anyhow::Result<Control> {
-    let path = socket(&parts.config.state);
+    let path = socket(&parts.setup().config.state);
     if path.exists() {
         // The state's lock is ours, so whoever made it is gone.
         std::fs::remove_file(&path)?;
@@ -100,7 +100,7 @@ fn socket(state: &Path) -> PathBuf {
 type Answer<T> = Result<Json<T>, (StatusCode, String)>;
 
 async fn answer_status(State(parts): State<Arc<Parts>>) -> Answer<status::Status> {
-    answer(status::gather(&parts.ledger, &parts.config).await)
+    answer(status::gather(&parts.ledger, &parts.setup().config).await)
 }
 
 async fn answer_quarantine(State(parts): State<Arc<Parts>>) -> Answer<Vec<quarantine::SetAside>> {

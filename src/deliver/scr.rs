@@ -2,7 +2,7 @@
 //! release at a time, in the order in which records came in (design, sections 3.4 and 3.5).
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -26,6 +26,7 @@ pub struct Gate {
     pub(super) client: Scr,
     url: String,
     permits: Arc<Semaphore>,
+    concurrency: Arc<Mutex<usize>>,
     book: OrderBook,
 }
 
@@ -69,7 +70,34 @@ impl Gate {
             client,
             url: url.to_owned(),
             permits: Arc::new(Semaphore::new(concurrency)),
+            concurrency: Mutex::new(concurrency).into(),
             book: OrderBook::default(),
+        }
+    }
+
+    /// The same gate with another client, and perhaps of more or fewer calls. Calls that are open
+    /// count on.
+    pub fn renewed(&self, client: Scr, concurrency: usize) -> Gate {
+        let mut held = self.concurrency.lock().unwrap_or_else(PoisonError::into_inner);
+        match held.checked_sub(concurrency) {
+            Some(fewer) => {
+                let permits = Arc::clone(&self.permits);
+                tokio::spawn(async move {
+                    // The semaphore is never closed.
+                    if let Ok(places) = permits.acquire_many_owned(fewer as u32).await {
+                        places.forget();
+                    }
+                });
+            }
+            None => self.permits.add_permits(concurrency - *held),
+        }
+        *held = concurrency;
+        Gate {
+            client,
+            url: self.url.clone(),
+            permits: Arc::clone(&self.permits),
+            concurrency: Arc::clone(&self.concurrency),
+            book: self.book.clone(),
         }
     }
 }

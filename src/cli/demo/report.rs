@@ -48,7 +48,8 @@ impl Report {
     /// Reads receipts and problems, and adds up.
     pub async fn gather(folder: &Path, parts: &Parts, stats: &Stats) -> anyhow::Result<Report> {
         let mut parked = parked(parts).await?;
-        let config = &parts.config;
+        let setup = parts.setup();
+        let config = &setup.config;
         let mut customers = Vec::new();
         let mut records = Counts::default();
         let mut faults = Vec::new();
@@ -319,7 +320,8 @@ fn problems(folder: &Path, receipt: &Receipt) -> anyhow::Result<Vec<Problem>> {
 }
 
 fn format_of(parts: &Parts, receipt: &Receipt) -> &'static str {
-    let mapping = receipt.mapping.as_ref().and_then(|name| parts.mappings.get(name));
+    let setup = parts.setup();
+    let mapping = receipt.mapping.as_ref().and_then(|name| setup.mappings.get(name));
     match mapping.map(|pinnable| &pinnable.mapping.dialect.format) {
         Some(Format::Csv(_)) => "CSV",
         Some(Format::Xml(_)) => "XML",
