@@ -13,6 +13,9 @@ mod readme;
 // What would be sent, and every problem, before anything is sent.
 mod preview;
 
+// Good and bad files of every format come out as is written beside them.
+mod corpus;
+
 // The samples end exactly as samples/expected.json says.
 mod samples;
 
