@@ -100,7 +100,8 @@ fn socket(state: &Path) -> PathBuf {
 type Answer<T> = Result<Json<T>, (StatusCode, String)>;
 
 async fn answer_status(State(parts): State<Arc<Parts>>) -> Answer<status::Status> {
-    answer(status::gather(&parts.ledger, &parts.setup().config).await)
+    let setup = parts.setup();
+    answer(status::gather(&parts.ledger, &setup.config, &setup.all_channels()).await)
 }
 
 async fn answer_quarantine(State(parts): State<Arc<Parts>>) -> Answer<Vec<quarantine::SetAside>> {

@@ -8,7 +8,7 @@ use anyhow::Context;
 use tokio::sync::Semaphore;
 
 use super::order::OrderBook;
-use super::{Channel, Channels, Gate, Kind, Lane, Limits, ingestion, scr};
+use super::{Channel, Channels, Gate, Kind, Lane, Rooms, ingestion, scr};
 use crate::config::{self, ChannelKind, Config, Customer, ScrApi, ScrChannel};
 use crate::remote::http::Clients;
 use crate::remote::ingestion::Ingestion;
@@ -19,7 +19,8 @@ use crate::remote::scr::Scr;
 pub struct Shared {
     clients: Arc<Clients>,
     tokens: Arc<Tokens>,
-    limits: Mutex<Option<(config::Limits, Arc<Limits>)>>,
+    /// The places of requests in flight, SCR's apart.
+    rooms: Rooms,
     /// By URL: one API, one gate.
     gates: Mutex<BTreeMap<String, (ScrApi, Arc<Gate>)>>,
 }
@@ -28,7 +29,7 @@ impl Default for Shared {
     fn default() -> Shared {
         let clients = Arc::new(Clients::new());
         let tokens = Arc::new(Tokens::new(Arc::clone(&clients)));
-        Shared { clients, tokens, limits: Mutex::default(), gates: Mutex::default() }
+        Shared { clients, tokens, rooms: Rooms::new(1, 1, false), gates: Mutex::default() }
     }
 }
 
@@ -41,13 +42,13 @@ pub fn open(
     shared: &Shared,
     earlier: &Channels,
 ) -> (Channels, Vec<(String, anyhow::Error)>) {
-    let limits = shared.limits(&config.limits);
+    let config::Limits { in_flight, in_flight_bytes, .. } = config.limits;
+    let is_alone = config.customers.len() + config.broken.len() <= 1;
+    shared.rooms.resize(in_flight, in_flight_bytes, !is_alone);
     let users = users(config, earlier);
     let mut channels = Channels::new();
     let mut failed = Vec::new();
     for customer in config.customers.values() {
-        // What one customer cannot take stays for the others, however slow its servers are.
-        let share = Arc::new(Semaphore::new((config.limits.in_flight * 3 / 4).max(1)));
         for settings in customer.channels.values() {
             let key = (customer.id.clone(), settings.name.clone());
             let earlier = earlier.get(&key);
@@ -61,9 +62,7 @@ pub fn open(
             match kind {
                 Ok(kind) => {
                     let same = earlier.filter(|earlier| {
-                        earlier.settings == *settings
-                            && Arc::ptr_eq(&earlier.limits, &limits)
-                            && earlier.kind.goes_on_as(&kind)
+                        earlier.settings == *settings && earlier.kind.goes_on_as(&kind)
                     });
                     let channel = same.map(Arc::clone).unwrap_or_else(|| {
                         Arc::new(Channel {
@@ -73,8 +72,7 @@ pub fn open(
                             retry: settings.retry.clone(),
                             lane: Lane::new(settings.retry.clone()),
                             kind,
-                            limits: Arc::clone(&limits),
-                            share: Arc::clone(&share),
+                            rooms: shared.rooms.clone(),
                         })
                     });
                     channels.insert(key, channel);
@@ -140,19 +138,6 @@ fn open_scr(
 }
 
 impl Shared {
-    /// The limits of a config; the same as before if they say the same.
-    fn limits(&self, settings: &config::Limits) -> Arc<Limits> {
-        let mut held = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*held {
-            Some((of, limits)) if of == settings => Arc::clone(limits),
-            _ => {
-                let limits = Arc::new(Limits::new(settings.in_flight, settings.in_flight_bytes));
-                *held = Some((settings.clone(), Arc::clone(&limits)));
-                limits
-            }
-        }
-    }
-
     /// The gate of an API.
     fn gate(&self, api: &ScrApi) -> anyhow::Result<Arc<Gate>> {
         let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);

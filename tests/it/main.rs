@@ -22,11 +22,17 @@ mod samples;
 // A run that goes on: it sees files by itself, answers other commands, and stops in good order.
 mod daemon;
 
+// A changed config is taken in while the work goes on.
+mod reload;
+
 // Assignments: at most 20 at a time, one call a release, in order.
 mod scr;
 
 // A fault of the world is not a fault of the record: nothing is lost, nothing is set aside.
 mod world;
+
+// One customer cannot hurt another.
+mod neighbours;
 
 // A process that is killed loses nothing and repeats only what was in flight.
 mod crash;
