@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use setup::{Pinnable, Setup};
 
-use crate::config::{Customer, Faults, Source};
+use crate::config::{Customer, Environments, Faults, Source};
 use crate::deliver::order::OrderBook;
 use crate::deliver::{Channel, Turn};
 use crate::ledger::{Account, Ledger, Phase};
@@ -186,18 +186,27 @@ impl Parts {
         if let Some(mapping) = pinned.get(hash) {
             return Ok(Arc::clone(mapping));
         }
-        let path = self.spool.bundle(hash);
-        let bytes = std::fs::read(&path)
-            .with_context(|| format!("the pinned mapping {} cannot be read", path.display()))?;
-        let bundle: Bundle = serde_json::from_slice(&bytes)
-            .with_context(|| format!("the pinned mapping {} is damaged", path.display()))?;
-        let faults = Faults::default();
-        let mapping = Mapping::compile(&bundle, &setup.config.environments, &faults)
-            .with_context(|| format!("the pinned mapping {} is not valid", path.display()))?;
+        let environments = &setup.config.environments;
+        let mapping = pinned_mapping(&self.spool, environments, hash)?;
         let mapping = Arc::new(mapping);
         pinned.insert(hash.to_owned(), Arc::clone(&mapping));
         Ok(mapping)
     }
+}
+
+/// Compiles what a claim has kept under a hash.
+pub fn pinned_mapping(
+    spool: &Spool,
+    environments: &Environments,
+    hash: &str,
+) -> anyhow::Result<Mapping> {
+    let path = spool.bundle(hash);
+    let bytes = std::fs::read(&path)
+        .with_context(|| format!("the pinned mapping {} cannot be read", path.display()))?;
+    let bundle: Bundle = serde_json::from_slice(&bytes)
+        .with_context(|| format!("the pinned mapping {} is damaged", path.display()))?;
+    Mapping::compile(&bundle, environments, &Faults::default())
+        .with_context(|| format!("the pinned mapping {} is not valid", path.display()))
 }
 
 impl<'a> Work<'a> {
