@@ -13,6 +13,9 @@ mod readme;
 // What would be sent, and every problem, before anything is sent.
 mod preview;
 
+// Good and bad files of every format come out as is written beside them.
+mod corpus;
+
 // The samples end exactly as samples/expected.json says.
 mod samples;
 
@@ -24,6 +27,9 @@ mod scr;
 
 // A fault of the world is not a fault of the record: nothing is lost, nothing is set aside.
 mod world;
+
+// One customer cannot hurt another.
+mod neighbours;
 
 // A process that is killed loses nothing and repeats only what was in flight.
 mod crash;
