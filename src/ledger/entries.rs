@@ -19,6 +19,9 @@ use serde::de::DeserializeOwned;
 /// A key and its value.
 pub type Pair = (Vec<u8>, Vec<u8>);
 
+/// What is done with each key and value.
+pub type Each<'a> = dyn FnMut(&[u8], &[u8]) -> anyhow::Result<()> + 'a;
+
 /// How many entries are read at once where all of a kind are.
 const PAGE: usize = 1000;
 
@@ -133,11 +136,7 @@ impl Entries {
     }
 
     /// Calls `each` with every entry whose key starts so, a page at a time.
-    pub fn each(
-        &self,
-        prefix: &[u8],
-        each: &mut dyn FnMut(&[u8], &[u8]) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
+    pub fn each(&self, prefix: &[u8], each: &mut Each<'_>) -> anyhow::Result<()> {
         let mut after = Vec::new();
         loop {
             let page = self.page(prefix, &after, PAGE)?;

@@ -82,7 +82,7 @@ pub enum Entry {
         settled: Settled,
     },
     /// An open file.
-    File(Account),
+    File(Box<Account>),
     /// Records of a file that are in a final state. Of a settled file only those are kept that
     /// are quarantined.
     Records {
@@ -144,7 +144,7 @@ impl Entry {
             b"f/" => {
                 let account: Account = parse(value)?;
                 ensure!(account_key(account.arrival) == key, "an account has another's number");
-                Entry::File(account)
+                Entry::File(Box::new(account))
             }
             b"s/" => records(rest, value)?,
             b"w/" => {

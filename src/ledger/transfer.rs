@@ -119,6 +119,9 @@ fn each(
     }
 }
 
+/// Records of one file in one state, for one line.
+type Gathered = (Arrival, State, Vec<(u64, u64)>);
+
 struct Lines<'a> {
     out: &'a mut dyn Write,
     count: u64,
@@ -139,7 +142,7 @@ impl Lines<'_> {
         prefix: &[u8],
         which: &dyn Fn(Arrival) -> bool,
     ) -> anyhow::Result<()> {
-        let mut gathered: Option<(Arrival, State, Vec<(u64, u64)>)> = None;
+        let mut gathered: Option<Gathered> = None;
         entries.each(prefix, &mut |key, value| {
             let Some(Entry::Records { arrival, state, ranges }) = read(key, value)? else {
                 return Ok(());
@@ -161,10 +164,7 @@ impl Lines<'_> {
         gathered.map_or(Ok(()), |rest| self.gathered(rest))
     }
 
-    fn gathered(
-        &mut self,
-        (arrival, state, ranges): (Arrival, State, Vec<(u64, u64)>),
-    ) -> anyhow::Result<()> {
+    fn gathered(&mut self, (arrival, state, ranges): Gathered) -> anyhow::Result<()> {
         self.write(&Entry::Records { arrival, state, ranges })
     }
 }
