@@ -18,6 +18,8 @@ pub struct Compile<'b> {
     pub selectors: Vec<String>,
     /// Whether columns have numbers for names.
     pub numbered: bool,
+    /// The names of the columns, where the mapping itself gives them.
+    pub columns: Option<Vec<String>>,
     tables: BTreeMap<(String, bool), Arc<Table>>,
 }
 
@@ -30,6 +32,11 @@ impl Compile<'_> {
                 "\"{selector}\" is no column: without a header the columns are \"1\", \"2\", …"
             );
             section.error(key, what);
+        }
+        if let Some(columns) = &self.columns
+            && !columns.iter().any(|column| column == selector)
+        {
+            section.unknown_name(key, "column", selector, columns.iter().map(String::as_str));
         }
         match self.selectors.iter().position(|known| known == selector) {
             Some(slot) => slot,
@@ -87,6 +94,7 @@ fn parse_all(bundle: &Bundle, environments: &Environments, faults: &Faults) -> O
         faults: faults.clone(),
         selectors: Vec::new(),
         numbered: false,
+        columns: None,
         tables: BTreeMap::new(),
     };
     let (dialect, only) = input::parse(&mut root, &mut compile);
