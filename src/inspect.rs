@@ -25,7 +25,7 @@ pub struct Inspection {
     pub records: u64,
     /// Where the first record starts, and every 4,096th behind it that reading can begin at.
     pub marks: Vec<Mark>,
-    /// What stands around the records.
+    /// What stands around and above the records.
     pub layout: Layout,
 }
 
@@ -86,11 +86,12 @@ fn pass(
     selectors: &[String],
 ) -> Result<(u64, Vec<Mark>, Layout), Unsound> {
     // The selectors are looked up once, against the head of the file; the pass itself needs only
-    // to know where records start and end.
+    // to know where records start and end, and what stands above those at which a mark stands.
     let head = File::open(path).map_err(|error| unreadable(path, &error, None))?;
     Reader::open(dialect, selectors, Box::new(head))?;
-    let mut reader = Reader::open(dialect, &[], Box::new(hashing.clone()))?;
-    let layout = reader.layout();
+    let asked = dialect.format.above(selectors);
+    let mut reader = Reader::open(dialect, &asked, Box::new(hashing.clone()))?;
+    let mut layout = Layout { asked, ..reader.layout() };
     let mut record = Record::default();
     let mut marks = Vec::new();
     let mut records = 0;
@@ -99,6 +100,9 @@ fn pass(
         if far && reader.resumable() {
             let (line, byte) = (record.place.line, record.place.byte);
             marks.push(Mark { ordinal: record.ordinal, line, byte });
+            if !layout.asked.is_empty() {
+                layout.note_above(record.ordinal, reader.above());
+            }
         }
         records += 1;
     }

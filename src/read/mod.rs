@@ -192,6 +192,45 @@ pub struct Layout {
     /// What stands open around the records, outermost first. XML: start tags with their namespaces
     /// alone (`<Orders xmlns:o="urn:x">`). JSON: `{"orders":` for an object and `[` for an array.
     pub around: Vec<String>,
+    /// The selectors that ask for what stands above a record, in the order of the mapping.
+    #[serde(default)]
+    pub asked: Vec<String>,
+    /// What stands above the records at the marks, each entry from the mark of this ordinal on.
+    #[serde(default)]
+    pub above: Vec<(u64, Above)>,
+}
+
+/// What was asked of the elements or objects around one record, outermost first: for each, which
+/// of the layout's `asked` hit in it before the record, and the text, in the order of the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Above(pub Vec<Vec<(usize, String)>>);
+
+impl Layout {
+    /// Keeps what stands above the record at a mark, behind all marks so far. Marks of which the
+    /// same is true share it.
+    pub fn note_above(&mut self, ordinal: u64, above: Above) {
+        if self.above.last().is_none_or(|(_, last)| *last != above) {
+            self.above.push((ordinal, above));
+        }
+    }
+
+    /// What stands above the record at a mark, if any of it was asked for.
+    pub fn above_at(&self, mark: Mark) -> Option<&Above> {
+        let behind = self.above.partition_point(|(ordinal, _)| *ordinal <= mark.ordinal);
+        self.above[..behind].last().map(|(_, above)| above)
+    }
+}
+
+impl Format {
+    /// The selectors among these that ask for what stands above a record: in XML those that begin
+    /// with `..`, as `../EDI_DC40/DOCNUM`.
+    pub fn above(&self, selectors: &[String]) -> Vec<String> {
+        let above = |selector: &&String| selector.split('/').next() == Some("..");
+        match self {
+            Format::Xml(_) => selectors.iter().filter(above).cloned().collect(),
+            Format::Csv(_) | Format::Json(_) | Format::Ndjson => Vec::new(),
+        }
+    }
 }
 
 /// A stream of records: `open` reads a file from its start, `resume` from a mark of the same file.
@@ -293,6 +332,16 @@ impl Reader {
             FormatReader::Csv(csv) => csv.counted(),
             FormatReader::Fixed(fixed) => fixed.counted(),
             FormatReader::Xml(_) | FormatReader::Json(_) | FormatReader::Ndjson(_) => None,
+        }
+    }
+
+    /// What stands above the record that was read last, for a mark at it.
+    pub fn above(&self) -> Above {
+        match &self.format {
+            FormatReader::Xml(_)
+            | FormatReader::Csv(_)
+            | FormatReader::Json(_)
+            | FormatReader::Ndjson(_) => Above::default(),
         }
     }
 
