@@ -228,7 +228,7 @@ impl Format {
         let above = |selector: &&String| selector.split('/').next() == Some("..");
         match self {
             Format::Xml(_) => selectors.iter().filter(above).cloned().collect(),
-            Format::Csv(_) | Format::Json(_) | Format::Ndjson => Vec::new(),
+            Format::Csv(_) | Format::Fixed(_) | Format::Json(_) | Format::Ndjson => Vec::new(),
         }
     }
 }
@@ -340,6 +340,7 @@ impl Reader {
         match &self.format {
             FormatReader::Xml(_)
             | FormatReader::Csv(_)
+            | FormatReader::Fixed(_)
             | FormatReader::Json(_)
             | FormatReader::Ndjson(_) => Above::default(),
         }
