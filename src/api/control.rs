@@ -100,7 +100,7 @@ fn socket(state: &Path) -> PathBuf {
 type Answer<T> = Result<Json<T>, (StatusCode, String)>;
 
 async fn answer_status(State(parts): State<Arc<Parts>>) -> Answer<status::Status> {
-    answer(status::gather(&parts.ledger, &parts.config).await)
+    answer(status::gather(&parts.ledger, &parts.config, &parts.channels).await)
 }
 
 async fn answer_quarantine(State(parts): State<Arc<Parts>>) -> Answer<Vec<quarantine::SetAside>> {
