@@ -9,6 +9,7 @@ use super::shape::{Paths, Shape};
 use super::{Bundle, Mapping, Output, input, parse};
 use crate::config::section::Weight;
 use crate::config::{Environments, Faults, Section};
+use crate::read::Format;
 
 /// What the parts of a mapping share while it is compiled.
 pub struct Compile<'b> {
@@ -16,10 +17,10 @@ pub struct Compile<'b> {
     faults: Faults,
     /// The selectors so far; a slot is a position in it.
     pub selectors: Vec<String>,
+    /// The format of the input, if it is known.
+    pub format: Option<Format>,
     /// Whether columns have numbers for names.
     pub numbered: bool,
-    /// The names of the columns, where the mapping itself gives them.
-    pub columns: Option<Vec<String>>,
     tables: BTreeMap<(String, bool), Arc<Table>>,
 }
 
@@ -33,10 +34,17 @@ impl Compile<'_> {
             );
             section.error(key, what);
         }
-        if let Some(columns) = &self.columns
-            && !columns.iter().any(|column| column == selector)
+        if let Some(Format::Fixed(fixed)) = &self.format {
+            let names = fixed.columns.iter().map(|column| column.name.as_str());
+            if names.clone().all(|name| name != selector) {
+                section.unknown_name(key, "column", selector, names);
+            }
+        }
+        let told = selector.trim().is_empty();
+        if let Some(format) = self.format.as_ref().filter(|_| !told)
+            && let Err(what) = format.check_selector(selector)
         {
-            section.unknown_name(key, "column", selector, columns.iter().map(String::as_str));
+            section.error(key, format!("\"{selector}\" cannot be followed: {what}"));
         }
         match self.selectors.iter().position(|known| known == selector) {
             Some(slot) => slot,
@@ -93,8 +101,8 @@ fn parse_all(bundle: &Bundle, environments: &Environments, faults: &Faults) -> O
         bundle,
         faults: faults.clone(),
         selectors: Vec::new(),
+        format: None,
         numbered: false,
-        columns: None,
         tables: BTreeMap::new(),
     };
     let (dialect, only) = input::parse(&mut root, &mut compile);

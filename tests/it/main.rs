@@ -45,3 +45,6 @@ mod contract_pickup;
 mod contract_commands;
 mod contract_secrets;
 mod contract_map;
+
+// What was set aside can be looked at, discarded and tried again.
+mod aside;
