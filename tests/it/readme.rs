@@ -102,6 +102,12 @@ fn the_examples_of_config_and_mapping_are_understood() {
         .replace("/srv/wms/out", "../inbox/wms");
     let (head, tables) = customer.split_once("\n\n").unwrap();
     add("customers/acme.toml", head, tables);
+    // The mapping of the examples writes XML.
+    let acme = setup.join("customers/acme.toml");
+    let written = fs::read_to_string(&acme).unwrap();
+    let releases = "[channels.releases]";
+    let announced = format!("{releases}\nmedia_type = \"application/xml\"");
+    fs::write(acme, written.replace(releases, &announced)).unwrap();
     let mapping = blocks("Mapping rules by example", "toml");
     fs::write(setup.join("mappings/acme-releases.toml"), mapping.concat()).unwrap();
     for folder in ["keys", "inbox/wms", "credentials"] {
