@@ -3,6 +3,7 @@
 mod check;
 mod check_ledger;
 mod demo;
+mod ledger;
 mod preview;
 mod quarantine;
 mod reach;
@@ -24,6 +25,8 @@ use crate::config::{self, Config, Fault, Loaded};
 pub const WELL: u8 = 0;
 /// Exit status: the configuration or the state cannot be used.
 pub const FATAL: u8 = 1;
+/// Exit status: the command must say more, or something else.
+pub const USAGE: u8 = 2;
 /// Exit status: something was newly quarantined.
 pub const QUARANTINED: u8 = 3;
 /// Exit status: a person is needed.
@@ -75,11 +78,14 @@ enum Command {
     Preview(preview::Options),
     /// Show what is where, per customer and file, and the alarms
     Status(status::Options),
-    /// Look at what was set aside
+    /// What was set aside: look at it, or discard it
     #[command(subcommand)]
     Quarantine(quarantine::Action),
     /// Prove that every record is accounted for
     CheckLedger,
+    /// Write the ledger as text, read it back, make it smaller
+    #[command(subcommand)]
+    Ledger(ledger::Action),
     /// Run the stand-in of the port's servers alone
     Sandbox(sandbox::Options),
 }
@@ -95,6 +101,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Command::Status(options) => status::run(&setting, options).await,
         Command::Quarantine(action) => quarantine::run(&setting, action).await,
         Command::CheckLedger => check_ledger::run(&setting).await,
+        Command::Ledger(action) => ledger::run(&setting, action).await,
         Command::Sandbox(options) => sandbox::run(options).await,
     }
 }

@@ -1,30 +1,28 @@
 //! Store: the ledger's data, mirrored in memory and kept in entries on disk.
 
+mod aside;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 use jiff::Timestamp;
 
+pub use aside::WHOLE;
+
 use super::account::{Account, Progress, Waiting};
 use super::entries::{Entries, parse};
+use super::entry::STATES;
 use super::keys::{
     account_key, alarm_key, chunk_key, chunk_prefix, identity_key, login_key, release_key,
     tally_key, waiting_key, waiting_prefix,
 };
 use super::ordinals::Ordinals;
-use super::{Alarm, Change, FileCounts, LoginRefusals, ReleaseAge, Settled, Tally};
+use super::{Alarm, Change, FileCounts, LoginRefusals, ReleaseAge, Settled, Tally, renewal};
 use crate::model::{Arrival, Identity, State};
 
 /// The version of what is stored; a store of a newer one is refused.
-const SCHEMA: u32 = 1;
-
-const STATES: [(State, u8); 4] = [
-    (State::Delivered, b'd'),
-    (State::Quarantined, b'q'),
-    (State::Superseded, b's'),
-    (State::Discarded, b'x'),
-];
+pub const SCHEMA: u32 = 1;
 
 /// The ledger's data. Changes are gathered and made durable together by `commit`.
 pub struct Store {
@@ -44,6 +42,7 @@ pub struct Store {
 impl Store {
     /// Opens the store in a folder, making it if it is not there.
     pub fn open(folder: &Path) -> anyhow::Result<Store> {
+        renewal::finish(folder)?;
         let mut store = Store {
             entries: Entries::open(folder)?,
             dirty_chunks: BTreeSet::new(),
@@ -159,11 +158,6 @@ impl Store {
         self.entries.get(&identity_key(customer, source, identity))
     }
 
-    /// The records that a settled file left quarantined.
-    pub fn left_quarantined(&self, arrival: Arrival) -> anyhow::Result<Ordinals> {
-        self.ordinals(arrival, b'q')
-    }
-
     /// Remembers the identity of a file, open or settled.
     pub fn remember(
         &mut self,
@@ -199,6 +193,11 @@ impl Store {
         for chunk in self.chunks_of(arrival) {
             let bytes = progress.quarantined.chunk_to_bytes(chunk);
             self.entries.put_bytes(chunk_key(arrival, b'q', chunk), bytes);
+        }
+        if files.quarantined > 0 {
+            let mut whole = Ordinals::default();
+            whole.insert(WHOLE, WHOLE);
+            self.put_quarantined(arrival, &whole, &[(WHOLE, WHOLE)]);
         }
         self.entries.remove_starting_with(&waiting_prefix(arrival))
     }
@@ -344,11 +343,7 @@ impl Store {
                     .put(b"m/installation".to_vec(), &uuid::Uuid::new_v4().simple().to_string());
             }
             Some(SCHEMA) => {}
-            Some(schema) => bail!(
-                "the ledger in {} is of version {schema}, newer than this program's {SCHEMA}; \
-                 install the newer program",
-                self.entries.folder().display()
-            ),
+            Some(schema) => return Err(newer(schema, self.entries.folder())),
         }
         self.commit()?;
         self.installation =
@@ -397,6 +392,16 @@ impl Store {
         }
         Ok(set)
     }
+}
+
+/// That a ledger's version is not this program's.
+pub fn newer(schema: u32, folder: &Path) -> anyhow::Error {
+    anyhow!("the ledger in {} {}", folder.display(), newer_text(schema))
+}
+
+/// The same, of anything that tells its version.
+pub fn newer_text(schema: u32) -> String {
+    format!("is of version {schema}, newer than this program's {SCHEMA}; install the newer program")
 }
 
 fn tag_of(state: State) -> u8 {
