@@ -134,6 +134,19 @@ impl Spool {
         }
     }
 
+    /// Moves what lies of an arrival out of the spool, to where nothing works on it; tells where.
+    pub fn set_aside(&self, arrival: Arrival) -> anyhow::Result<PathBuf> {
+        let aside = self.root.join("aside");
+        fs::create_dir_all(&aside)
+            .with_context(|| format!("{} cannot be made", aside.display()))?;
+        let to = aside.join(format!("{:020}", arrival.0));
+        fs::rename(self.folder(arrival), &to)
+            .with_context(|| format!("{} cannot be made", to.display()))?;
+        sync_folder(&aside)?;
+        sync_folder(&self.files())?;
+        Ok(to)
+    }
+
     /// Appends problems to the journal of a file and makes them durable.
     pub fn note_problems(&self, arrival: Arrival, problems: &[Problem]) -> anyhow::Result<()> {
         let path = self.journal(arrival);

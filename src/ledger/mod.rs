@@ -11,6 +11,7 @@ mod entry;
 mod keys;
 pub mod ordinals;
 pub mod renewal;
+pub mod salvage;
 mod store;
 pub mod transfer;
 #[cfg(test)]
