@@ -17,7 +17,7 @@ pub use mend::{Mended, mend};
 
 use crate::config::Config;
 use crate::ledger::renewal::{Renewal, beside, remove};
-use crate::ledger::{Entry, salvage, transfer};
+use crate::ledger::{Entry, Pair, salvage, transfer};
 use crate::settle::Receipt;
 use crate::spool::Spool;
 
@@ -95,10 +95,7 @@ fn read_all(folder: &Path, findings: &mut Vec<String>) -> anyhow::Result<Vec<Ent
 }
 
 /// Reads a copy of the ledger in a process of its own; whether it came to its end without a fault.
-fn read_in_a_process(
-    folder: &Path,
-    snapshots: bool,
-) -> anyhow::Result<(Vec<(Vec<u8>, Vec<u8>)>, bool)> {
+fn read_in_a_process(folder: &Path, snapshots: bool) -> anyhow::Result<(Vec<Pair>, bool)> {
     let copy = beside(folder, "reading");
     remove(&copy)?;
     copy_folder(folder, &copy, &|name| {
