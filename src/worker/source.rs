@@ -30,17 +30,17 @@ pub async fn serve(run: Arc<Run>, customer: String, source: String) {
     let mut looks = recall(&remembered);
     let mut taken = Taken::default();
     let started = Instant::now();
-    let mut faulty = false;
+    let mut faults = 0;
     while !run.stop.is_cancelled() {
         let next = match take(&run, &customer, &settings, &mut looks, &mut taken).await {
             Ok(next) => {
-                if std::mem::take(&mut faulty) {
+                if std::mem::take(&mut faults) > 0 {
                     file::clear_fault(&run, &customer, &settings.name).await;
                 }
                 next
             }
             Err(error) => {
-                faulty = true;
+                faults += 1;
                 file::raise_fault(&run, &customer, &settings.name, &error).await;
                 None
             }
@@ -56,6 +56,7 @@ pub async fn serve(run: Arc<Run>, customer: String, source: String) {
                 }
             }
         }
+        let next = if faults > 0 { Some(file::after_fault(faults)) } else { next };
         let wait = next.map_or(REGULAR, |next| next.min(REGULAR));
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
