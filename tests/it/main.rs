@@ -22,6 +22,9 @@ mod samples;
 // A run that goes on: it sees files by itself, answers other commands, and stops in good order.
 mod daemon;
 
+// A run at a terminal shows how far it is.
+mod progress;
+
 // A changed config is taken in while the work goes on.
 mod reload;
 
