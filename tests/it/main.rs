@@ -43,6 +43,9 @@ mod delivery;
 // A process that is killed loses nothing and repeats only what was in flight.
 mod crash;
 
+// Wherever the process is killed or the disk fails, nothing is lost and nothing is left half.
+mod faults;
+
 // The ledger as a whole: written as text and read back, and what is said when it does not open.
 mod ledger;
 
