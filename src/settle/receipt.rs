@@ -41,6 +41,9 @@ pub struct Receipt {
     pub messages: u64,
     /// The problems file, if there is one.
     pub problems: Option<String>,
+    /// How many of those set aside the channel may have all the same: an attempt was not answered.
+    #[serde(default)]
+    pub unknown_outcome: u64,
     /// Whose repeat it is.
     pub repeat_of: Option<Repeat>,
     /// Whether the whole file was set aside.
@@ -82,6 +85,11 @@ pub fn write(report: &Report<'_>, name: &str) -> anyhow::Result<()> {
         records: Records { total: report.counts.total(), counts: report.counts },
         messages: account.messages,
         problems: (!report.problems.is_empty()).then(|| whole_path(&problems)),
+        unknown_outcome: report
+            .problems
+            .iter()
+            .filter(|problem| problem.rule == "unknown outcome")
+            .count() as u64,
         repeat_of: pinned.and_then(|pinned| pinned.repeat_of.clone()),
         quarantined_whole: report.problems.iter().any(|problem| of_file(Level::Reject)(&problem)),
         warnings: report
