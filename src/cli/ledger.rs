@@ -10,9 +10,10 @@ use clap::Subcommand;
 
 use super::{FATAL, LATER, Setting, WELL};
 use crate::config::Config;
+use crate::disk::sync_folder;
 use crate::ledger::{renewal, salvage, transfer};
 use crate::repair::{self, Repaired};
-use crate::spool::{Spool, sync_folder};
+use crate::spool::Spool;
 use crate::worker::StateLock;
 
 #[derive(Debug, Subcommand)]
