@@ -10,7 +10,7 @@ use crate::model::{Place, Record};
 
 use self::columns::{Columns, Names};
 use self::row::{Row, Split, Splitter};
-use super::text::Text;
+use super::text::{Flaw, Text};
 use super::{Csv, Layout, Mark, RECORD_LIMIT, Unsound};
 
 /// A stream of rows. Empty lines and lines of separators only are no records.
@@ -123,6 +123,11 @@ impl CsvReader {
         record.place = Place { line, byte, length: self.text.byte() - byte };
         self.ordinal += 1;
         Ok(true)
+    }
+
+    /// The first undecodable bytes since this was asked last.
+    pub(super) fn take_flaw(&mut self) -> Option<Flaw> {
+        self.text.take_flaw()
     }
 
     fn at(text: Text, dialect: &Csv, ordinal: u64) -> Result<Self, Unsound> {

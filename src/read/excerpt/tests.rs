@@ -29,7 +29,7 @@ fn excerpt_of(dialect: &Dialect, file: &[u8], keep: impl Fn(u64) -> bool) -> (Ve
 
 /// The excerpt of a UTF-8 file with the records of these ordinals.
 fn kept(format: Format, file: &str, ordinals: &[u64]) -> String {
-    let dialect = Dialect { format, encoding: UTF_8 };
+    let dialect = Dialect { format, encoding: UTF_8.into() };
     let (out, kept) = excerpt_of(&dialect, file.as_bytes(), |n| ordinals.contains(&n));
     assert_eq!(kept, ordinals.len() as u64);
     String::from_utf8(out).unwrap()
@@ -85,7 +85,7 @@ fn long_filler_is_not_held_whole() {
 
 #[test]
 fn an_unsound_file_or_a_failing_disk_is_an_error() {
-    let dialect = Dialect { format: csv(0), encoding: UTF_8 };
+    let dialect = Dialect { format: csv(0), encoding: UTF_8.into() };
     let open = |file: &'static [u8]| move || Ok(Box::new(file) as Box<dyn Read + Send>);
     let error = excerpt(&dialect, open(b"A\n\"1"), &mut |_| true, &mut Vec::new()).unwrap_err();
     assert!(format!("{error:#}").starts_with("line 2, byte 2: "), "{error:#}");
@@ -161,7 +161,7 @@ proptest! {
         let written: Vec<_> = records.iter().map(|(v, between, _)| (v.clone(), *between)).collect();
         let (format, selector, text) = file(which, &written);
         let file = encode(&text, encoding);
-        let dialect = Dialect { format, encoding };
+        let dialect = Dialect { format, encoding: encoding.into() };
 
         let values: Vec<_> = records.iter().map(|record| record.0.clone()).collect();
         prop_assert_eq!(texts(&dialect, selector, &file), values, "{}", text);

@@ -36,7 +36,7 @@ fn texts(document: &str, records: &str, selectors: &[&str]) -> Vec<Vec<Vec<Strin
 
 /// Reads as a file is read, by its own declaration and byte order mark.
 fn read_file(bytes: &[u8], selectors: &[&str]) -> Result<Vec<Taken>, Unsound> {
-    let dialect = Dialect { format: Format::Xml(xml("r/o")), encoding: UTF_8 };
+    let dialect = Dialect { format: Format::Xml(xml("r/o")), encoding: UTF_8.into() };
     let input = Box::new(std::io::Cursor::new(bytes.to_vec()));
     let mut reader = Reader::open(&dialect, &owned(selectors), input)?;
     take(selectors.len(), |record| reader.next(record))
@@ -295,7 +295,7 @@ fn a_windows_1252_file_says_so_itself() {
 fn reading_on_keeps_the_encoding_that_the_file_declared() {
     let document = "<?xml version='1.0' encoding='iso-8859-15'?><r><o>ü</o>\n<o>€</o></r>";
     let (bytes, ..) = encoding_rs::ISO_8859_15.encode(document);
-    let dialect = Dialect { format: Format::Xml(xml("r/o")), encoding: UTF_8 };
+    let dialect = Dialect { format: Format::Xml(xml("r/o")), encoding: UTF_8.into() };
     let mut reader =
         Reader::open(&dialect, &owned(&["."]), Box::new(std::io::Cursor::new(bytes.to_vec())))
             .unwrap();
