@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use jiff::Timestamp;
 use jiff::civil::date;
-use lighterman::deliver::{self, Message};
+use lighterman::deliver::{self, Clearance, Message};
 use lighterman::inspect;
 use lighterman::ledger::{Account, Change, Ledger, Ordinals, Phase, Pinned};
 use lighterman::map::Mapping;
@@ -86,18 +86,20 @@ pub fn send(files: &Files, server: &str) -> anyhow::Result<Figures> {
     let records = runtime.block_on(async {
         let mut running = JoinSet::new();
         let mut records = 0;
+        let go_on = CancellationToken::new();
         for piece in pieces {
             records += count(&piece);
-            let room = channel.room().await;
+            let Clearance::Go(go) = channel.clear(&go_on).await else {
+                bail!("the channel is paused")
+            };
+            go.shrink(piece.body.len());
             while let Some(done) = running.try_join_next() {
                 done??;
             }
-            let (channel, ledger) = (Arc::clone(channel), ledger.clone());
+            let (channel, ledger, go_on) = (Arc::clone(channel), ledger.clone(), go_on.clone());
             running.spawn(async move {
                 let mut message = message(piece);
-                let go_on = CancellationToken::new();
-                let outcome = channel.send(&ledger, &mut message, None, &go_on).await?;
-                drop(room);
+                let outcome = channel.send(&ledger, &mut message, go, None, &go_on).await?;
                 match outcome {
                     Some(outcome) if outcome.worked => Ok(()),
                     _ => bail!("a message was not taken"),

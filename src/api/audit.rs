@@ -1,10 +1,14 @@
 //! Audit: the proof that every record is accounted for.
 
+use std::collections::BTreeMap;
+
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use crate::inspect::Inspection;
-use crate::ledger::{Account, Ledger, Phase, Progress};
+use crate::ledger::{Account, Ledger, Ordinals, Phase, Progress, Tally, WHOLE};
 use crate::model::{Arrival, Counts};
+use crate::settle::Kept;
 use crate::spool::Spool;
 
 /// What an audit found.
@@ -33,7 +37,7 @@ pub async fn check(ledger: &Ledger, spool: &Spool) -> anyhow::Result<Audit> {
 
 async fn look(ledger: &Ledger, spool: &Spool) -> anyhow::Result<Audit> {
     let spooled = spool.arrivals()?;
-    let (mut faults, open, settled) = ledger
+    let (mut faults, open, settled, left, tallies) = ledger
         .change(move |store| {
             let mut faults = store.audit()?;
             let open: Vec<(Account, Progress)> = store.files.values().cloned().collect();
@@ -44,7 +48,7 @@ async fn look(ledger: &Ledger, spool: &Spool) -> anyhow::Result<Audit> {
             faults.extend(never_known.map(|arrival| {
                 format!("arrival {arrival} lies in the spool without an account; a run adopts it")
             }));
-            Ok((faults, open, settled))
+            Ok((faults, open, settled, store.all_left_quarantined()?, store.tallies.clone()))
         })
         .await?;
     let mut records = settled;
@@ -62,10 +66,60 @@ async fn look(ledger: &Ledger, spool: &Spool) -> anyhow::Result<Audit> {
         for (account, progress) in &open {
             found.extend(of_file(account, progress, &spool));
         }
+        found.extend(of_quarantine(&left, &tallies, &spool));
         found
     });
     faults.extend(found.await?);
     Ok(Audit { files, records, faults })
+}
+
+/// What settled files left set aside must be what is counted, and must be kept.
+fn of_quarantine(
+    left: &BTreeMap<Arrival, Ordinals>,
+    tallies: &BTreeMap<String, Tally>,
+    spool: &Spool,
+) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut found: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    for (arrival, records) in left {
+        let kept = Kept::read(spool, *arrival).and_then(|kept| {
+            let kept = kept.context("nothing of it is kept in quarantine")?;
+            kept.verify(spool)?;
+            Ok(kept)
+        });
+        let kept = match kept {
+            Ok(kept) => kept,
+            Err(error) => {
+                faults.push(format!("arrival {arrival}: {error:#}"));
+                continue;
+            }
+        };
+        let of_customer = found.entry(kept.account.customer.clone()).or_default();
+        let whole = u64::from(records.contains(WHOLE));
+        of_customer.0 += records.len() - whole;
+        of_customer.1 += whole;
+        let ordinals = kept.ordinals();
+        if !kept.is_whole()
+            && records
+                .ranges()
+                .iter()
+                .any(|(first, last)| ordinals.count(*first, *last) != last + 1 - first)
+        {
+            faults.push(format!("arrival {arrival}: not all quarantined records are kept"));
+        }
+    }
+    for (customer, tally) in tallies {
+        let counted = (tally.records.quarantined, tally.files.quarantined);
+        let (records, files) = found.remove(customer).unwrap_or_default();
+        if counted != (records, files) {
+            faults.push(format!(
+                "{customer}: {} records and {} files are counted as quarantined, but {records} and \
+                 {files} are there",
+                counted.0, counted.1
+            ));
+        }
+    }
+    faults
 }
 
 fn of_file(account: &Account, progress: &Progress, spool: &Spool) -> Vec<String> {

@@ -9,13 +9,14 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
+use super::selection::Selection;
 use super::{quarantine, status};
 use crate::pipeline::Parts;
 
@@ -38,7 +39,9 @@ pub fn serve(parts: &Arc<Parts>) -> anyhow::Result<Control> {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     let routes = Router::new()
         .route("/status", get(answer_status))
-        .route("/quarantine", get(answer_quarantine))
+        .route("/quarantine/list", post(answer_list))
+        .route("/quarantine/show", post(answer_show))
+        .route("/quarantine/discard", post(answer_discard))
         .route("/check-ledger", get(answer_check_ledger))
         .with_state(Arc::clone(parts));
     let stop = CancellationToken::new();
@@ -64,6 +67,41 @@ impl Control {
 
 /// Asks the run that holds this state; `None` if none listens, or ends before it has answered.
 pub async fn ask<T: DeserializeOwned>(state: &Path, question: &str) -> anyhow::Result<Option<T>> {
+    let Some((client, url)) = client(state, question)? else { return Ok(None) };
+    match client.get(url).send().await {
+        Ok(response) => answer_of(response).await,
+        Err(error) if error.is_timeout() => {
+            Err(error).context("the running lighterman does not answer")
+        }
+        // One that has ended meanwhile answers no more.
+        Err(_) => Ok(None),
+    }
+}
+
+/// Has the run that holds this state do something; `None` if none listens. Once it was asked,
+/// nobody else may do the same.
+pub async fn tell<T: DeserializeOwned>(
+    state: &Path,
+    question: &str,
+    what: &impl Serialize,
+) -> anyhow::Result<Option<T>> {
+    let Some((client, url)) = client(state, question)? else { return Ok(None) };
+    let what = serde_json::to_vec(what)?;
+    let request = client.post(url).header("content-type", "application/json").body(what);
+    match request.send().await {
+        Ok(response) => match answer_of(response).await? {
+            None => bail!("{UNKNOWN}"),
+            answered => Ok(answered),
+        },
+        Err(error) if error.is_connect() => Ok(None),
+        Err(error) => Err(error).context(UNKNOWN),
+    }
+}
+
+const UNKNOWN: &str = "the running lighterman has not said whether it did it: see \
+                       \"lighterman status\" and \"lighterman quarantine list\"";
+
+fn client(state: &Path, question: &str) -> anyhow::Result<Option<(reqwest::Client, String)>> {
     let path = socket(state);
     if !path.exists() {
         return Ok(None);
@@ -74,17 +112,17 @@ pub async fn ask<T: DeserializeOwned>(state: &Path, question: &str) -> anyhow::R
         // An audit reads every open file.
         .timeout(Duration::from_secs(600))
         .build()?;
-    let answered: reqwest::Result<_> = async {
-        let response = client.get(format!("http://localhost/{question}")).send().await?;
-        Ok((response.status(), response.bytes().await?))
-    }
-    .await;
-    let (status, body) = match answered {
-        Ok(answer) => answer,
+    Ok(Some((client, format!("http://localhost/{question}"))))
+}
+
+/// The answer; none if the run ended before all of it was here.
+async fn answer_of<T: DeserializeOwned>(response: reqwest::Response) -> anyhow::Result<Option<T>> {
+    let status = response.status();
+    let body = match response.bytes().await {
+        Ok(body) => body,
         Err(error) if error.is_timeout() => {
             return Err(error).context("the running lighterman does not answer");
         }
-        // One that has ended meanwhile answers no more.
         Err(_) => return Ok(None),
     };
     if !status.is_success() {
@@ -100,11 +138,29 @@ fn socket(state: &Path) -> PathBuf {
 type Answer<T> = Result<Json<T>, (StatusCode, String)>;
 
 async fn answer_status(State(parts): State<Arc<Parts>>) -> Answer<status::Status> {
-    answer(status::gather(&parts.ledger, &parts.config).await)
+    answer(status::gather(&parts.ledger, &parts.config, &parts.channels).await)
 }
 
-async fn answer_quarantine(State(parts): State<Arc<Parts>>) -> Answer<Vec<quarantine::SetAside>> {
-    answer(quarantine::list(&parts.ledger, &parts.spool).await)
+async fn answer_list(
+    State(parts): State<Arc<Parts>>,
+    Json(selection): Json<Selection>,
+) -> Answer<Vec<quarantine::SetAside>> {
+    answer(quarantine::list(&parts.ledger, &parts.spool, &selection).await)
+}
+
+async fn answer_show(
+    State(parts): State<Arc<Parts>>,
+    Json(selection): Json<Selection>,
+) -> Answer<Vec<quarantine::Shown>> {
+    let environments = &parts.config.environments;
+    answer(quarantine::show(&parts.ledger, &parts.spool, environments, &selection).await)
+}
+
+async fn answer_discard(
+    State(parts): State<Arc<Parts>>,
+    Json(selection): Json<Selection>,
+) -> Answer<Vec<quarantine::Done>> {
+    answer(quarantine::discard(&parts.ledger, &parts.spool, &selection).await)
 }
 
 async fn answer_check_ledger(State(parts): State<Arc<Parts>>) -> Answer<super::audit::Audit> {

@@ -4,4 +4,5 @@
 pub mod audit;
 pub mod control;
 pub mod quarantine;
+pub mod selection;
 pub mod status;

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
+use crate::deliver::{self, Channels, InUse};
 use crate::ledger::{Alarm, FileCounts, Ledger, Tally};
 use crate::model::{Arrival, Counts};
 use crate::pickup;
@@ -28,6 +29,9 @@ pub struct OfCustomer {
     pub files: FileCounts,
     /// How many records are in each state.
     pub records: Counts,
+    /// Its requests: how many are open, and how many wait while others have their turn.
+    #[serde(default)]
+    pub requests: InUse,
 }
 
 /// A file that is not settled.
@@ -53,8 +57,13 @@ pub struct OpenFile {
     pub reasons: Vec<String>,
 }
 
-/// Gathers the status from the ledger, and from the folders what waits there.
-pub async fn gather(ledger: &Ledger, config: &Config) -> anyhow::Result<Status> {
+/// Gathers the status from the ledger, from the folders what waits there, and from the channels of
+/// a run what is under way.
+pub async fn gather(
+    ledger: &Ledger,
+    config: &Config,
+    channels: &Channels,
+) -> anyhow::Result<Status> {
     let mut tallies: BTreeMap<String, Tally> = ledger.summary().await?;
     for customer in config.customers.keys().chain(config.broken.keys()) {
         tallies.entry(customer.clone()).or_default();
@@ -94,9 +103,13 @@ pub async fn gather(ledger: &Ledger, config: &Config) -> anyhow::Result<Status> 
             Ok((store.alarms.clone(), open.collect()))
         })
         .await?;
+    let mut in_use = deliver::in_use(channels);
     let customers = tallies
         .into_iter()
-        .map(|(id, tally)| (id, OfCustomer { files: tally.files, records: tally.records }))
+        .map(|(id, Tally { files, records })| {
+            let requests = in_use.remove(&id).unwrap_or_default();
+            (id, OfCustomer { files, records, requests })
+        })
         .collect();
     Ok(Status { customers, alarms, open })
 }

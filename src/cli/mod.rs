@@ -24,6 +24,8 @@ use crate::config::{self, Config, Fault, Loaded};
 pub const WELL: u8 = 0;
 /// Exit status: the configuration or the state cannot be used.
 pub const FATAL: u8 = 1;
+/// Exit status: the command must say more, or something else.
+pub const USAGE: u8 = 2;
 /// Exit status: something was newly quarantined.
 pub const QUARANTINED: u8 = 3;
 /// Exit status: a person is needed.
@@ -75,7 +77,7 @@ enum Command {
     Preview(preview::Options),
     /// Show what is where, per customer and file, and the alarms
     Status(status::Options),
-    /// Look at what was set aside
+    /// What was set aside: look at it, or discard it
     #[command(subcommand)]
     Quarantine(quarantine::Action),
     /// Prove that every record is accounted for

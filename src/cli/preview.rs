@@ -8,24 +8,22 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::Context as _;
 use clap::Args;
+use serde_json::value::RawValue;
 
-use self::show::{Page, Shown};
+use self::show::{Each, Fate, Page, Shown};
 use self::way::{Lost, Way};
-use super::{FATAL, QUARANTINED, Setting, WELL};
+use super::{FATAL, QUARANTINED, Setting, USAGE, WELL};
 use crate::config::{ChannelKind, Config, Faults};
 use crate::deliver::assignment;
-use crate::inspect::{Inspection, inspect};
+use crate::inspect::{Inspection, inspect, open_at};
 use crate::ledger::Pinned;
-use crate::map::{Bundle, Mapping};
-use crate::model::{Level, Problem};
+use crate::map::{Bundle, Context, Mapped, Mapping, Output};
+use crate::model::{Level, Problem, Record};
 use crate::pipeline::cursor::{Cursor, Piece};
 use crate::read::Unsound;
 use crate::worker;
-
-/// Exit status: the command must say more, or something else.
-const USAGE: u8 = 2;
 
 /// How messages are cut where no channel says so.
 const BATCH_RECORDS: u64 = 500;
@@ -140,7 +138,7 @@ fn preview(
         let mut page = page?;
         page.problem(&problem)?;
         let found = Found { whole: true, ..Found::default() };
-        page.close(&[], &found)?;
+        page.close(&[], &found, |_| Ok(()))?;
         Ok(found)
     };
     let Some(mapping) = mapping else { return whole(no_route(way), open(0)) };
@@ -154,7 +152,7 @@ fn preview(
             level: Level::Warn,
             ..Problem::of_file("empty", "", "the file holds no records; nothing would be sent")
         })?;
-        page.close(&[], &Found::default())?;
+        page.close(&[], &Found::default(), |_| Ok(()))?;
         return Ok(Found::default());
     }
     let customer = way.place.map_or("", |(customer, _)| customer.id.as_str());
@@ -195,8 +193,60 @@ fn preview(
             break;
         }
     }
-    page.close(&shown, &found)?;
+    page.close(&shown, &found, |each| {
+        tell_each(options, &mapping, &inspection, customer, to_scr, each)
+    })?;
     Ok(found)
+}
+
+/// Goes through the file once more and tells what would become of each record.
+fn tell_each<W: io::Write>(
+    options: &Options,
+    mapping: &Mapping,
+    inspection: &Inspection,
+    customer: &str,
+    to_scr: bool,
+    each: &mut Each<'_, W>,
+) -> anyhow::Result<()> {
+    let (dialect, selectors) = (&mapping.dialect, &mapping.selectors);
+    let mut reader = open_at(&options.file, dialect, selectors, inspection, 1)?;
+    let context = Context { customer: customer.to_owned(), date: jiff::Zoned::now().date() };
+    let mut record = Record::default();
+    let mut room = options.limit;
+    while reader.next(&mut record)? {
+        let (mut body, mut problems) = (Vec::new(), Vec::new());
+        let mut mapped = mapping.apply(&record, &context, &mut body, &mut problems);
+        let (ordinal, line) = (record.ordinal, record.place.line);
+        if to_scr && mapped == Mapped::Ready {
+            let (assignment, further) = assignment::parse(&body, ordinal, line);
+            problems.extend(further.into_iter().map(|problem| named(problem, mapping)));
+            if assignment.is_none() {
+                mapped = Mapped::Rejected;
+            }
+        }
+        let state = match mapped {
+            Mapped::Ready => "ready",
+            Mapped::Rejected => "rejected",
+            Mapped::Discarded => "unwanted",
+        };
+        let output = match mapped {
+            Mapped::Ready if room > 0 => {
+                room -= 1;
+                Some(as_json(mapping.output, &body)?)
+            }
+            _ => None,
+        };
+        let output = output.as_deref();
+        each.record(&Fate { record: ordinal, line, state, output, problems: &problems })?;
+    }
+    Ok(())
+}
+
+/// An output record as a JSON value, every value in it as it is sent.
+fn as_json(output: Output, body: &[u8]) -> serde_json::Result<Box<RawValue>> {
+    match output {
+        Output::Json | Output::Ndjson => serde_json::from_slice(body),
+    }
 }
 
 /// Inspects a file as a claim does, the empty one apart, which is sound in every format.
@@ -242,15 +292,18 @@ fn pinned(way: &Way<'_>, inspection: &Inspection) -> Pinned {
 fn check_assignment(piece: &mut Piece, mapping: &Mapping) {
     let Some((record, _)) = piece.records.first().copied() else { return };
     let (assignment, problems) = assignment::parse(&piece.body, record, piece.line);
-    piece.problems.extend(problems.into_iter().map(|mut problem| {
-        if let Some(from) = mapping.from_of(&problem.field) {
-            problem.field = from.to_owned();
-        }
-        problem
-    }));
+    piece.problems.extend(problems.into_iter().map(|problem| named(problem, mapping)));
     if assignment.is_none() {
         piece.rejected.append(&mut piece.records);
     }
+}
+
+/// A problem that names a mapping's `to` names its `from` instead.
+fn named(mut problem: Problem, mapping: &Mapping) -> Problem {
+    if let Some(from) = mapping.from_of(&problem.field) {
+        problem.field = from.to_owned();
+    }
+    problem
 }
 
 fn no_route(way: &Way<'_>) -> Problem {

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::api::control;
@@ -37,9 +38,25 @@ pub async fn reach<T: DeserializeOwned>(
     config: &Config,
     question: &str,
 ) -> anyhow::Result<Reached<T>> {
+    reach_by(config, async || control::ask(&config.state, question).await).await
+}
+
+/// As `reach`, to have something done.
+pub async fn reach_to<T: DeserializeOwned>(
+    config: &Config,
+    question: &str,
+    what: &impl Serialize,
+) -> anyhow::Result<Reached<T>> {
+    reach_by(config, async || control::tell(&config.state, question, what).await).await
+}
+
+async fn reach_by<T>(
+    config: &Config,
+    ask: impl AsyncFn() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<Reached<T>> {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
-        if let Some(answer) = control::ask(&config.state, question).await? {
+        if let Some(answer) = ask().await? {
             return Ok(Reached::Answer(answer));
         }
         match StateLock::take(&config.state, Duration::ZERO).await? {

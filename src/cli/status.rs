@@ -7,6 +7,7 @@ use clap::Args;
 use super::reach::{Reached, reach};
 use super::{FATAL, LATER, Setting, WELL, say};
 use crate::api::status::{self, Status};
+use crate::deliver::{Channels, InUse};
 
 #[derive(Debug, Args)]
 pub struct Options {
@@ -21,7 +22,10 @@ pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
     let Some(config) = setting.load_to_look() else { return Ok(FATAL) };
     let mut status: Status = match reach(&config, "status").await? {
         Reached::Answer(status) => status,
-        Reached::State(state) => status::gather(&state.ledger, &config).await?,
+        // Nothing is under way.
+        Reached::State(state) => {
+            status::gather(&state.ledger, &config, &Channels::default()).await?
+        }
         Reached::Nobody => return Ok(LATER),
     };
     if let Some(wanted) = &options.file {
@@ -54,6 +58,10 @@ fn shown(status: &Status) -> Result<String, std::fmt::Error> {
             "           {} delivered, {} quarantined, {} superseded, {} discarded",
             records.delivered, records.quarantined, records.superseded, records.discarded
         )?;
+        if of.requests != InUse::default() {
+            let InUse { open, waiting } = of.requests;
+            writeln!(text, "  requests {open} open, {waiting} waiting for their turn")?;
+        }
     }
     for file in &status.open {
         let due = file.due.map(|due| format!(", next try {due}")).unwrap_or_default();

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::verdict::{Remote, Verdict, judge};
-use super::{Channel, Message, Outcome};
+use super::{Channel, Go, Message, Outcome};
 use crate::config::{AnswerRule, Login};
 use crate::ledger::{AlarmKind, Ledger, LoginRefusals, Wait};
 use crate::model::Reply;
@@ -36,11 +36,12 @@ impl Lines {
         channel: &Channel,
         ledger: &Ledger,
         message: &mut Message,
+        go: Go,
         halt: &CancellationToken,
     ) -> anyhow::Result<Option<Outcome>> {
-        let leave = match channel.lane.enter().await {
-            Ok(leave) => leave,
-            Err(until) => return Ok(Some(message.paused(until))),
+        // The places stay taken until the answer is there.
+        let Go { leave: Some(leave), room: _room, _permit } = go else {
+            anyhow::bail!("a message to an ingestion channel has no leave to go");
         };
         if halt.is_cancelled() {
             return Ok(None);

@@ -8,6 +8,8 @@ pub mod message;
 pub mod order;
 mod resolve;
 pub mod retry;
+pub mod room;
+pub mod rota;
 mod scr;
 pub mod verdict;
 
@@ -20,9 +22,11 @@ use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-pub use lane::Lane;
+pub use lane::{Lane, Leave};
 pub use message::{Message, Outcome};
 pub use order::Turn;
+pub use room::{Room, Rooms};
+pub use rota::InUse;
 pub use scr::{Gate, Prepared};
 
 use crate::config::{ChannelKind, Config, Retry};
@@ -45,9 +49,8 @@ pub struct Channel {
     /// The traffic on it.
     pub lane: Lane,
     kind: Kind,
-    limits: Arc<Limits>,
-    /// The customer's part of the requests in flight, over all its channels.
-    share: Arc<Semaphore>,
+    /// The places of requests in flight, SCR's apart.
+    rooms: Rooms,
 }
 
 enum Kind {
@@ -55,30 +58,24 @@ enum Kind {
     Scr(Box<scr::Releases>),
 }
 
-/// What all channels share.
-pub struct Limits {
-    in_flight: Arc<Semaphore>,
-    /// In KiB.
-    bytes: Arc<Semaphore>,
-    bytes_in_all: u32,
+/// What a message needs before its body is built. Who waits for it holds neither a request's place
+/// nor a body.
+pub enum Clearance {
+    /// Go.
+    Go(Go),
+    /// The channel is paused until then.
+    Paused(Timestamp),
+    /// Nothing more is to be sent.
+    Halted,
 }
 
-/// Room for one message: bounds how many requests and bytes are in flight. Holds its places until
-/// it is dropped.
-pub struct Room {
-    _places: Vec<OwnedSemaphorePermit>,
-}
-
-impl Limits {
-    /// Room for so many requests and bytes over all channels.
-    pub fn new(in_flight: usize, bytes: u64) -> Limits {
-        let kib = (bytes / 1024).clamp(1, u64::from(u32::MAX >> 4)) as u32;
-        Limits {
-            in_flight: Arc::new(Semaphore::new(in_flight)),
-            bytes: Arc::new(Semaphore::new(kib as usize)),
-            bytes_in_all: kib,
-        }
-    }
+/// The right to send one message.
+#[derive(Default)]
+pub struct Go {
+    room: Option<Room>,
+    leave: Option<Leave>,
+    /// One of the channel's own places.
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 /// Opens the channels of every usable customer. Nothing is sent and no secret is read yet, except
@@ -88,7 +85,11 @@ impl Limits {
 pub fn open(config: &Config) -> (Channels, Vec<(String, anyhow::Error)>) {
     let clients = Arc::new(Clients::new());
     let tokens = Arc::new(Tokens::new(Arc::clone(&clients)));
-    let limits = Arc::new(Limits::new(config.limits.in_flight, config.limits.in_flight_bytes));
+    let rooms = Rooms::new(
+        config.limits.in_flight,
+        config.limits.in_flight_bytes,
+        config.customers.len() > 1,
+    );
     let mut gates: BTreeMap<String, Arc<Gate>> = BTreeMap::new();
     let mut channels = Channels::new();
     let mut failed = Vec::new();
@@ -102,8 +103,6 @@ pub fn open(config: &Config) -> (Channels, Vec<(String, anyhow::Error)>) {
         }
     }
     for customer in config.customers.values() {
-        // What one customer cannot take stays for the others, however slow its servers are.
-        let share = Arc::new(Semaphore::new((config.limits.in_flight * 3 / 4).max(1)));
         for channel in customer.channels.values() {
             let mut kind = || -> anyhow::Result<Kind> {
                 match &channel.kind {
@@ -149,8 +148,7 @@ pub fn open(config: &Config) -> (Channels, Vec<(String, anyhow::Error)>) {
                             retry: channel.retry.clone(),
                             lane: Lane::new(channel.retry.clone()),
                             kind,
-                            limits: Arc::clone(&limits),
-                            share: Arc::clone(&share),
+                            rooms: rooms.clone(),
                         }),
                     );
                 }
@@ -175,17 +173,35 @@ impl Channel {
         }
     }
 
-    /// Waits for room for one more message, before its body is built.
-    pub async fn room(&self) -> Room {
-        let Kind::Ingestion(lines) = &self.kind else { return Room { _places: Vec::new() } };
-        let kib = (lines.batch_bytes / 1024 + 1).min(self.limits.bytes_in_all as usize) as u32;
-        let mut places = Vec::new();
-        // The semaphores are never closed.
-        places.extend(Arc::clone(&lines.permits).acquire_owned().await.ok());
-        places.extend(Arc::clone(&self.share).acquire_owned().await.ok());
-        places.extend(Arc::clone(&self.limits.in_flight).acquire_owned().await.ok());
-        places.extend(Arc::clone(&self.limits.bytes).acquire_many_owned(kib).await.ok());
-        Room { _places: places }
+    /// Waits until one more message may be built and sent.
+    pub async fn clear(&self, halt: &CancellationToken) -> Clearance {
+        tokio::select! {
+            biased;
+            () = halt.cancelled() => Clearance::Halted,
+            clearance = self.clear_unless_paused() => clearance,
+        }
+    }
+
+    async fn clear_unless_paused(&self) -> Clearance {
+        let Kind::Ingestion(lines) = &self.kind else {
+            // A call to SCR waits for its release first, and for its place last.
+            return match self.lane.paused_until() {
+                Some(until) => Clearance::Paused(until),
+                None => Clearance::Go(Go::default()),
+            };
+        };
+        // The semaphore is never closed.
+        let permit = Arc::clone(&lines.permits).acquire_owned().await.ok();
+        let leave = match self.lane.enter().await {
+            Ok(leave) => leave,
+            Err(until) => return Clearance::Paused(until),
+        };
+        let room = self.rooms.take(&self.customer, lines.batch_bytes as u64).await;
+        // Others that were under way may have paused it meanwhile.
+        match self.lane.paused_until() {
+            Some(until) => Clearance::Paused(until),
+            None => Clearance::Go(Go { room: Some(room), leave: Some(leave), _permit: permit }),
+        }
     }
 
     /// Takes a file's place in the order in which files send to this channel, where one matters.
@@ -211,11 +227,12 @@ impl Channel {
         &self,
         ledger: &Ledger,
         message: &mut Message,
+        go: Go,
         prepared: Option<&mut Prepared>,
         halt: &CancellationToken,
     ) -> anyhow::Result<Option<Outcome>> {
         match (&self.kind, prepared) {
-            (Kind::Ingestion(lines), _) => lines.send(self, ledger, message, halt).await,
+            (Kind::Ingestion(lines), _) => lines.send(self, ledger, message, go, halt).await,
             (Kind::Scr(releases), Some(prepared)) => {
                 releases.send(self, ledger, message, prepared, halt).await
             }
@@ -298,6 +315,14 @@ impl Channel {
         }
     }
 
+    /// The places that its requests wait for.
+    fn rooms(&self) -> &Rooms {
+        match &self.kind {
+            Kind::Ingestion(_) => &self.rooms,
+            Kind::Scr(releases) => &releases.gate.rooms,
+        }
+    }
+
     /// Lets the next message try at once and reads secrets anew, as a person asked for it.
     pub fn retry_now(&self) {
         match &self.kind {
@@ -330,6 +355,33 @@ impl Channel {
             Some(Reply::Broken(why) | Reply::NoLogin(why) | Reply::LoginRefused(why)) => Err(why),
         }
     }
+}
+
+impl Go {
+    /// The message has so many bytes.
+    pub fn shrink(&self, bytes: usize) {
+        if let Some(room) = &self.room {
+            room.shrink(bytes as u64);
+        }
+    }
+}
+
+/// How many requests of each customer are open and how many wait for others, over all its channels.
+pub fn in_use(channels: &Channels) -> BTreeMap<String, InUse> {
+    let mut seen: Vec<(&str, &Rooms)> = Vec::new();
+    let mut uses: BTreeMap<String, InUse> = BTreeMap::new();
+    for channel in channels.values() {
+        let (customer, rooms) = (channel.customer(), channel.rooms());
+        let before = seen.iter().rev().take_while(|(other, _)| *other == customer);
+        if before.into_iter().any(|(_, other)| other.is(rooms)) {
+            continue;
+        }
+        seen.push((customer, rooms));
+        let (used, of) = (uses.entry(customer.to_owned()).or_default(), rooms.of(customer));
+        used.open += of.open;
+        used.waiting += of.waiting;
+    }
+    uses
 }
 
 /// A time so far from now.

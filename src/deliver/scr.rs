@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::assignment::{self, Action, Assignment, ReleaseName};
 use super::order::{OrderBook, Turn};
 use super::resolve::{Found, Unread};
+use super::room::{Room, Rooms};
 use super::verdict::{Remote, Verdict, judge};
 use super::{Channel, Message, Outcome, after};
 use crate::ledger::{Change, Ledger, ReleaseAge, Wait};
@@ -25,7 +25,8 @@ const AT_WORK: Duration = Duration::from_secs(60);
 pub struct Gate {
     pub(super) client: Scr,
     url: String,
-    permits: Arc<Semaphore>,
+    /// Customers take turns for the calls.
+    pub(super) rooms: Rooms,
     book: OrderBook,
 }
 
@@ -68,7 +69,8 @@ impl Gate {
         Gate {
             client,
             url: url.to_owned(),
-            permits: Arc::new(Semaphore::new(concurrency)),
+            // No reserve: a dead API is dead for all who share it.
+            rooms: Rooms::new(concurrency, u64::MAX, false),
             book: OrderBook::default(),
         }
     }
@@ -197,7 +199,7 @@ impl Releases {
         }))
     }
 
-    /// The call itself: a permit spans it and nothing else.
+    /// The call itself: a place at the gate spans it and nothing else.
     #[expect(clippy::too_many_arguments, reason = "it is one step of `work`")]
     async fn call(
         &self,
@@ -209,16 +211,16 @@ impl Releases {
         age: ReleaseAge,
         halt: &CancellationToken,
     ) -> Option<(Outcome, Answered)> {
-        // Who waits for the lane must not hold a permit that another customer could use.
+        // Who waits for the lane must not hold a place that another customer could use.
         let leave = match channel.lane.enter().await {
             Ok(leave) => leave,
             Err(until) => return Some((message.paused(until), Answered::Nothing)),
         };
-        // The semaphore is never closed.
-        let permit = Arc::clone(&self.gate.permits).acquire_owned().await.ok();
-        if halt.is_cancelled() {
-            return None;
-        }
+        let room = tokio::select! {
+            biased;
+            () = halt.cancelled() => return None,
+            room = self.gate.rooms.take(channel.customer(), 0) => room,
+        };
         if let Some(until) = channel.lane.paused_until() {
             return Some((message.paused(until), Answered::Nothing));
         }
@@ -231,9 +233,9 @@ impl Releases {
         }
         let verdict = judge(Remote::Scr, &reply, &BTreeMap::new());
         if matches!(verdict, Verdict::Later { working: true, .. }) {
-            hold(permit, std::mem::take(&mut prepared.turns));
+            hold(room, std::mem::take(&mut prepared.turns));
         } else {
-            drop(permit);
+            drop(room);
         }
         if verdict == Verdict::Accepted && assignment.action == Action::Unassign {
             let worked = leave.worked();
@@ -309,10 +311,10 @@ impl Releases {
     }
 }
 
-/// Keeps permit and turns for as long as the API may still be at work.
-fn hold(permit: Option<OwnedSemaphorePermit>, turns: Vec<Turn>) {
+/// Keeps a call's place and its releases for as long as the API may still be at work.
+fn hold(room: Room, turns: Vec<Turn>) {
     tokio::spawn(async move {
         tokio::time::sleep(AT_WORK).await;
-        drop((permit, turns));
+        drop((room, turns));
     });
 }

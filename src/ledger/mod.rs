@@ -24,7 +24,7 @@ use tokio::sync::oneshot;
 pub use account::{Account, Phase, Pinned, Progress, Repeat, ResultNames, Wait, Waiting};
 pub use alarm::{Alarm, AlarmKind};
 pub use ordinals::Ordinals;
-pub use store::Store;
+pub use store::{Store, WHOLE};
 
 use crate::model::{Arrival, Counts, State};
 

@@ -36,12 +36,45 @@ impl Ordinals {
         added
     }
 
+    /// Takes all from `first` to `last`, both inclusive, out of the set; tells how many were in it.
+    pub fn remove(&mut self, first: u64, last: u64) -> u64 {
+        let mut gone = 0;
+        let mut emptied = Vec::new();
+        for (chunk, words) in self.chunks.range_mut(chunk_of(first)..=chunk_of(last)) {
+            let start = u64::from(*chunk) * CHUNK;
+            for (index, word) in words.iter_mut().enumerate() {
+                let low = start + index as u64 * 64;
+                if low > last || low + 63 < first {
+                    continue;
+                }
+                let from = first.saturating_sub(low);
+                let to = (last - low).min(63);
+                let mask = (u64::MAX >> (63 - to)) & (u64::MAX << from);
+                gone += u64::from((mask & *word).count_ones());
+                *word &= !mask;
+            }
+            if words.iter().all(|word| *word == 0) {
+                emptied.push(*chunk);
+            }
+        }
+        for chunk in emptied {
+            self.chunks.remove(&chunk);
+        }
+        self.len -= gone;
+        gone
+    }
+
     /// Whether the ordinal is in the set.
     pub fn contains(&self, ordinal: u64) -> bool {
         let at = (ordinal % CHUNK) as usize;
         self.chunks
             .get(&chunk_of(ordinal))
             .is_some_and(|words| words[at / 64] >> (at % 64) & 1 == 1)
+    }
+
+    /// Whether the set holds something of this chunk.
+    pub fn holds_of(&self, chunk: u32) -> bool {
+        self.chunks.contains_key(&chunk)
     }
 
     /// How many are in the set.
@@ -214,6 +247,16 @@ mod tests {
             let listed: BTreeSet<u64> =
                 set.ranges().into_iter().flat_map(|(first, last)| first..=last).collect();
             prop_assert_eq!(&listed, &plain);
+
+            let mut fewer = set.clone();
+            let gone = fewer.remove(first, last);
+            prop_assert_eq!(gone, set.count(first, last));
+            prop_assert_eq!(fewer.len(), set.len() - gone);
+            let left: BTreeSet<u64> =
+                fewer.ranges().into_iter().flat_map(|(first, last)| first..=last).collect();
+            let mut plain_left = plain.clone();
+            plain_left.retain(|ordinal| !(first..=last).contains(ordinal));
+            prop_assert_eq!(left, plain_left);
 
             let mut again = Ordinals::default();
             for chunk in Ordinals::chunks_of(1, 30_000) {

@@ -1,10 +1,14 @@
 //! Store: the ledger's data, mirrored in memory and kept in entries on disk.
 
+mod aside;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 use jiff::Timestamp;
+
+pub use aside::WHOLE;
 
 use super::account::{Account, Progress, Waiting};
 use super::entries::{Entries, parse};
@@ -159,11 +163,6 @@ impl Store {
         self.entries.get(&identity_key(customer, source, identity))
     }
 
-    /// The records that a settled file left quarantined.
-    pub fn left_quarantined(&self, arrival: Arrival) -> anyhow::Result<Ordinals> {
-        self.ordinals(arrival, b'q')
-    }
-
     /// Remembers the identity of a file, open or settled.
     pub fn remember(
         &mut self,
@@ -199,6 +198,11 @@ impl Store {
         for chunk in self.chunks_of(arrival) {
             let bytes = progress.quarantined.chunk_to_bytes(chunk);
             self.entries.put_bytes(chunk_key(arrival, b'q', chunk), bytes);
+        }
+        if files.quarantined > 0 {
+            let mut whole = Ordinals::default();
+            whole.insert(WHOLE, WHOLE);
+            self.put_quarantined(arrival, &whole, &[(WHOLE, WHOLE)]);
         }
         self.entries.remove_starting_with(&waiting_prefix(arrival))
     }

@@ -67,6 +67,10 @@ pub fn parse(
         }
         None => None,
     };
+    if let Some(Err(what)) = format.as_ref().map(Format::check_records) {
+        section.error("records", format!("records cannot be followed: {what}"));
+    }
+    compile.format = format.clone();
     compile.numbered = matches!(&format, Some(Format::Csv(csv)) if !csv.header);
     let encoding = encoding(&mut section);
     let only = Condition::parse(&mut section, "only", compile);
@@ -130,10 +134,13 @@ fn xml(section: &mut Section) -> Option<Xml> {
         section.missing("records");
     }
     let records = section.text("records");
-    if records.as_ref().is_some_and(|records| records.trim().is_empty()) {
-        section.error("records", "records is empty: name the element of a record, as Orders/Order");
-    }
     let namespaces = section.text_table("namespaces").unwrap_or_default();
+    for (prefix, namespace) in &namespaces {
+        if prefix.is_empty() || prefix.contains(':') || namespace.is_empty() {
+            let what = "namespaces gives each prefix its namespace, as { o = \"urn:orders\" }";
+            section.error("namespaces", what);
+        }
+    }
     Some(Xml { records: records?, namespaces })
 }
 

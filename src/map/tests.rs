@@ -409,7 +409,8 @@ fn a_long_value_is_cut_in_a_problem() {
 #[test]
 fn each_dialect_is_compiled() {
     let dialect = |input: &str| {
-        let text = format!("[input]\n{input}\n[[fields]]\nto = \"a\"\nfrom = \"1\"\n");
+        let from = if input.contains("xml") { "o:A" } else { "1" };
+        let text = format!("[input]\n{input}\n[[fields]]\nto = \"a\"\nfrom = \"{from}\"\n");
         sound(&bundle(&text, &[])).dialect
     };
     let plain = Csv { delimiter: b';', quote: Some(b'"'), header: true, skip: 0, pad: false };
@@ -453,6 +454,58 @@ fn each_dialect_is_compiled() {
 }
 
 #[test]
+fn a_path_that_no_xml_record_can_have_is_a_fault_with_its_line() {
+    let faults = |input: &str, from: &str| {
+        let text =
+            format!("[input]\nformat = \"xml\"\n{input}\n[[fields]]\nto = \"a\"\nfrom = {from}\n");
+        compile(&bundle(&text, &[])).1.join("; ")
+    };
+    let idoc = "records = \"ORDERS05/IDOC\"";
+    for from in ["'K[Q=\"SP\"]/P'", "\"../EDI_DC40/DOCNUM\"", "\"./_-BIC_-X\"", "\"n:a/@n:b\""] {
+        assert_eq!(faults(idoc, from), "", "{from}");
+    }
+    assert_eq!(
+        faults(idoc, "\"E1EDKA1[PARVW=SP]/PARTN\""),
+        "m.toml:6: \"E1EDKA1[PARVW=SP]/PARTN\" cannot be followed: write the value of a test in \
+         quotes, as [CODE='SP']"
+    );
+    assert_eq!(
+        faults(idoc, "\"../../X\""),
+        "m.toml:6: \"../../X\" cannot be followed: it goes up 2 elements from the record, which \
+         has 1 around it"
+    );
+    assert_eq!(
+        faults("records = \"**/IDOC\"\nnamespaces = { o = \"urn:o\" }", "\"o:a/x:b\""),
+        "m.toml:7: \"o:a/x:b\" cannot be followed: the prefix x is not in the mapping's `namespaces`"
+    );
+    assert_eq!(
+        faults("records = \"ORDERS05//IDOC\"", "\"a\""),
+        "m.toml:3: records cannot be followed: two / stand together: write ** for any depth"
+    );
+    assert_eq!(
+        faults("records = \"a/b\"\nnamespaces = { \"x:y\" = \"urn:o\" }", "\"a\""),
+        "m.toml:4: namespaces gives each prefix its namespace, as { o = \"urn:orders\" }"
+    );
+}
+
+#[test]
+fn a_missing_value_from_above_the_record_is_told_as_one() {
+    let text = "[input]\nformat = \"xml\"\nrecords = \"r/o\"\n[[fields]]\nto = \"a\"\n\
+                from = \"../h\"\nrequired = true\n";
+    let mapping = compile(&bundle(text, &[])).0.unwrap();
+    let mut record = Record::default();
+    record.start(1);
+    let mut problems = Vec::new();
+    let mapped = mapping.apply(&record, &context(), &mut Vec::new(), &mut problems);
+    assert_eq!(mapped, Mapped::Rejected);
+    assert_eq!(
+        problems[0].advice,
+        "../h is missing or empty above the record; give it a value there (what stands below the \
+         record is not read for it)"
+    );
+}
+
+#[test]
 fn what_a_later_version_reads_is_told_apart_from_a_mistake() {
     let faults = |input: &str| {
         let text = format!("[input]\n{input}\n[[fields]]\nto = \"a\"\nfrom = \"A\"\n");
@@ -479,7 +532,7 @@ fn what_a_later_version_reads_is_told_apart_from_a_mistake() {
         ("", "m.toml:1: [input] lacks \"format\""),
         (
             "format = \"xml\"\nrecords = \"\"",
-            "m.toml:3: records is empty: name the element of a record, as Orders/Order",
+            "m.toml:3: records cannot be followed: it names no element, as Orders/Order does",
         ),
         ("format = \"xml\"", "m.toml:1: [input] lacks \"records\""),
         ("format = \"json\"\ndelimiter = \";\"", "m.toml:3: delimiter goes with the format csv"),

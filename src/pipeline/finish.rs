@@ -107,7 +107,7 @@ impl Work<'_> {
                 counts,
                 problems: &problems,
                 settled,
-                quarantined: &|ordinal| quarantined.contains(ordinal),
+                quarantined: &quarantined,
             };
             match account.phase {
                 Phase::Refused => settle::refuse(&spool, &report),

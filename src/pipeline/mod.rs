@@ -14,7 +14,7 @@ use anyhow::Context;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Customer, Faults, Source};
+use crate::config::{Config, Customer, Environments, Faults, Source};
 use crate::deliver::order::OrderBook;
 use crate::deliver::{Channel, Channels, Turn};
 use crate::ledger::{Account, Ledger, Phase};
@@ -157,18 +157,26 @@ impl Parts {
         if let Some(mapping) = pinned.get(hash) {
             return Ok(Arc::clone(mapping));
         }
-        let path = self.spool.bundle(hash);
-        let bytes = std::fs::read(&path)
-            .with_context(|| format!("the pinned mapping {} cannot be read", path.display()))?;
-        let bundle: Bundle = serde_json::from_slice(&bytes)
-            .with_context(|| format!("the pinned mapping {} is damaged", path.display()))?;
-        let faults = Faults::default();
-        let mapping = Mapping::compile(&bundle, &self.config.environments, &faults)
-            .with_context(|| format!("the pinned mapping {} is not valid", path.display()))?;
+        let mapping = pinned_mapping(&self.spool, &self.config.environments, hash)?;
         let mapping = Arc::new(mapping);
         pinned.insert(hash.to_owned(), Arc::clone(&mapping));
         Ok(mapping)
     }
+}
+
+/// Compiles what a claim has kept under a hash.
+pub fn pinned_mapping(
+    spool: &Spool,
+    environments: &Environments,
+    hash: &str,
+) -> anyhow::Result<Mapping> {
+    let path = spool.bundle(hash);
+    let bytes = std::fs::read(&path)
+        .with_context(|| format!("the pinned mapping {} cannot be read", path.display()))?;
+    let bundle: Bundle = serde_json::from_slice(&bytes)
+        .with_context(|| format!("the pinned mapping {} is damaged", path.display()))?;
+    Mapping::compile(&bundle, environments, &Faults::default())
+        .with_context(|| format!("the pinned mapping {} is not valid", path.display()))
 }
 
 impl<'a> Work<'a> {

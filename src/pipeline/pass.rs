@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cursor::{Cursor, Piece};
 use super::{Occasion, Parts, Work};
-use crate::deliver::{Channel, Message, Prepared, Room, Turn};
+use crate::deliver::{Channel, Clearance, Go, Message, Prepared, Turn};
 use crate::inspect::Inspection;
 use crate::ledger::{Change, Pinned, Progress, Wait, Waiting};
 use crate::map::Mapping;
@@ -155,13 +155,7 @@ impl Pass {
         let mut cursor = self.cursor();
         for waiting in due {
             self.make_way().await?;
-            if self.channel.lane.paused_until().is_some() {
-                break;
-            }
-            let room = self.channel.room().await;
-            if self.halt.is_cancelled() {
-                break;
-            }
+            let Clearance::Go(go) = self.channel.clear(&self.halt).await else { break };
             let (first, last) = (waiting.first, waiting.last);
             let wanted = Arc::clone(&progress);
             let (moved, piece) = tokio::task::spawn_blocking(move || {
@@ -174,7 +168,7 @@ impl Pass {
             let message = self.message(&mut piece, Some(waiting));
             let prepared = self.channel.line_up(&message);
             // The problems of these records were noted when they were first mapped.
-            self.spawn(message, prepared, room, Vec::new(), Vec::new(), None);
+            self.spawn(message, prepared, go, Vec::new(), Vec::new(), None);
         }
         Ok(())
     }
@@ -187,18 +181,18 @@ impl Pass {
         let mut cursor = self.cursor();
         while next < end {
             self.make_way().await?;
-            if let Some(until) = self.channel.lane.paused_until() {
-                let hold = vec![Change::Hold(Some(until))];
-                self.parts.ledger.note(self.arrival, hold).await?;
-                return Ok(());
-            }
+            let go = match self.channel.clear(&self.halt).await {
+                Clearance::Go(go) => go,
+                Clearance::Paused(until) => {
+                    let hold = vec![Change::Hold(Some(until))];
+                    self.parts.ledger.note(self.arrival, hold).await?;
+                    return Ok(());
+                }
+                Clearance::Halted => return Ok(()),
+            };
             if std::mem::take(&mut self.held) {
                 let hold = vec![Change::Hold(None)];
                 self.parts.ledger.note(self.arrival, hold).await?;
-            }
-            let room = self.channel.room().await;
-            if self.halt.is_cancelled() {
-                return Ok(());
             }
             let start = next;
             let (moved, piece, position) = tokio::task::spawn_blocking(move || {
@@ -231,7 +225,7 @@ impl Pass {
                 true => None,
                 false => self.channel.line_up(&message),
             };
-            self.spawn(message, prepared, room, piece.problems, changes, Some(start));
+            self.spawn(message, prepared, go, piece.problems, changes, Some(start));
         }
         if self.running.is_empty() && self.mark < end {
             // Everything before the end was answered earlier.
@@ -301,7 +295,7 @@ impl Pass {
         &mut self,
         mut message: Message,
         mut prepared: Option<Prepared>,
-        room: Room,
+        go: Go,
         mut problems: Vec<Problem>,
         mut changes: Vec<Change>,
         start: Option<u64>,
@@ -310,14 +304,16 @@ impl Pass {
         let cuts = Arc::clone(&self.cuts);
         let (arrival, mapping) = (self.arrival, Arc::clone(&self.mapping));
         let halt = self.halt.clone();
+        go.shrink(message.body.len());
+        let go = (message.count() > 0).then_some(go);
         self.running.spawn(async move {
             let count = message.count();
             let mut raised = None;
             let mut worked = false;
-            if count > 0 {
+            if let Some(go) = go {
                 parts.ledger.in_flight(arrival, count as i64);
                 let sent =
-                    channel.send(&parts.ledger, &mut message, prepared.as_mut(), &halt).await;
+                    channel.send(&parts.ledger, &mut message, go, prepared.as_mut(), &halt).await;
                 let Some(outcome) = sent.inspect_err(|_| halt.cancel())? else { return Ok(()) };
                 changes.extend(outcome.changes);
                 problems
@@ -325,7 +321,6 @@ impl Pass {
                 raised = outcome.alarm;
                 worked = outcome.worked;
             }
-            drop(room);
             if !problems.is_empty() {
                 let spool = parts.spool.clone();
                 tokio::task::spawn_blocking(move || spool.note_problems(arrival, &problems))

@@ -155,6 +155,22 @@ impl Layout {
 }
 
 impl Format {
+    /// Checks the path to the records as a mapping writes it; an error says what is wrong with it.
+    pub fn check_records(&self) -> Result<(), String> {
+        match self {
+            Format::Xml(xml) => xml::check_records(xml),
+            Format::Csv(_) | Format::Json(_) | Format::Ndjson => Ok(()),
+        }
+    }
+
+    /// Checks a selector as a mapping writes it; an error says why no record can have it.
+    pub fn check_selector(&self, selector: &str) -> Result<(), String> {
+        match self {
+            Format::Xml(xml) => xml::check_selector(xml, selector),
+            Format::Csv(_) | Format::Json(_) | Format::Ndjson => Ok(()),
+        }
+    }
+
     /// The selectors among these that ask for what stands above a record: in XML those that begin
     /// with `..`, as `../EDI_DC40/DOCNUM`.
     pub fn above(&self, selectors: &[String]) -> Vec<String> {
@@ -220,6 +236,15 @@ impl Reader {
         mark: Mark,
         input: Box<dyn Read + Send>,
     ) -> Result<Reader, Unsound> {
+        if dialect.format.above(selectors) != layout.asked {
+            return Err(Unsound {
+                rule: "io",
+                line: mark.line,
+                byte: mark.byte,
+                what: "the file was inspected for another mapping".to_owned(),
+                advice: "drop it again".to_owned(),
+            });
+        }
         let encoding = Encoding::for_label(&layout.encoding).unwrap_or(dialect.encoding);
         let text = dialect.format.decoded(Text::resume(encoding, input, mark));
         let format = match &dialect.format {
@@ -263,10 +288,10 @@ impl Reader {
     /// What stands above the record that was read last, for a mark at it.
     pub fn above(&self) -> Above {
         match &self.format {
-            FormatReader::Xml(_)
-            | FormatReader::Csv(_)
-            | FormatReader::Json(_)
-            | FormatReader::Ndjson(_) => Above::default(),
+            FormatReader::Xml(xml) => xml.above(),
+            FormatReader::Csv(_) | FormatReader::Json(_) | FormatReader::Ndjson(_) => {
+                Above::default()
+            }
         }
     }
 

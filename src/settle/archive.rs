@@ -64,7 +64,8 @@ fn same_content(a: &Path, b: &Path) -> anyhow::Result<bool> {
     Ok(of_a.len() == of_b.len() && hash(a)? == hash(b)?)
 }
 
-fn hash(path: &Path) -> io::Result<blake3::Hash> {
+/// BLAKE3 of a file.
+pub fn hash(path: &Path) -> io::Result<blake3::Hash> {
     let mut hasher = blake3::Hasher::new();
     let mut file = File::open(path)?;
     let mut buffer = vec![0; 64 * 1024];

@@ -4,6 +4,7 @@
 //! Every step can be taken again after a crash, and nothing that was there before is overwritten.
 
 mod archive;
+mod kept;
 mod names;
 mod problems;
 mod receipt;
@@ -14,12 +15,13 @@ use std::path::Path;
 
 use anyhow::Context;
 
+pub use kept::{Kept, Stock};
 pub use names::{choose, result_name};
 pub use problems::write as write_problems;
 pub use receipt::Receipt;
 
 use crate::config::Source;
-use crate::ledger::{Account, ResultNames};
+use crate::ledger::{Account, Ordinals, ResultNames};
 use crate::model::{Counts, Identity, Problem};
 use crate::read::Dialect;
 use crate::spool::Spool;
@@ -42,8 +44,8 @@ pub struct Report<'a> {
     pub problems: &'a [Problem],
     /// Whether all records are final now.
     pub settled: Option<jiff::Timestamp>,
-    /// Tells of a record whether it is quarantined.
-    pub quarantined: &'a dyn Fn(u64) -> bool,
+    /// The records that are quarantined.
+    pub quarantined: &'a Ordinals,
 }
 
 /// Writes the results of a file whose records were worked: again while it is not settled.
@@ -91,13 +93,7 @@ fn write_rest(spool: &Spool, report: &Report<'_>, name: &str) -> anyhow::Result<
     }
     let set_aside = report.counts.quarantined > 0 || report.dialect.is_none();
     if report.settled.is_some() && set_aside {
-        let kept = spool.quarantined(report.account.arrival);
-        make_folder(&kept)?;
-        archive::put_copy(&report.source.rejects.join(name), &kept.join("data"))?;
-        let account = serde_json::to_vec_pretty(report.account)?;
-        crate::spool::write_whole(&kept.join("account.json"), &account, 0o600)?;
-        let problems = serde_json::to_vec(report.problems)?;
-        crate::spool::write_whole(&kept.join("problems.json"), &problems, 0o600)?;
+        kept::keep(spool, report, &report.source.rejects.join(name))?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::Context;
 
 use super::unfinished;
+use crate::ledger::Ordinals;
 use crate::read::{Dialect, excerpt};
 use crate::spool::sync_folder;
 
@@ -15,7 +16,7 @@ use crate::spool::sync_folder;
 pub fn write(
     data: &Path,
     dialect: &Dialect,
-    quarantined: &dyn Fn(u64) -> bool,
+    quarantined: &Ordinals,
     to: &Path,
 ) -> anyhow::Result<()> {
     let folder = to.parent().context("a file needs a folder")?;
@@ -24,7 +25,7 @@ pub fn write(
     let open =
         || -> io::Result<Box<dyn Read + Send>> { Ok(Box::new(BufReader::new(File::open(data)?))) };
     let mut out = BufWriter::new(file.as_file_mut());
-    excerpt(dialect, open, &mut |ordinal| quarantined(ordinal), &mut out)?;
+    excerpt(dialect, open, &mut |ordinal| quarantined.contains(ordinal), &mut out)?;
     out.flush().with_context(|| format!("{} cannot be written", to.display()))?;
     drop(out);
     file.as_file().sync_all()?;

@@ -28,6 +28,9 @@ mod scr;
 // A fault of the world is not a fault of the record: nothing is lost, nothing is set aside.
 mod world;
 
+// One customer cannot hurt another.
+mod neighbours;
+
 // A process that is killed loses nothing and repeats only what was in flight.
 mod crash;
 
@@ -42,3 +45,6 @@ mod contract_pickup;
 mod contract_commands;
 mod contract_secrets;
 mod contract_map;
+
+// What was set aside can be looked at, discarded and tried again.
+mod aside;

@@ -253,3 +253,47 @@ fn a_reader_who_has_seen_enough_is_no_fault() {
     let log = String::from_utf8(run.stderr).unwrap();
     assert!(!log.contains("panicked") && !log.contains("Broken pipe"), "{log}");
 }
+
+#[test]
+fn as_json_every_record_is_told_with_its_line_its_state_and_what_would_be_sent() {
+    let folder = samples();
+    fs::create_dir_all(folder.path().join("elsewhere")).unwrap();
+    let mapping = r#"
+[input]
+format = "csv"
+delimiter = ";"
+only = { field = "KIND", is = ["IMP"] }
+[output]
+format = "json"
+[[fields]]
+to = "id"
+from = "ID"
+required = true
+[[fields]]
+to = "weight"
+from = "WEIGHT"
+number = { decimal = "," }
+"#;
+    fs::write(folder.path().join("mappings/weights.toml"), mapping).unwrap();
+    let file = "ID;KIND;WEIGHT\n007;IMP;1,50\n8;EXP;2\n9;IMP;\"hea\nvy\"\n10;IMP;3\n";
+    fs::write(folder.path().join("elsewhere/X.csv"), file).unwrap();
+    let (code, told) =
+        preview(folder.path(), &["elsewhere/X.csv", "--mapping", "weights", "--limit", "1"]);
+    assert_eq!((code, &told["records"], &told["ready"]), (3, &json!(4), &json!(2)));
+    let each = told["each"].as_array().unwrap();
+    let seen: Vec<Value> = each
+        .iter()
+        .map(|one| json!([one["record"], one["line"], one["state"], one["output"]]))
+        .collect();
+    assert_eq!(
+        json!(seen),
+        json!([
+            [1, 2, "ready", { "id": "007", "weight": 1.50 }],
+            [2, 3, "unwanted", null],
+            [3, 4, "rejected", null],
+            [4, 6, "ready", null],
+        ]),
+    );
+    assert_eq!(each[2]["problems"], told["problems"]);
+    assert_eq!(told["problems"][0]["rule"], "number");
+}

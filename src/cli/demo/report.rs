@@ -84,7 +84,7 @@ impl Report {
             faults.push("the receipts and the ledger tell different numbers".to_owned());
         }
         faults.extend(audit.faults);
-        let status = status::gather(&parts.ledger, config).await?;
+        let status = status::gather(&parts.ledger, config, &parts.channels).await?;
         faults.extend(status.alarms.into_iter().map(|alarm| {
             format!("alarm {} of {}: {}", alarm.kind.word(), alarm.customer, alarm.advice)
         }));

@@ -3,6 +3,7 @@
 
 use std::io::{self, Write};
 
+use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -110,8 +111,14 @@ impl<W: Write> Page<W> {
         writeln!(self.out, "  {place}{weight}: {what}{colon}{advice} ({rule})")
     }
 
-    /// Writes the messages and what there was in all.
-    pub fn close(mut self, messages: &[Shown], found: &Found) -> io::Result<()> {
+    /// Writes the messages and what there was in all; as JSON, then also what `records` writes of
+    /// each record.
+    pub fn close(
+        mut self,
+        messages: &[Shown],
+        found: &Found,
+        records: impl FnOnce(&mut Each<'_, W>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
         if self.as_json {
             write!(self.out, "],\"messages\":[")?;
             for (at, message) in messages.iter().enumerate() {
@@ -121,12 +128,14 @@ impl<W: Write> Page<W> {
                 message.write_json(&mut self.out)?;
             }
             let Found { messages, ready, quarantined, discarded, .. } = found;
-            writeln!(
+            write!(
                 self.out,
                 "],\"message_count\":{messages},\"ready\":{ready},\"quarantined\":{quarantined},\
-                 \"discarded\":{discarded}}}"
+                 \"discarded\":{discarded},\"each\":["
             )?;
-            return self.out.flush();
+            records(&mut Each { out: &mut self.out, first: true })?;
+            writeln!(self.out, "]}}")?;
+            return Ok(self.out.flush()?);
         }
         for (at, message) in messages.iter().enumerate() {
             let Shown { records: (first, last), count, shown, bytes, .. } = message;
@@ -142,7 +151,34 @@ impl<W: Write> Page<W> {
             message.write_text(&mut self.out)?;
         }
         writeln!(self.out, "\n{}", found.told())?;
-        self.out.flush()
+        Ok(self.out.flush()?)
+    }
+}
+
+/// Where what becomes of each record is written, as JSON.
+pub struct Each<'a, W> {
+    out: &'a mut W,
+    first: bool,
+}
+
+/// What would become of one record.
+#[derive(Serialize)]
+pub struct Fate<'a> {
+    pub record: u64,
+    pub line: u64,
+    /// `ready`, `rejected` or `unwanted`.
+    pub state: &'static str,
+    /// What would be sent of it; null where nothing is, or where it is left out for its length.
+    pub output: Option<&'a RawValue>,
+    pub problems: &'a [Problem],
+}
+
+impl<W: Write> Each<'_, W> {
+    pub fn record(&mut self, fate: &Fate<'_>) -> io::Result<()> {
+        if !std::mem::take(&mut self.first) {
+            write!(self.out, ",")?;
+        }
+        Ok(serde_json::to_writer(&mut *self.out, fate)?)
     }
 }
 

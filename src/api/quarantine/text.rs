@@ -1,0 +1,96 @@
+//! Text: set aside records as they came, for a person's eyes.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use anyhow::Context;
+use encoding_rs::Encoding;
+
+use crate::config::Environments;
+use crate::ledger::Account;
+use crate::map::Mapping;
+use crate::model::{Place, Record};
+use crate::pipeline::pinned_mapping;
+use crate::read::Reader;
+use crate::settle::Kept;
+use crate::spool::Spool;
+
+/// How much of a record is shown, in bytes.
+const LENGTH: u64 = 4096;
+
+/// What a driver is known by (design, section 3.11): the fields of a mapped record.
+const PERSONAL: [&str; 2] = ["driver.identification", "driver.phone"];
+
+/// The texts of these records of a file, as far as they can be told: none of a file that nobody
+/// could read.
+pub fn of(
+    spool: &Spool,
+    environments: &Environments,
+    account: &Account,
+    kept: Option<&Kept>,
+    records: &[u64],
+) -> anyhow::Result<BTreeMap<u64, String>> {
+    let Some(pinned) = account.pinned.as_ref().filter(|pinned| pinned.total > 0) else {
+        return Ok(BTreeMap::new());
+    };
+    let mapping = pinned_mapping(spool, environments, &pinned.bundle)?;
+    match kept {
+        None => read(&spool.data(account.arrival), &mapping, 1..=pinned.total, records),
+        Some(kept) => {
+            let data = spool.quarantined(account.arrival).join("data");
+            let ordinals = kept.stock.ordinals.iter().flat_map(|(first, last)| *first..=*last);
+            read(&data, &mapping, ordinals, records)
+        }
+    }
+}
+
+/// Reads a file that holds the records `ordinals`, and gives those that are `wanted`.
+fn read(
+    path: &Path,
+    mapping: &Mapping,
+    ordinals: impl Iterator<Item = u64>,
+    wanted: &[u64],
+) -> anyhow::Result<BTreeMap<u64, String>> {
+    let unreadable = || format!("{} cannot be read", path.display());
+    let personal: Vec<String> = PERSONAL
+        .iter()
+        .filter_map(|to| mapping.from_of(to))
+        .filter(|from| mapping.selectors.iter().any(|selector| selector == from))
+        .map(str::to_owned)
+        .collect();
+    let input = Box::new(BufReader::new(File::open(path).with_context(unreadable)?));
+    let mut reader = Reader::open(&mapping.dialect, &personal, input)?;
+    let encoding = Encoding::for_label(reader.layout().encoding.as_bytes());
+    let mut file = File::open(path).with_context(unreadable)?;
+    let mut texts = BTreeMap::new();
+    let mut record = Record::default();
+    for ordinal in ordinals {
+        if !reader.next(&mut record)? || wanted.last().is_none_or(|last| ordinal > *last) {
+            break;
+        }
+        if wanted.binary_search(&ordinal).is_ok() {
+            let bytes = bytes_at(&mut file, record.place).with_context(unreadable)?;
+            let mut text = match encoding {
+                Some(encoding) => encoding.decode_without_bom_handling(&bytes).0.into_owned(),
+                None => String::from_utf8_lossy(&bytes).into_owned(),
+            };
+            for slot in 0..personal.len() {
+                for value in record.texts(slot).filter(|value| !value.is_empty()) {
+                    text = text.replace(value, "***");
+                }
+            }
+            let more = if record.place.length > LENGTH { "…" } else { "" };
+            texts.insert(ordinal, format!("{}{more}", text.trim_end_matches(['\r', '\n'])));
+        }
+    }
+    Ok(texts)
+}
+
+fn bytes_at(file: &mut File, place: Place) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(place.byte))?;
+    file.take(place.length.min(LENGTH)).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,99 @@
+//! What settled files left set aside: records, or whole files, that wait for a person.
+
+use std::collections::BTreeMap;
+
+use anyhow::bail;
+
+use super::Store;
+use crate::ledger::keys::{chunk_key, tally_key};
+use crate::ledger::{Ordinals, Tally};
+use crate::model::Arrival;
+
+/// The ordinal that stands for a whole file which is set aside.
+pub const WHOLE: u64 = 0;
+
+impl Store {
+    /// The records that a settled file left quarantined; [`WHOLE`] for a file set aside whole.
+    pub fn left_quarantined(&self, arrival: Arrival) -> anyhow::Result<Ordinals> {
+        self.ordinals(arrival, b'q')
+    }
+
+    /// What every settled file has left set aside.
+    pub fn all_left_quarantined(&self) -> anyhow::Result<BTreeMap<Arrival, Ordinals>> {
+        let mut all = BTreeMap::new();
+        for key in self.entries.starting_with(b"s/")?.into_keys() {
+            let Some(number) = key.get(2..10).and_then(|number| number.try_into().ok()) else {
+                continue;
+            };
+            let arrival = Arrival(u64::from_be_bytes(number));
+            if !self.files.contains_key(&arrival) && !all.contains_key(&arrival) {
+                all.insert(arrival, self.left_quarantined(arrival)?);
+            }
+        }
+        Ok(all)
+    }
+
+    /// A person does not want these records of a settled file: they count as discarded, a whole
+    /// file as settled.
+    pub fn discard(
+        &mut self,
+        customer: &str,
+        arrival: Arrival,
+        records: &[(u64, u64)],
+    ) -> anyhow::Result<()> {
+        let (taken, whole) = self.take_quarantined(customer, arrival, records)?;
+        self.tally(customer, |tally| {
+            tally.records.discarded += taken;
+            tally.files.settled += whole;
+        });
+        Ok(())
+    }
+
+    /// Takes records of a settled file out of quarantine, and out of its customer's counts. Tells
+    /// how many they were, and how many whole files.
+    pub(super) fn take_quarantined(
+        &mut self,
+        customer: &str,
+        arrival: Arrival,
+        records: &[(u64, u64)],
+    ) -> anyhow::Result<(u64, u64)> {
+        let mut left = self.left_quarantined(arrival)?;
+        let asked: u64 = records.iter().map(|(first, last)| last + 1 - first).sum();
+        let taken: u64 = records.iter().map(|(first, last)| left.remove(*first, *last)).sum();
+        if taken != asked {
+            bail!("some of these records are not quarantined any more; look again");
+        }
+        let whole = u64::from(records.iter().any(|(first, _)| *first == WHOLE));
+        self.put_quarantined(arrival, &left, records);
+        self.tally(customer, |tally| {
+            tally.records.quarantined = tally.records.quarantined.saturating_sub(taken - whole);
+            tally.files.quarantined = tally.files.quarantined.saturating_sub(whole);
+        });
+        Ok((taken - whole, whole))
+    }
+
+    /// Writes the chunks of a settled file's quarantined records that hold these.
+    pub(super) fn put_quarantined(
+        &mut self,
+        arrival: Arrival,
+        left: &Ordinals,
+        changed: &[(u64, u64)],
+    ) {
+        let chunks = changed.iter().flat_map(|(first, last)| Ordinals::chunks_of(*first, *last));
+        for chunk in chunks {
+            let key = chunk_key(arrival, b'q', chunk);
+            match left.holds_of(chunk) {
+                true => self.entries.put_bytes(key, left.chunk_to_bytes(chunk)),
+                false => self.entries.remove(key),
+            }
+        }
+    }
+
+    /// Changes what is counted of a customer's settled files.
+    pub(super) fn tally(&mut self, customer: &str, change: impl FnOnce(&mut Tally)) {
+        let tally = self.tallies.entry(customer.to_owned()).or_default();
+        change(tally);
+        let tally = tally.clone();
+        self.entries.put(tally_key(customer), &tally);
+    }
+}
