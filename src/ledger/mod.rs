@@ -5,10 +5,14 @@
 
 pub mod account;
 pub mod alarm;
+mod check;
 mod entries;
+mod entry;
 mod keys;
 pub mod ordinals;
+pub mod renewal;
 mod store;
+pub mod transfer;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +27,7 @@ use tokio::sync::oneshot;
 
 pub use account::{Account, Phase, Pinned, Progress, Repeat, ResultNames, Wait, Waiting};
 pub use alarm::{Alarm, AlarmKind};
+pub use entry::Entry;
 pub use ordinals::Ordinals;
 pub use store::{Store, WHOLE};
 
