@@ -55,6 +55,9 @@ impl CsvReader {
             let names = (0..fields).map(|n| reader.splitter.field(ahead, row, n));
             reader.columns = Columns::named(names);
             reader.consume(row);
+            if let Some(flaw) = reader.text.take_flaw() {
+                return Err(flaw.unsound);
+            }
         } else {
             reader.columns = Columns::numbered(fields);
         }
