@@ -34,6 +34,12 @@ impl Compile<'_> {
             );
             section.error(key, what);
         }
+        if let Some(Format::Fixed(fixed)) = &self.format {
+            let names = fixed.columns.iter().map(|column| column.name.as_str());
+            if names.clone().all(|name| name != selector) {
+                section.unknown_name(key, "column", selector, names);
+            }
+        }
         let told = selector.trim().is_empty();
         if let Some(format) = self.format.as_ref().filter(|_| !told)
             && let Err(what) = format.check_selector(selector)

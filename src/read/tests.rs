@@ -6,7 +6,8 @@ use encoding_rs::{ISO_2022_JP, SHIFT_JIS, UTF_8, WINDOWS_1252};
 
 use super::*;
 
-const CSV: Csv = Csv { delimiter: b';', quote: Some(b'"'), header: true, skip: 0, pad: false };
+const CSV: Csv =
+    Csv { delimiter: b';', quote: Some(b'"'), header: true, skip: 0, pad: false, trailer: None };
 
 /// A record as a test sees it: line, byte, its only text or its fault, and its warning.
 type Seen = (u64, u64, String, Option<String>);
@@ -42,6 +43,22 @@ fn undecodable_bytes_are_a_fault_of_their_line_and_the_file_goes_on() {
         assert_eq!((read[1].0, &read[1].2), (3, &told));
         assert_eq!((read[2].0, read[2].1, read[2].2.as_str()), (4, last, "3"));
     }
+}
+
+#[test]
+fn a_fixed_line_whose_kind_is_lost_is_a_faulty_record_and_other_lines_are_passed() {
+    let fixed = Fixed {
+        columns: vec![Column { name: "A".to_owned(), span: Span { start: 3, length: 2 } }],
+        header: Vec::new(),
+        records: vec!["21".to_owned()],
+        trailer: None,
+        skip: 0,
+        pad: true,
+    };
+    let bytes = b"10\xFC\n21aa\n\xFC1bb\n21cc\n21\xFCd\n";
+    let read = read(Format::Fixed(fixed), UTF_8, bytes).unwrap();
+    let texts: Vec<_> = read.iter().map(|r| (r.0, r.2.starts_with("encoding"))).collect();
+    assert_eq!(texts, [(2, false), (3, true), (4, false), (5, true)]);
 }
 
 #[test]

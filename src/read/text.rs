@@ -12,7 +12,7 @@ pub use self::encoding::{DosPage, Encoding};
 pub(super) use self::guess::Mojibake;
 
 use self::decode::{Culprit, Decoder, Notes, Stop};
-use self::encoding::SUBSTITUTE;
+pub(super) use self::encoding::SUBSTITUTE;
 use super::{Mark, Unsound};
 
 /// How much is read at once, at least and at most; the more is kept, the more is read. Unit tests

@@ -9,7 +9,7 @@ use encoding_rs::{
 /// What stands in decoded text where a byte is no character: the control character SUBSTITUTE,
 /// which is there "in the place of a character that has been found to be invalid or in error"
 /// (ECMA-48, section 8.3.148).
-pub(super) const SUBSTITUTE: char = '\u{1A}';
+pub(in crate::read) const SUBSTITUTE: char = '\u{1A}';
 
 /// One way of writing characters as bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
