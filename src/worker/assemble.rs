@@ -91,20 +91,27 @@ fn unfit(config: &Config, mappings: &BTreeMap<String, Arc<Pinnable>>) -> Vec<(St
         let faults = Faults::default();
         for route in &customer.routes {
             let kind = customer.channels.get(&route.channel).map(|channel| &channel.kind);
-            if let Some(pinnable) = mappings.get(&route.mapping)
-                && let Some(ChannelKind::Ingestion(channel)) = kind
-                && !pinnable.mapping.output.fits(&channel.media_type)
-            {
-                let what = format!(
-                    "the mapping \"{}\" writes {}, but the channel \"{}\" announces {}; change \
-                     the mapping's output or the channel's media_type",
-                    route.mapping,
-                    pinnable.mapping.output.word(),
-                    route.channel,
+            let (Some(pinnable), Some(kind)) = (mappings.get(&route.mapping), kind) else {
+                continue;
+            };
+            let output = pinnable.mapping.output;
+            let takes = match kind {
+                ChannelKind::Ingestion(channel) if !output.fits(&channel.media_type) => format!(
+                    "announces {}; change the mapping's output or the channel's media_type",
                     channel.media_type
-                );
-                faults.error(&customer.file, 0, what);
-            }
+                ),
+                ChannelKind::Scr(_) if !output.is_json() => {
+                    "is an SCR API, which takes json; change the mapping's output".to_owned()
+                }
+                ChannelKind::Ingestion(_) | ChannelKind::Scr(_) => continue,
+            };
+            let what = format!(
+                "the mapping \"{}\" writes {}, but the channel \"{}\" {takes}",
+                route.mapping,
+                output.word(),
+                route.channel
+            );
+            faults.error(&customer.file, 0, what);
         }
         if faults.any_error() {
             unfit.push((customer.id.clone(), faults.take()));
