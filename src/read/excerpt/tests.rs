@@ -248,7 +248,7 @@ proptest! {
         (file, records) in any_tree(),
         picks in proptest::collection::vec(any::<bool>(), 1..9),
     ) {
-        let dialect = Dialect { format: xml("**/o"), encoding: UTF_8 };
+        let dialect = Dialect { format: xml("**/o"), encoding: UTF_8.into() };
         let whole = slots(&dialect, &above(), file.as_bytes());
         prop_assert_eq!(whole.len() as u64, records, "{}", file);
         let keep = |ordinal: u64| picks[ordinal as usize % picks.len()];
@@ -259,7 +259,7 @@ proptest! {
 
     #[test]
     fn xml_records_map_the_same_from_any_mark((file, _) in any_tree()) {
-        let dialect = Dialect { format: xml("**/o"), encoding: UTF_8 };
+        let dialect = Dialect { format: xml("**/o"), encoding: UTF_8.into() };
         let whole = slots(&dialect, &above(), file.as_bytes());
         let asked = dialect.format.above(&above());
         let open = || Box::new(Cursor::new(file.clone().into_bytes()));
