@@ -152,7 +152,7 @@ impl Tokens {
             .map_err(|error| TokenError::Unavailable(format!("{error:#}")))?;
         let received = http::send(request, TIMEOUT, 64 * 1024).await.map_err(|reply| {
             TokenError::Unavailable(match reply {
-                Reply::Broken(text) => http::redact(text, &secrets.shown()),
+                Reply::Broken(text) | Reply::Lost(text) => http::redact(text, &secrets.shown()),
                 _ => format!("the token server did not answer within {} s", TIMEOUT.as_secs()),
             })
         })?;
@@ -165,7 +165,7 @@ impl Tokens {
     fn request_of(&self, login: &Login, secrets: &Secrets) -> anyhow::Result<RequestBuilder> {
         let url = Url::parse(&login.token_url)
             .with_context(|| format!("the token URL \"{}\" is not valid", login.token_url))?;
-        let client = self.clients.get(&url, login.ca.as_deref())?;
+        let client = self.clients.get(&url, login.ca.as_deref(), login.identity.as_ref())?;
         Ok(client.post(url).header(ACCEPT, "application/json").form(&secrets.form(login)))
     }
 

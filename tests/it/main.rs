@@ -37,8 +37,20 @@ mod world;
 // One customer cannot hurt another.
 mod neighbours;
 
+// Order, rate, and what is told of a record that may have arrived.
+mod delivery;
+
+// Client certificates, and the proxy of the environment.
+mod wires;
+
+// Environments beside each other: nothing crosses.
+mod environments;
+
 // A process that is killed loses nothing and repeats only what was in flight.
 mod crash;
+
+// Wherever the process is killed or the disk fails, nothing is lost and nothing is left half.
+mod faults;
 
 // The ledger as a whole: written as text and read back, and what is said when it does not open.
 mod ledger;
