@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use anyhow::Context;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Report;
-use super::unfinished::write_whole;
+use crate::disk;
 use crate::ledger::Repeat;
 use crate::model::{Arrival, Counts, Identity, Level, Problem};
 
@@ -40,6 +41,9 @@ pub struct Receipt {
     pub messages: u64,
     /// The problems file, if there is one.
     pub problems: Option<String>,
+    /// How many of those set aside the channel may have all the same: an attempt was not answered.
+    #[serde(default)]
+    pub unknown_outcome: u64,
     /// Whose repeat it is.
     pub repeat_of: Option<Repeat>,
     /// Whether the whole file was set aside.
@@ -81,6 +85,11 @@ pub fn write(report: &Report<'_>, name: &str) -> anyhow::Result<()> {
         records: Records { total: report.counts.total(), counts: report.counts },
         messages: account.messages,
         problems: (!report.problems.is_empty()).then(|| whole_path(&problems)),
+        unknown_outcome: report
+            .problems
+            .iter()
+            .filter(|problem| problem.rule == "unknown outcome")
+            .count() as u64,
         repeat_of: pinned.and_then(|pinned| pinned.repeat_of.clone()),
         quarantined_whole: report.problems.iter().any(|problem| of_file(Level::Reject)(&problem)),
         warnings: report
@@ -91,7 +100,8 @@ pub fn write(report: &Report<'_>, name: &str) -> anyhow::Result<()> {
             .collect(),
     };
     let path = report.source.receipts.join(format!("{name}.receipt.json"));
-    write_whole(&path, &serde_json::to_vec_pretty(&receipt)?)
+    disk::write_whole(&path, &serde_json::to_vec_pretty(&receipt)?, super::MODE)
+        .with_context(|| format!("{} cannot be written", path.display()))
 }
 
 /// The path as anybody can follow it, wherever they stand.
