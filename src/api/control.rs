@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::selection::Selection;
 use super::{quarantine, status};
 use crate::pipeline::Parts;
+use crate::pipeline::again::Desk;
 
 /// The open socket; it is closed before the state is let go.
 pub struct Control {
@@ -42,6 +43,7 @@ pub fn serve(parts: &Arc<Parts>) -> anyhow::Result<Control> {
         .route("/quarantine/list", post(answer_list))
         .route("/quarantine/show", post(answer_show))
         .route("/quarantine/discard", post(answer_discard))
+        .route("/quarantine/retry", post(answer_retry))
         .route("/check-ledger", get(answer_check_ledger))
         .with_state(Arc::clone(parts));
     let stop = CancellationToken::new();
@@ -161,6 +163,18 @@ async fn answer_discard(
     Json(selection): Json<Selection>,
 ) -> Answer<Vec<quarantine::Done>> {
     answer(quarantine::discard(&parts.ledger, &parts.spool, &selection).await)
+}
+
+async fn answer_retry(
+    State(parts): State<Arc<Parts>>,
+    Json(selection): Json<Selection>,
+) -> Answer<Vec<quarantine::Done>> {
+    answer(quarantine::retry(&desk(&parts), &selection).await)
+}
+
+fn desk(parts: &Parts) -> Desk {
+    let Parts { ledger, spool, config, .. } = parts;
+    Desk { ledger: ledger.clone(), spool: spool.clone(), config: Arc::clone(config) }
 }
 
 async fn answer_check_ledger(State(parts): State<Arc<Parts>>) -> Answer<super::audit::Audit> {

@@ -3,8 +3,7 @@
 use globset::GlobBuilder;
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::Account;
-use crate::model::Problem;
+use crate::model::{Arrival, Problem};
 
 /// What a person picks; what is not said picks everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,15 +22,14 @@ pub struct Selection {
 
 impl Selection {
     /// Whether it means records of this file.
-    pub fn means(&self, account: &Account) -> bool {
-        let customer = self.customer.as_ref().is_none_or(|id| *id == account.customer);
+    pub fn means(&self, customer: &str, name: &str, arrival: Arrival) -> bool {
         let file = self.file.as_deref().is_none_or(|file| {
-            file == account.name
-                || file.parse() == Ok(account.arrival.0)
-                || is_like(file, &account.name)
-                || self.part && account.name.contains(file)
+            file == name
+                || file.parse() == Ok(arrival.0)
+                || is_like(file, name)
+                || self.part && name.contains(file)
         });
-        customer && file
+        file && self.customer.as_ref().is_none_or(|id| id == customer)
     }
 
     /// Whether it means the record that has these problems.

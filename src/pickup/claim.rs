@@ -261,6 +261,7 @@ fn account(arrival: Arrival, slip: Slip) -> Account {
         held_until: None,
         answered: None,
         results: None,
+        again: None,
     }
 }
 

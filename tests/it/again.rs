@@ -1,0 +1,248 @@
+//! Records are worked again: what was set aside after its reason was mended, and what the receiver
+//! lost. Nothing else is sent, and every round has keys of its own.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::harness::*;
+
+const QUICK: &str = r#"retry = { first = "20ms", max = "100ms", give_up_after = "24h" }"#;
+
+/// Orders of terminals, whose names are in a table.
+const TERMINALS: &str = r#"
+[input]
+format    = "csv"
+delimiter = ";"
+
+[output]
+format = "json"
+
+[[fields]]
+to       = "id"
+from     = "ID"
+required = true
+
+[[fields]]
+to   = "terminal"
+from = "TERMINAL"
+aka  = "terminals"
+"#;
+
+/// A port and the customer acme, whose table knows the terminals K1 and K2.
+fn acme() -> (Port, Provider) {
+    let port = Port::open(Port::world(&["acme"]));
+    let provider = Provider::new(&port);
+    provider.mapping("terminals", TERMINALS);
+    knows(&provider, &["K1", "K2"]);
+    provider.forwarder("acme", "terminals", QUICK);
+    (port, provider)
+}
+
+fn knows(provider: &Provider, aliases: &[&str]) {
+    let rows: String = aliases.iter().map(|alias| format!("{alias},BE{alias}\n")).collect();
+    provider.aka("terminals", &format!("alias,code\n{rows}"));
+}
+
+/// A file of these terminals; the ids count from 1.
+fn file(terminals: &[&str]) -> String {
+    let rows = terminals.iter().enumerate().map(|(at, name)| format!("{};{name}\n", at + 1));
+    format!("ID;TERMINAL\n{}", rows.collect::<String>())
+}
+
+/// How many records of acme are delivered, quarantined and discarded, and how many are open; the
+/// ledger is proved before.
+#[track_caller]
+fn counts(provider: &Provider) -> [u64; 4] {
+    provider.check_ledger();
+    let records = provider.status()["customers"]["acme"]["records"].clone();
+    let of = |state: &str| records[state].as_u64().unwrap();
+    let open = of("pending") + of("in_flight") + of("deferred") + of("parked");
+    [of("delivered"), of("quarantined"), of("discarded"), open]
+}
+
+/// The ids of every message that acme's channel took, by key.
+fn ids(port: &Port) -> BTreeMap<String, Vec<String>> {
+    let id = |record: &Value| record["id"].as_str().unwrap().to_owned();
+    sent(port, "c-acme")
+        .into_iter()
+        .map(|(key, records)| (key, records.iter().map(id).collect()))
+        .collect()
+}
+
+/// The ids that the channel took, each as often as it came.
+fn all_ids(port: &Port) -> Vec<u64> {
+    let mut all: Vec<u64> = ids(port).values().flatten().map(|id| id.parse().unwrap()).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn a_retry_sends_what_was_set_aside_and_nothing_else_by_todays_table() {
+    let (port, provider) = acme();
+    provider.drop_file("acme", "A.csv", file(&["K1", "K9", "K2", "K8", "K1", "K9"]));
+    assert_eq!(provider.run_once(&[]).code, 3);
+    assert_eq!(counts(&provider), [3, 3, 0, 0]);
+    let before = ids(&port);
+
+    knows(&provider, &["K1", "K2", "K9"]);
+    let run = provider.run(&["quarantine", "retry", "--file", "A.csv"]);
+    let told = "acme / A.csv: 3 records are tried again by the next run\n";
+    assert_eq!((run.code, run.stdout.as_str()), (0, told), "{run}");
+    assert_eq!(counts(&provider), [3, 0, 0, 3]);
+    let run = provider.run_once(&[]);
+    assert_eq!(run.code, 3, "K8 is still unknown: newly set aside: {run}");
+    assert_eq!(counts(&provider), [5, 1, 0, 0]);
+    assert_eq!(all_ids(&port), [1, 2, 3, 5, 6]);
+    let after = ids(&port);
+    let new: Vec<_> = after.iter().filter(|(key, _)| !before.contains_key(*key)).collect();
+    assert_eq!(new.len(), 1, "a key of its own");
+    assert_eq!(*new[0].1, ["2", "6"]);
+
+    // What is told of the second round speaks of the file as it came.
+    let problems = provider.problems("acme", "A-2.csv");
+    assert_eq!((problems.len(), problems[0].record, problems[0].line), (1, 4, 5));
+    assert_eq!(problems[0].value, "K8");
+    assert_eq!(provider.rejects("acme", "A-2.csv").unwrap(), b"ID;TERMINAL\n4;K8\n");
+    let receipt = provider.receipt("acme", "A-2.csv");
+    let round = json!({ "name": "A.csv", "arrival": 1, "age": 1, "generation": 1, "whole": false });
+    assert_eq!((&receipt["retry_of"], &receipt["resend_of"]), (&round, &Value::Null));
+    assert_eq!(receipt["file"], "A.csv");
+    assert_eq!(receipt["records"]["total"], 3);
+    assert_eq!(receipt["ordinals"], json!({ "delivered": "2,6", "quarantined": "4" }));
+    assert_eq!(receipt["identity"], provider.receipt("acme", "A.csv")["identity"]);
+    assert_eq!(provider.archived("acme", "A-2.csv"), None, "the file as it came is there");
+
+    // It lies where it lay, by its number, with its last reason.
+    let run = provider.run(&["quarantine", "show", "--json"]);
+    let shown: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(shown.as_array().unwrap().len(), 1);
+    let seen = ["arrival", "record", "line", "text"].map(|key| shown[0][key].clone());
+    assert_eq!(json!(seen), json!([1, 4, 5, "4;K8"]));
+
+    // Again in vain, then for good: the generation rises with every round.
+    for (generation, known) in [(2, "K7"), (3, "K8")] {
+        knows(&provider, &["K1", known]);
+        let run = provider.run(&["quarantine", "retry", "--all"]);
+        assert_eq!(run.code, 0, "{run}");
+        let code = provider.run_once(&[]).code;
+        assert_eq!(code, if known == "K8" { 0 } else { 3 });
+        let receipt = provider.receipt("acme", &format!("A-{}.csv", generation + 1));
+        assert_eq!(receipt["retry_of"]["generation"], generation);
+    }
+    assert_eq!(counts(&provider), [6, 0, 0, 0]);
+    assert_eq!(all_ids(&port), [1, 2, 3, 4, 5, 6]);
+    let left = std::fs::read_dir(provider.path("state/test/quarantine")).unwrap().count();
+    assert_eq!(left, 0);
+    let status = provider.status();
+    assert_eq!(status["customers"]["acme"]["files"]["settled"], 1, "it is one file");
+    let run = provider.run(&["quarantine", "retry", "--file", "A.csv"]);
+    assert_eq!(run.code, 2, "nothing is left to retry: {run}");
+}
+
+#[test]
+fn chosen_records_are_retried_and_the_others_stay() {
+    let (port, provider) = acme();
+    provider.drop_file("acme", "A.csv", file(&["K8", "K9", "K9", "K8", "K9"]));
+    provider.drop_file("acme", "B.csv", file(&["K9"]));
+    assert_eq!(provider.run_once(&[]).code, 3);
+    knows(&provider, &["K9"]);
+    let run = provider.run(&["quarantine", "retry", "--file", "A.csv", "--records", "2,4-9"]);
+    assert_eq!(run.code, 0, "{run}");
+    assert_eq!(provider.run_once(&[]).code, 3);
+    assert_eq!(all_ids(&port), [2, 5]);
+    assert_eq!(counts(&provider), [2, 4, 0, 0]);
+    let run = provider.run(&["quarantine", "retry", "--customer", "acme", "--rule", "aka"]);
+    assert_eq!(run.code, 0, "{run}");
+    assert_eq!(provider.run_once(&[]).code, 3);
+    assert_eq!(all_ids(&port), [1, 2, 3, 5], "3 of A.csv and 1 of B.csv");
+    assert_eq!(counts(&provider), [4, 2, 0, 0]);
+    let run = provider.run(&["quarantine", "discard", "--file", "1"]);
+    assert_eq!(run.stdout, "acme / A.csv: 2 records are discarded\n");
+    assert_eq!(counts(&provider), [4, 0, 2, 0]);
+}
+
+#[test]
+fn a_file_that_was_set_aside_whole_begins_anew() {
+    let (port, provider) = acme();
+    provider.mapping("terminals", &TERMINALS.replace("\"TERMINAL\"", "\"TERMINALS\""));
+    provider.drop_file("acme", "A.csv", file(&["K1", "K9"]));
+    assert_eq!(provider.run_once(&[]).code, 3);
+    let files = |state: &str| provider.status()["customers"]["acme"]["files"][state].clone();
+    assert_eq!((files("quarantined"), files("settled")), (json!(1), json!(0)));
+
+    // In vain first: the mapping still asks for a column that is not there.
+    assert_eq!(provider.run(&["quarantine", "retry", "--all"]).code, 0);
+    assert_eq!((files("quarantined"), files("open")), (json!(0), json!(1)));
+    assert_eq!(provider.run_once(&[]).code, 3);
+    assert_eq!((files("quarantined"), files("settled")), (json!(1), json!(0)));
+    provider.check_ledger();
+
+    provider.mapping("terminals", TERMINALS);
+    let run = provider.run(&["quarantine", "retry", "--file", "A.csv"]);
+    let told = "acme / A.csv: the whole file is tried again by the next run\n";
+    assert_eq!((run.code, run.stdout.as_str()), (0, told), "{run}");
+    assert_eq!(provider.run_once(&[]).code, 3);
+    assert_eq!((files("quarantined"), files("settled")), (json!(0), json!(1)));
+    assert_eq!(counts(&provider), [1, 1, 0, 0]);
+    assert_eq!(all_ids(&port), [1]);
+    let receipt = provider.receipt("acme", "A-3.csv");
+    assert_eq!(receipt["retry_of"]["whole"], true);
+    assert_eq!(receipt["retry_of"]["age"], 1, "its records are as old as they are");
+
+    knows(&provider, &["K9"]);
+    assert_eq!(provider.run(&["quarantine", "retry", "--all"]).code, 0);
+    assert_eq!(provider.run_once(&[]).code, 0);
+    assert_eq!(counts(&provider), [2, 0, 0, 0]);
+    assert_eq!(all_ids(&port), [1, 2]);
+}
+
+#[test]
+fn what_cannot_be_retried_says_why_and_stays_as_it_is() {
+    let (_port, provider) = acme();
+    provider.drop_file("acme", "A.csv", file(&["K1", "K9"]));
+    assert_eq!(provider.run_once(&[]).code, 3);
+    let refused = |why: &str| {
+        let run = provider.run(&["quarantine", "retry", "--all"]);
+        assert_eq!(run.code, 75, "{run}");
+        assert!(run.stderr.contains(why), "{why}: {run}");
+        assert_eq!(counts(&provider), [1, 1, 0, 0]);
+        let spool = std::fs::read_dir(provider.path("state/test/spool")).unwrap().count();
+        assert_eq!(spool, 0, "{why}");
+    };
+    provider.mapping("terminals", "[input]\nformat = \"nonsense\"\n");
+    refused("nonsense");
+    provider.mapping("terminals", &TERMINALS.replace("\"csv\"", "\"csv\"\nskip = 1"));
+    refused("header");
+    provider.mapping(
+        "terminals",
+        &TERMINALS
+            .replace("\"csv\"", "\"csv\"\nheader = false")
+            .replace("\"ID\"", "\"1\"")
+            .replace("\"TERMINAL\"", "\"2\""),
+    );
+    refused("finds 2 records where 1 were chosen");
+    provider.mapping("terminals", TERMINALS);
+
+    let folder = provider.path("state/test/quarantine");
+    let data = |folder: &std::path::Path| {
+        std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path()
+    };
+    let data = data(&data(&folder)).join("data");
+    let kept = std::fs::read(&data).unwrap();
+    std::fs::write(&data, b"ID;TERMINAL\n2;K1\n").unwrap();
+    let run = provider.run(&["quarantine", "retry", "--all"]);
+    assert!(run.code == 75 && run.stderr.contains("is not what was set aside"), "{run}");
+    assert_eq!(provider.run(&["check-ledger"]).code, 1);
+    std::fs::write(&data, kept).unwrap();
+
+    // The same bytes once more: that file's records are the ones to retry.
+    provider.drop_file("acme", "B.csv", file(&["K1", "K9"]));
+    assert_eq!(provider.run_once(&[]).code, 3);
+    let run = provider.run(&["quarantine", "retry", "--file", "A.csv"]);
+    assert!(run.code == 75 && run.stderr.contains("B.csv (arrival"), "{run}");
+    knows(&provider, &["K9"]);
+    assert_eq!(provider.run(&["quarantine", "retry", "--file", "B.csv"]).code, 0);
+    assert_eq!(provider.run_once(&[]).code, 0);
+    assert_eq!(counts(&provider), [2, 1, 1, 0]);
+}
