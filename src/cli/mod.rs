@@ -3,6 +3,7 @@
 mod check;
 mod check_ledger;
 mod demo;
+mod ledger;
 mod preview;
 mod quarantine;
 mod reach;
@@ -82,6 +83,9 @@ enum Command {
     Quarantine(quarantine::Action),
     /// Prove that every record is accounted for
     CheckLedger,
+    /// Write the ledger as text, read it back, make it smaller
+    #[command(subcommand)]
+    Ledger(ledger::Action),
     /// Run the stand-in of the port's servers alone
     Sandbox(sandbox::Options),
 }
@@ -97,6 +101,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Command::Status(options) => status::run(&setting, options).await,
         Command::Quarantine(action) => quarantine::run(&setting, action).await,
         Command::CheckLedger => check_ledger::run(&setting).await,
+        Command::Ledger(action) => ledger::run(&setting, action).await,
         Command::Sandbox(options) => sandbox::run(options).await,
     }
 }

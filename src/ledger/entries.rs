@@ -12,9 +12,18 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+/// A key and its value.
+pub type Pair = (Vec<u8>, Vec<u8>);
+
+/// What is done with each key and value.
+pub type Each<'a> = dyn FnMut(&[u8], &[u8]) -> anyhow::Result<()> + 'a;
+
+/// How many entries are read at once where all of a kind are.
+const PAGE: usize = 1000;
 
 /// The entries of a ledger. What is put and removed is seen by reads at once, and is on disk after
 /// `write`.
@@ -57,6 +66,14 @@ impl Entries {
         Ok(Entries { folder: folder.to_owned(), db: Some(db), file, batch: BTreeMap::new() })
     }
 
+    /// Opens entries that must be there: nothing is made.
+    pub fn open_there(folder: &Path) -> anyhow::Result<Entries> {
+        match folder.join("db").exists() {
+            true => Entries::open(folder),
+            false => bail!("there is no ledger in {}", folder.display()),
+        }
+    }
+
     /// The folder they lie in.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -69,11 +86,16 @@ impl Entries {
 
     /// The value of a key.
     pub fn get<T: DeserializeOwned>(&self, key: &[u8]) -> anyhow::Result<Option<T>> {
+        self.get_bytes(key)?.map(|value| parse(&value)).transpose()
+    }
+
+    /// The bytes of a key.
+    pub fn get_bytes(&self, key: &[u8]) -> anyhow::Result<Option<Vec<u8>>> {
         if let Some(value) = self.batch.get(key) {
-            return value.as_deref().map(parse).transpose();
+            return Ok(value.clone());
         }
         let value = self.db()?.get(key).context("the ledger cannot be read")?;
-        value.map(|value| parse(&value)).transpose()
+        Ok(value.map(|value| value.to_vec()))
     }
 
     /// The entries whose keys start so.
@@ -91,6 +113,41 @@ impl Entries {
             };
         }
         Ok(entries)
+    }
+
+    /// Up to `limit` entries whose keys start so and come after a key; what was put since the last
+    /// write under a new key is not among them.
+    pub fn page(&self, prefix: &[u8], after: &[u8], limit: usize) -> anyhow::Result<Vec<Pair>> {
+        let start = prefix.max(after).to_vec();
+        let mut page = Vec::new();
+        for pair in self.db()?.range(start..) {
+            let (key, value) = pair.context("the ledger cannot be read")?;
+            if page.len() == limit || !key.starts_with(prefix) {
+                break;
+            }
+            match self.batch.get(key.as_ref()) {
+                _ if key == after => {}
+                Some(None) => {}
+                Some(Some(value)) => page.push((key.to_vec(), value.clone())),
+                None => page.push((key.to_vec(), value.to_vec())),
+            }
+        }
+        Ok(page)
+    }
+
+    /// Calls `each` with every entry whose key starts so, a page at a time.
+    pub fn each(&self, prefix: &[u8], each: &mut Each<'_>) -> anyhow::Result<()> {
+        let mut after = Vec::new();
+        loop {
+            let page = self.page(prefix, &after, PAGE)?;
+            for (key, value) in &page {
+                each(key, value)?;
+            }
+            match page.into_iter().next_back() {
+                Some((last, _)) => after = last,
+                None => return Ok(()),
+            }
+        }
     }
 
     /// Sets the value of a key.

@@ -5,10 +5,14 @@
 
 pub mod account;
 pub mod alarm;
+mod check;
 mod entries;
+mod entry;
 mod keys;
 pub mod ordinals;
+pub mod renewal;
 mod store;
+pub mod transfer;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +29,7 @@ pub use account::{
     Account, Again, How, Phase, Pinned, Progress, Repeat, ResultNames, Wait, Waiting,
 };
 pub use alarm::{Alarm, AlarmKind};
+pub use entry::Entry;
 pub use ordinals::Ordinals;
 pub use store::{Store, WHOLE};
 

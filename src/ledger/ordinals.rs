@@ -130,6 +130,11 @@ impl Ordinals {
         ranges
     }
 
+    /// The chunks that hold something.
+    pub fn chunks(&self) -> impl Iterator<Item = u32> {
+        self.chunks.keys().copied()
+    }
+
     /// The chunks that ordinals from `first` to `last` lie in.
     pub fn chunks_of(first: u64, last: u64) -> std::ops::RangeInclusive<u32> {
         chunk_of(first)..=chunk_of(last)

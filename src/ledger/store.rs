@@ -12,23 +12,17 @@ pub use aside::WHOLE;
 
 use super::account::{Account, Progress, Waiting};
 use super::entries::{Entries, parse};
+use super::entry::STATES;
 use super::keys::{
     account_key, alarm_key, chunk_key, chunk_prefix, identity_key, login_key, release_key,
     tally_key, waiting_key, waiting_prefix,
 };
 use super::ordinals::Ordinals;
-use super::{Alarm, Change, FileCounts, LoginRefusals, ReleaseAge, Settled, Tally};
+use super::{Alarm, Change, FileCounts, LoginRefusals, ReleaseAge, Settled, Tally, renewal};
 use crate::model::{Arrival, Identity, State};
 
 /// The version of what is stored; a store of a newer one is refused.
-const SCHEMA: u32 = 1;
-
-const STATES: [(State, u8); 4] = [
-    (State::Delivered, b'd'),
-    (State::Quarantined, b'q'),
-    (State::Superseded, b's'),
-    (State::Discarded, b'x'),
-];
+pub const SCHEMA: u32 = 1;
 
 /// The ledger's data. Changes are gathered and made durable together by `commit`.
 pub struct Store {
@@ -48,6 +42,7 @@ pub struct Store {
 impl Store {
     /// Opens the store in a folder, making it if it is not there.
     pub fn open(folder: &Path) -> anyhow::Result<Store> {
+        renewal::finish(folder)?;
         let mut store = Store {
             entries: Entries::open(folder)?,
             dirty_chunks: BTreeSet::new(),
@@ -348,11 +343,7 @@ impl Store {
                     .put(b"m/installation".to_vec(), &uuid::Uuid::new_v4().simple().to_string());
             }
             Some(SCHEMA) => {}
-            Some(schema) => bail!(
-                "the ledger in {} is of version {schema}, newer than this program's {SCHEMA}; \
-                 install the newer program",
-                self.entries.folder().display()
-            ),
+            Some(schema) => return Err(newer(schema, self.entries.folder())),
         }
         self.commit()?;
         self.installation =
@@ -401,6 +392,16 @@ impl Store {
         }
         Ok(set)
     }
+}
+
+/// That a ledger's version is not this program's.
+pub fn newer(schema: u32, folder: &Path) -> anyhow::Error {
+    anyhow!("the ledger in {} {}", folder.display(), newer_text(schema))
+}
+
+/// The same, of anything that tells its version.
+pub fn newer_text(schema: u32) -> String {
+    format!("is of version {schema}, newer than this program's {SCHEMA}; install the newer program")
 }
 
 fn tag_of(state: State) -> u8 {

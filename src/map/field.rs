@@ -131,7 +131,14 @@ impl Field {
                 Ok(Some(raw)) => raw,
                 _ => Cow::Borrowed(""),
             };
-            let advice = format!("{} is missing or empty; give it a value", self.label);
+            let advice = match self.label.starts_with("../") {
+                false => format!("{} is missing or empty; give it a value", self.label),
+                true => format!(
+                    "{} is missing or empty above the record; give it a value there (what stands \
+                     below the record is not read for it)",
+                    self.label
+                ),
+            };
             report.note(Level::Reject, &self.label, &raw, "required", advice);
         }
         fate == Fate::Written

@@ -9,6 +9,7 @@ use super::shape::{Paths, Shape};
 use super::{Bundle, Mapping, Output, input, parse};
 use crate::config::section::Weight;
 use crate::config::{Environments, Faults, Section};
+use crate::read::Format;
 
 /// What the parts of a mapping share while it is compiled.
 pub struct Compile<'b> {
@@ -16,6 +17,8 @@ pub struct Compile<'b> {
     faults: Faults,
     /// The selectors so far; a slot is a position in it.
     pub selectors: Vec<String>,
+    /// The format of the input, if it is known.
+    pub format: Option<Format>,
     /// Whether columns have numbers for names.
     pub numbered: bool,
     tables: BTreeMap<(String, bool), Arc<Table>>,
@@ -30,6 +33,18 @@ impl Compile<'_> {
                 "\"{selector}\" is no column: without a header the columns are \"1\", \"2\", …"
             );
             section.error(key, what);
+        }
+        if let Some(Format::Fixed(fixed)) = &self.format {
+            let names = fixed.columns.iter().map(|column| column.name.as_str());
+            if names.clone().all(|name| name != selector) {
+                section.unknown_name(key, "column", selector, names);
+            }
+        }
+        let told = selector.trim().is_empty();
+        if let Some(format) = self.format.as_ref().filter(|_| !told)
+            && let Err(what) = format.check_selector(selector)
+        {
+            section.error(key, format!("\"{selector}\" cannot be followed: {what}"));
         }
         match self.selectors.iter().position(|known| known == selector) {
             Some(slot) => slot,
@@ -86,6 +101,7 @@ fn parse_all(bundle: &Bundle, environments: &Environments, faults: &Faults) -> O
         bundle,
         faults: faults.clone(),
         selectors: Vec::new(),
+        format: None,
         numbered: false,
         tables: BTreeMap::new(),
     };

@@ -81,6 +81,32 @@ impl Record {
         self.hits.push(Hit { slot: slot as u32, start: part.start as u32, end: part.end as u32 });
     }
 
+    /// How many hits there are.
+    pub fn hits(&self) -> usize {
+        self.hits.len()
+    }
+
+    /// How many bytes the texts of all hits take, with those that were taken back.
+    pub fn size(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Takes back the hits of these slots, the first `from` hits excepted.
+    pub fn withdraw(&mut self, from: usize, slots: &[usize]) {
+        let mut at = 0;
+        self.hits.retain(|hit| {
+            at += 1;
+            at <= from || !slots.contains(&(hit.slot as usize))
+        });
+        let behind = self.hits.iter().enumerate().skip(from);
+        self.in_place = self.in_place && behind.into_iter().all(|(n, hit)| n == hit.slot as usize);
+    }
+
+    /// Takes back all but the first `from` hits.
+    pub fn withdraw_all(&mut self, from: usize) {
+        self.hits.truncate(from);
+    }
+
     /// The text that the selector in `slot` hit, where it is plain that there is one and no other.
     pub fn single(&self, slot: usize) -> Option<&str> {
         let hit = self.hits.get(slot).filter(|_| self.in_place)?;

@@ -11,7 +11,8 @@ use crate::model::{Place, Record};
 use self::columns::{Columns, Names};
 use self::row::{Row, Split, Splitter};
 use super::text::Text;
-use super::{Csv, Layout, Mark, RECORD_LIMIT, Unsound};
+use super::trailer::{self, Counted};
+use super::{Csv, Layout, Mark, RECORD_LIMIT, Trailer, Unsound, lines};
 
 /// A stream of rows. Empty lines and lines of separators only are no records.
 pub(super) struct CsvReader {
@@ -21,16 +22,15 @@ pub(super) struct CsvReader {
     /// For each selector the column it means; none of a file without rows.
     slots: Vec<usize>,
     pad: bool,
+    trailer: Option<Trailer<usize>>,
+    counted: Option<Counted>,
     ordinal: u64,
 }
 
 impl CsvReader {
     pub(super) fn open(text: Text, dialect: &Csv, selectors: &[String]) -> Result<Self, Unsound> {
         let mut reader = CsvReader::at(text, dialect, 1)?;
-        let mut preamble = false;
-        for _ in 0..dialect.skip {
-            preamble |= reader.skip_line()?;
-        }
+        let preamble = lines::skip(&mut reader.text, dialect.skip)?;
         let first = reader.row()?;
         let place = (reader.text.line(), reader.text.byte());
         let Some(row) = first else {
@@ -49,6 +49,9 @@ impl CsvReader {
                 }),
             };
         };
+        if !dialect.header && reader.is_trailer(row)? {
+            return Ok(reader);
+        }
         let ahead = reader.text.ahead();
         let fields = reader.splitter.fields(ahead, row);
         if dialect.header {
@@ -98,10 +101,18 @@ impl CsvReader {
         }
     }
 
+    /// The count of the trailer, after the last record was read.
+    pub(super) fn counted(&self) -> Option<&Counted> {
+        self.counted.as_ref()
+    }
+
     /// A row whose fields do not fit the columns has a fault and no texts: they may stand in the
     /// wrong columns. Without selectors the fields are not looked at.
     pub(super) fn next(&mut self, record: &mut Record) -> Result<bool, Unsound> {
-        let Some(row) = self.row()? else { return Ok(false) };
+        let Some(row) = self.row()? else { return self.end() };
+        if self.trailer.is_some() && self.is_trailer(row)? {
+            return self.check(row);
+        }
         record.start(self.ordinal);
         let (line, byte) = (self.text.line(), self.text.byte());
         if !self.slots.is_empty() {
@@ -139,6 +150,8 @@ impl CsvReader {
             columns: Columns { names: Vec::new(), from: Names::Header },
             slots: Vec::new(),
             pad: dialect.pad,
+            trailer: dialect.trailer.clone(),
+            counted: None,
             ordinal,
         })
     }
@@ -160,35 +173,49 @@ impl CsvReader {
         }
     }
 
+    /// Whether the row in view is the trailer: it starts so, quoted or not, and is the last.
+    fn is_trailer(&mut self, row: Row) -> Result<bool, Unsound> {
+        let Some(trailer) = &self.trailer else { return Ok(false) };
+        let line = &self.text.ahead()[..row.length()];
+        let quote = self.splitter.quote.filter(|quote| line.as_bytes().first() == Some(quote));
+        let unquoted = quote.map_or(line, |_| &line[1..]);
+        let starts = |start: &String| line.starts_with(start) || unquoted.starts_with(start);
+        if !trailer.starts_with.iter().any(starts) {
+            return Ok(false);
+        }
+        lines::is_last(&mut self.text, row.length(), |byte| self.splitter.is_blank(byte))
+    }
+
+    /// Checks the trailer in view. It is not consumed, so that the end is told again when asked.
+    fn check(&mut self, row: Row) -> Result<bool, Unsound> {
+        let Some(column) = self.trailer.as_ref().and_then(|trailer| trailer.count) else {
+            return Ok(false);
+        };
+        let Some(part) = self.splitter.written(self.text.ahead(), row, column - 1) else {
+            let what = format!("the trailer has no column {column}");
+            return Err(trailer::without_count(what, self.text.line(), self.text.byte()));
+        };
+        let counted = Counted::at(&self.text, part.start, part.end, false);
+        counted.check(self.ordinal - 1, self.text.line())?;
+        self.counted = Some(counted);
+        Ok(false)
+    }
+
+    /// The end of the text, at which a trailer would have been seen.
+    fn end(&self) -> Result<bool, Unsound> {
+        match &self.trailer {
+            None => Ok(false),
+            Some(trailer) => {
+                let (line, byte) = (self.text.line(), self.text.byte());
+                Err(trailer::missing(&trailer.starts_with, self.ordinal - 1, line, byte))
+            }
+        }
+    }
+
     fn consume(&mut self, row: Row) {
         match row {
             Row::Plain { content, length } if content < length => self.text.consume_line(length),
             _ => self.text.consume(row.length()),
-        }
-    }
-
-    /// Skips one line; whether there was text on it.
-    fn skip_line(&mut self) -> Result<bool, Unsound> {
-        let mut written = false;
-        loop {
-            let ahead = self.text.fill_buf().map_err(|e| Text::unsound(&e))?;
-            let end = memchr::memchr2(b'\r', b'\n', ahead);
-            written |= !ahead[..end.unwrap_or(ahead.len())].trim_ascii().is_empty();
-            let Some(end) = end else {
-                let length = ahead.len();
-                if length == 0 {
-                    return Ok(written);
-                }
-                self.text.consume(length);
-                continue;
-            };
-            let cr = ahead[end] == b'\r';
-            self.text.consume(end + 1);
-            let ahead = self.text.fill_buf().map_err(|e| Text::unsound(&e))?;
-            if cr && ahead.first() == Some(&b'\n') {
-                self.text.consume(1);
-            }
-            return Ok(written);
         }
     }
 

@@ -16,8 +16,9 @@ const HELD: usize = 64 * 1024;
 /// and tells how many it kept.
 ///
 /// The bytes above the first record and below the last stay, and between records all that holds
-/// more together than two of them: tags and comments of the elements around, for example. The file
-/// is opened twice, once to find its records and once to copy them, and streams past both times.
+/// more together than two of them: tags and comments of the elements around, for example. A trailer
+/// counts again. The file is opened twice, once to find its records and once to copy them, and
+/// streams past both times.
 pub fn excerpt(
     dialect: &Dialect,
     input: impl Fn() -> io::Result<Box<dyn Read + Send>>,
@@ -45,6 +46,11 @@ pub fn excerpt(
         copy.pass(place.byte + place.length, keeps)?;
         copy.after_record |= keeps;
         kept += u64::from(keeps);
+    }
+    if let Some(counted) = reader.counted() {
+        copy.pass(counted.byte, true)?;
+        copy.pass(counted.byte + counted.length, false)?;
+        copy.out.write_all(&counted.encoded(kept, &reader.layout()))?;
     }
     io::copy(&mut copy.input, copy.out).context("cannot copy what stands below the records")?;
     Ok(kept)
@@ -124,7 +130,8 @@ fn filler(format: &Format) -> fn(u8) -> bool {
         // Lines that are no records.
         Format::Csv(_) | Format::Ndjson => |_| true,
         Format::Json(_) => |byte| blank(byte) || byte == b',',
-        Format::Xml(_) => blank,
+        // Lines of other kinds may belong to any record.
+        Format::Xml(_) | Format::Fixed(_) => blank,
     }
 }
 

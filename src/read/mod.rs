@@ -3,7 +3,10 @@
 
 pub mod text;
 mod bounded;
+mod lines;
+mod trailer;
 mod csv;
+mod fixed;
 mod xml;
 mod json;
 mod ndjson;
@@ -18,9 +21,11 @@ use crate::model::Record;
 pub use self::excerpt::excerpt;
 
 use self::csv::CsvReader;
+use self::fixed::FixedReader;
 use self::json::JsonReader;
 use self::ndjson::NdjsonReader;
 use self::text::Text;
+use self::trailer::Counted;
 use self::xml::XmlReader;
 
 /// How a file of one kind is written.
@@ -37,6 +42,8 @@ pub struct Dialect {
 pub enum Format {
     /// Delimited text.
     Csv(Csv),
+    /// Lines whose columns stand at fixed characters.
+    Fixed(Fixed),
     /// XML whose records are the elements at a path.
     Xml(Xml),
     /// One JSON document: the elements of the array at a path, or a single object.
@@ -58,6 +65,66 @@ pub struct Csv {
     pub skip: u64,
     /// Whether rows with too few or too many fields are padded; otherwise they are faulty.
     pub pad: bool,
+    /// The last row, if it counts the others; its count stands in a column, from 1.
+    pub trailer: Option<Trailer<usize>>,
+}
+
+/// What is particular to a fixed-width dialect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fixed {
+    /// The columns, in the order in which they stand in a line.
+    pub columns: Vec<Column>,
+    /// How the header lines above the records start; empty: there are none.
+    pub header: Vec<String>,
+    /// How the lines start that are records; empty: all lines between header and trailer are.
+    pub records: Vec<String>,
+    /// The last line, if it counts the records.
+    pub trailer: Option<Trailer<Span>>,
+    /// Lines above the header.
+    pub skip: u64,
+    /// Whether what stands behind the last column is passed over; otherwise the line is faulty.
+    pub pad: bool,
+}
+
+impl Fixed {
+    /// The last character of the last column.
+    fn width(&self) -> usize {
+        self.columns.last().map_or(0, |column| column.span.last())
+    }
+}
+
+/// A column of a fixed-width line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Its name, as selectors write it.
+    pub name: String,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// A run of characters in a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The number of the first, from 1.
+    pub start: usize,
+    /// How many there are, at least 1.
+    pub length: usize,
+}
+
+impl Span {
+    /// The number of the last character.
+    pub fn last(&self) -> usize {
+        self.start + self.length - 1
+    }
+}
+
+/// The last line of a file, below its records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trailer<Place> {
+    /// How it starts: one of these. A line that is not the last may start so too, and is a record.
+    pub starts_with: Vec<String>,
+    /// Where it counts the records, if it does.
+    pub count: Option<Place>,
 }
 
 /// What is particular to an XML dialect.
@@ -155,13 +222,29 @@ impl Layout {
 }
 
 impl Format {
+    /// Checks the path to the records as a mapping writes it; an error says what is wrong with it.
+    pub fn check_records(&self) -> Result<(), String> {
+        match self {
+            Format::Xml(xml) => xml::check_records(xml),
+            Format::Csv(_) | Format::Fixed(_) | Format::Json(_) | Format::Ndjson => Ok(()),
+        }
+    }
+
+    /// Checks a selector as a mapping writes it; an error says why no record can have it.
+    pub fn check_selector(&self, selector: &str) -> Result<(), String> {
+        match self {
+            Format::Xml(xml) => xml::check_selector(xml, selector),
+            Format::Csv(_) | Format::Fixed(_) | Format::Json(_) | Format::Ndjson => Ok(()),
+        }
+    }
+
     /// The selectors among these that ask for what stands above a record: in XML those that begin
     /// with `..`, as `../EDI_DC40/DOCNUM`.
     pub fn above(&self, selectors: &[String]) -> Vec<String> {
         let above = |selector: &&String| selector.split('/').next() == Some("..");
         match self {
             Format::Xml(_) => selectors.iter().filter(above).cloned().collect(),
-            Format::Csv(_) | Format::Json(_) | Format::Ndjson => Vec::new(),
+            Format::Csv(_) | Format::Fixed(_) | Format::Json(_) | Format::Ndjson => Vec::new(),
         }
     }
 }
@@ -174,6 +257,7 @@ pub struct Reader {
 /// One reader a format.
 enum FormatReader {
     Csv(CsvReader),
+    Fixed(FixedReader),
     Xml(XmlReader),
     Json(JsonReader),
     Ndjson(NdjsonReader),
@@ -197,6 +281,7 @@ impl Reader {
         let text = Text::open(encoding, input)?;
         let format = match &dialect.format {
             Format::Csv(csv) => FormatReader::Csv(CsvReader::open(text, csv, selectors)?),
+            Format::Fixed(fixed) => FormatReader::Fixed(FixedReader::open(text, fixed, selectors)?),
             Format::Xml(xml) => FormatReader::Xml(XmlReader::open(text, xml, selectors)?),
             Format::Json(json) => FormatReader::Json(JsonReader::open(text, json, selectors)?),
             Format::Ndjson => FormatReader::Ndjson(NdjsonReader::open(text, selectors)?),
@@ -212,11 +297,23 @@ impl Reader {
         mark: Mark,
         input: Box<dyn Read + Send>,
     ) -> Result<Reader, Unsound> {
+        if dialect.format.above(selectors) != layout.asked {
+            return Err(Unsound {
+                rule: "io",
+                line: mark.line,
+                byte: mark.byte,
+                what: "the file was inspected for another mapping".to_owned(),
+                advice: "drop it again".to_owned(),
+            });
+        }
         let encoding = Encoding::for_label(layout.encoding.as_bytes()).unwrap_or(dialect.encoding);
         let text = Text::resume(encoding, input, mark)?;
         let format = match &dialect.format {
             Format::Csv(csv) => {
                 FormatReader::Csv(CsvReader::resume(text, csv, selectors, layout, mark)?)
+            }
+            Format::Fixed(fixed) => {
+                FormatReader::Fixed(FixedReader::resume(text, fixed, selectors, mark)?)
             }
             Format::Xml(xml) => {
                 FormatReader::Xml(XmlReader::resume(text, xml, selectors, layout, mark)?)
@@ -235,6 +332,7 @@ impl Reader {
     pub fn layout(&self) -> Layout {
         match &self.format {
             FormatReader::Csv(csv) => csv.layout(),
+            FormatReader::Fixed(fixed) => fixed.layout(),
             FormatReader::Xml(xml) => xml.layout(),
             FormatReader::Json(json) => json.layout(),
             FormatReader::Ndjson(ndjson) => ndjson.layout(),
@@ -246,15 +344,28 @@ impl Reader {
     pub fn resumable(&self) -> bool {
         match &self.format {
             FormatReader::Xml(xml) => xml.resumable(),
-            FormatReader::Csv(_) | FormatReader::Json(_) | FormatReader::Ndjson(_) => true,
+            FormatReader::Csv(_)
+            | FormatReader::Fixed(_)
+            | FormatReader::Json(_)
+            | FormatReader::Ndjson(_) => true,
+        }
+    }
+
+    /// The count of the records in the file's trailer, once `next` has told the end.
+    fn counted(&self) -> Option<&Counted> {
+        match &self.format {
+            FormatReader::Csv(csv) => csv.counted(),
+            FormatReader::Fixed(fixed) => fixed.counted(),
+            FormatReader::Xml(_) | FormatReader::Json(_) | FormatReader::Ndjson(_) => None,
         }
     }
 
     /// What stands above the record that was read last, for a mark at it.
     pub fn above(&self) -> Above {
         match &self.format {
-            FormatReader::Xml(_)
-            | FormatReader::Csv(_)
+            FormatReader::Xml(xml) => xml.above(),
+            FormatReader::Csv(_)
+            | FormatReader::Fixed(_)
             | FormatReader::Json(_)
             | FormatReader::Ndjson(_) => Above::default(),
         }
@@ -265,6 +376,7 @@ impl Reader {
     pub fn next(&mut self, record: &mut Record) -> Result<bool, Unsound> {
         match &mut self.format {
             FormatReader::Csv(csv) => csv.next(record),
+            FormatReader::Fixed(fixed) => fixed.next(record),
             FormatReader::Xml(xml) => xml.next(record),
             FormatReader::Json(json) => json.next(record),
             FormatReader::Ndjson(ndjson) => ndjson.next(record),

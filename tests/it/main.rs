@@ -34,6 +34,9 @@ mod neighbours;
 // A process that is killed loses nothing and repeats only what was in flight.
 mod crash;
 
+// The ledger as a whole: written as text and read back, and what is said when it does not open.
+mod ledger;
+
 // The contract, tried from outside with a server of its own: what the servers see.
 mod contract_fake;
 mod contract_http;

@@ -102,8 +102,8 @@ fn the_examples_of_config_and_mapping_are_understood() {
         .replace("/srv/wms/out", "../inbox/wms");
     let (head, tables) = customer.split_once("\n\n").unwrap();
     add("customers/acme.toml", head, tables);
-    let mapping = blocks("Mapping rules by example", "toml");
-    fs::write(setup.join("mappings/acme-releases.toml"), mapping.concat()).unwrap();
+    let mappings = blocks("Mapping rules by example", "toml");
+    let (mapping, inputs) = mappings.split_first().unwrap();
     for folder in ["keys", "inbox/wms", "credentials"] {
         fs::create_dir(setup.join(folder)).unwrap();
     }
@@ -112,13 +112,18 @@ fn the_examples_of_config_and_mapping_are_understood() {
     for name in ["acme-password", "acme-subscription-key"] {
         fs::write(setup.join("credentials").join(name), "secret").unwrap();
     }
-    let run = Command::new(env!("CARGO_BIN_EXE_lighterman"))
-        .current_dir(&setup)
-        .env("CREDENTIALS_DIRECTORY", setup.join("credentials"))
-        .arg("check")
-        .output()
-        .unwrap();
-    let (told, log) = (text(&run.stdout), text(&run.stderr));
-    assert_eq!(run.status.code(), Some(0), "{log}");
-    assert!(told.contains("3 channels (1 to SCR), 1 mappings"), "{told}");
+    let field = "[[fields]]\nto = \"a\"\nvalue = \"b\"\n";
+    let inputs = inputs.iter().map(|input| format!("{input}\n{field}"));
+    for mapping in std::iter::once(mapping.clone()).chain(inputs) {
+        fs::write(setup.join("mappings/acme-releases.toml"), &mapping).unwrap();
+        let run = Command::new(env!("CARGO_BIN_EXE_lighterman"))
+            .current_dir(&setup)
+            .env("CREDENTIALS_DIRECTORY", setup.join("credentials"))
+            .arg("check")
+            .output()
+            .unwrap();
+        let (told, log) = (text(&run.stdout), text(&run.stderr));
+        assert_eq!(run.status.code(), Some(0), "{mapping}{log}");
+        assert!(told.contains("3 channels (1 to SCR), 1 mappings"), "{told}");
+    }
 }

@@ -322,6 +322,7 @@ fn format_of(parts: &Parts, receipt: &Receipt) -> &'static str {
     let mapping = receipt.mapping.as_ref().and_then(|name| parts.mappings.get(name));
     match mapping.map(|pinnable| &pinnable.mapping.dialect.format) {
         Some(Format::Csv(_)) => "CSV",
+        Some(Format::Fixed(_)) => "fixed width",
         Some(Format::Xml(_)) => "XML",
         Some(Format::Json(_)) | Some(Format::Ndjson) => "JSON",
         None => "",

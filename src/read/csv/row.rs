@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use csv_core::ReadRecordResult;
 
+use crate::read::lines::{is_blank, line_end};
+
 /// A row in view, by its number of bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Row {
@@ -92,11 +94,15 @@ impl Splitter {
             None => Row::Plain { content: bytes.len(), length: bytes.len() },
         };
         let Row::Plain { content, .. } = row else { return Split::Row(row) };
-        let blank = |byte: &u8| *byte == self.delimiter || *byte == b' ' || *byte == b'\t';
-        match bytes[..content].iter().all(blank) {
+        match bytes[..content].iter().all(|byte| self.is_blank(*byte)) {
             true => Split::Blank(row),
             false => Split::Row(row),
         }
+    }
+
+    /// Whether a row of such bytes alone is no record.
+    pub(super) fn is_blank(&self, byte: u8) -> bool {
+        byte == self.delimiter || is_blank(byte)
     }
 
     /// Finds the fields of the row that `split` found last; how many they are.
@@ -138,6 +144,33 @@ impl Splitter {
         };
         let start = if number == 0 { 0 } else { ends[number - 1] + gap };
         start..ends[number]
+    }
+
+    /// Where in the text in view a field is written, without its quotes, by its number from 0.
+    pub(super) fn written(&mut self, ahead: &str, row: Row, number: usize) -> Option<Range<usize>> {
+        if let Row::Plain { .. } = row {
+            return (number < self.fields(ahead, row)).then(|| self.part(row, number));
+        }
+        let bytes = &ahead.as_bytes()[..row.length()];
+        let content = bytes.trim_ascii_end().len();
+        let (mut start, mut count, mut quoted) = (0, 0, false);
+        for at in 0..=content {
+            let byte = bytes.get(at).copied().filter(|_| at < content);
+            if byte.is_some() && byte == self.quote && (quoted || at == start) {
+                quoted = !quoted;
+            } else if !quoted && (byte.is_none() || byte == Some(self.delimiter)) {
+                if count == number {
+                    let is_quoted = |at: &usize| at + 1 < content && Some(bytes[*at]) == self.quote;
+                    return match Some(start).filter(is_quoted) {
+                        Some(start) if Some(bytes[at - 1]) == self.quote => Some(start + 1..at - 1),
+                        _ => Some(start..at),
+                    };
+                }
+                count += 1;
+                start = at + 1;
+            }
+        }
+        None
     }
 
     fn split_quoted(&mut self, bytes: &[u8], last: bool) -> Split {
@@ -215,15 +248,6 @@ fn find_all(byte: u8, line: &[u8], places: &mut Vec<usize>) {
     let end = line.len() - rest.len();
     let is_wanted = |(n, found): (usize, &u8)| (*found == byte).then_some(end + n);
     places.extend(rest.iter().enumerate().filter_map(is_wanted));
-}
-
-/// The length of a line whose line end starts at `at`; none if it cannot be told yet.
-fn line_end(bytes: &[u8], at: usize, last: bool) -> Option<usize> {
-    match (bytes[at], bytes.get(at + 1)) {
-        (b'\r', Some(b'\n')) => Some(at + 2),
-        (b'\r', None) if !last => None,
-        _ => Some(at + 1),
-    }
 }
 
 #[cfg(test)]

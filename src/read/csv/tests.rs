@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::read::{Dialect, Format, Reader};
 
-const PLAIN: Csv = Csv { delimiter: b';', quote: Some(b'"'), header: true, skip: 0, pad: false };
+const PLAIN: Csv =
+    Csv { delimiter: b';', quote: Some(b'"'), header: true, skip: 0, pad: false, trailer: None };
 
 fn input(bytes: &[u8]) -> Box<dyn Read + Send> {
     Box::new(Cursor::new(bytes.to_vec()))
@@ -222,6 +223,58 @@ fn a_dialect_that_cannot_be_is_refused() {
         let fault = refusal(Csv { delimiter, quote, ..PLAIN }, &[], "A;B\n");
         assert_eq!(fault.rule, "dialect");
     }
+}
+
+/// A dialect with a trailer that counts in its second column.
+fn counted() -> Csv {
+    let starts_with = vec!["99".to_owned()];
+    Csv { trailer: Some(Trailer { starts_with, count: Some(2) }), ..PLAIN }
+}
+
+#[test]
+fn a_trailer_counts_the_rows() {
+    for end in
+        ["99;2", "99;0002;x;;\r\n", "99; 2 \n\n;\n\x1A", "\"99\";\"2\"\n", "99;\"2\";\"a;b\"\n"]
+    {
+        let file = format!("A;B\n1;2\n\n99;4\n{end}");
+        assert_eq!(texts(counted(), &["A", "B"], &file), [["1", "2"], ["99", "4"]], "{end:?}");
+    }
+    let without_header = Csv { header: false, ..counted() };
+    assert_eq!(texts(without_header.clone(), &["1"], "1;2\n99;1\n"), [["1"]]);
+    assert_eq!(texts(without_header, &["3"], "99;0\n"), [[""; 0]; 0]);
+    assert_eq!(texts(counted(), &["A"], "A;B\n99;0\n"), [[""; 0]; 0]);
+}
+
+#[test]
+fn a_trailer_that_disagrees_or_is_missing_is_told_with_both_numbers() {
+    let fault = refusal(counted(), &["A"], "A;B\r\n1;2\r\n3;4;5\r\n99;0003\r\n");
+    assert_eq!((fault.rule, fault.line, fault.byte), ("trailer", 4, 20));
+    assert_eq!(fault.what, "the trailer counts 3 records, but the file holds 2");
+    assert!(fault.advice.contains("counts 3 records and the file holds 2"), "{}", fault.advice);
+    for file in ["A;B\n1;2\n", "A;B\n99;1\n1;2\n", "A;B\n1;99\n"] {
+        let fault = refusal(counted(), &["A"], file);
+        assert_eq!(fault.rule, "trailer");
+        assert!(fault.what.ends_with("it does not start with \"99\""), "{}", fault.what);
+        assert!(fault.advice.contains(" records stand in the file"), "{}", fault.advice);
+    }
+    for (end, what) in [
+        ("99\n", "the trailer has no column 2"),
+        ("99;\n", "the trailer's count is \"\", which is no number"),
+        ("99;\"x\";1\n", "the trailer's count is \"x\", which is no number"),
+        ("99;-1\n", "the trailer's count is \"-1\", which is no number"),
+    ] {
+        assert_eq!(refusal(counted(), &["A"], &format!("A;B\n1;2\n{end}")).what, what);
+    }
+}
+
+#[test]
+fn a_trailer_without_a_count_must_be_there_all_the_same() {
+    let csv = Csv {
+        trailer: Some(Trailer { starts_with: vec!["END".to_owned()], count: None }),
+        ..PLAIN
+    };
+    assert_eq!(texts(csv.clone(), &["A"], "A;B\n1;2\nEND OF FILE\n"), [["1"]]);
+    assert_eq!(refusal(csv, &["A"], "A;B\n1;2\n").rule, "trailer");
 }
 
 fn encode(text: &str, encoding: &'static Encoding) -> Vec<u8> {

@@ -6,10 +6,39 @@ use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 use proptest::prelude::*;
 
 use super::*;
-use crate::read::{Csv, Json, Xml};
+use crate::read::{Column, Csv, Fixed, Json, Span, Trailer, Xml};
 
 fn csv(skip: u64) -> Format {
-    Format::Csv(Csv { delimiter: b';', quote: Some(b'"'), header: true, skip, pad: true })
+    Format::Csv(Csv {
+        delimiter: b';',
+        quote: Some(b'"'),
+        header: true,
+        skip,
+        pad: true,
+        trailer: None,
+    })
+}
+
+/// Rows below two columns, above a trailer.
+fn counted() -> Format {
+    let trailer = Some(Trailer { starts_with: vec!["99".to_owned()], count: Some(2) });
+    let Format::Csv(csv) = csv(0) else { unreachable!() };
+    Format::Csv(Csv { header: true, trailer, ..csv })
+}
+
+/// One column of six characters, between header and trailer, among lines of another kind.
+fn fixed() -> Format {
+    Format::Fixed(Fixed {
+        columns: vec![Column { name: "A".to_owned(), span: Span { start: 2, length: 6 } }],
+        header: vec!["0".to_owned()],
+        records: vec!["1".to_owned()],
+        trailer: Some(Trailer {
+            starts_with: vec!["9".to_owned()],
+            count: Some(Span { start: 3, length: 5 }),
+        }),
+        skip: 0,
+        pad: true,
+    })
 }
 
 fn json(records: &str) -> Format {
@@ -41,6 +70,23 @@ fn a_csv_excerpt_has_preamble_header_and_rows() {
     assert_eq!(kept(csv(1), file, &[2]), "\u{feff}Report\r\nA;B\r\n\"2\r\n\";b\r\n");
     assert_eq!(kept(csv(1), file, &[1, 3]), "\u{feff}Report\r\nA;B\r\n1;a\r\n;\r\n3;c");
     assert_eq!(kept(csv(1), file, &[]), "\u{feff}Report\r\nA;B\r\n");
+}
+
+#[test]
+fn a_trailer_counts_again() {
+    let file = "A;B\r\n1;a\r\n2;b\r\n3;c\r\n99;003;\"x\"\r\n";
+    assert_eq!(kept(counted(), file, &[2]), "A;B\r\n2;b\r\n99;001;\"x\"\r\n");
+    assert_eq!(kept(counted(), file, &[]), "A;B\r\n99;000;\"x\"\r\n");
+    assert_eq!(kept(counted(), "A;B\n1;a\n99;\"1\"", &[]), "A;B\n99;\"0\"");
+}
+
+#[test]
+fn a_fixed_excerpt_keeps_all_lines_that_are_no_records() {
+    let file = "0 head\n1one   \n2 of 1\n\n1two\n1three\n8\n9     3 sum\n";
+    let expect = |records: &str| format!("0 head\n{records}8\n9     ");
+    assert_eq!(kept(fixed(), file, &[1]), expect("1one   \n2 of 1\n\n") + "1 sum\n");
+    assert_eq!(kept(fixed(), file, &[2, 3]), expect("2 of 1\n\n1two\n1three\n") + "2 sum\n");
+    assert_eq!(kept(fixed(), file, &[]), expect("2 of 1\n\n") + "0 sum\n");
 }
 
 #[test]
@@ -125,6 +171,8 @@ fn file(which: usize, records: &[(String, usize)]) -> (Format, &'static str, Str
     let (format, selector, head, tail) = match which {
         0 => (csv(1), "A", "Report\nA;B\r\n", ";\r\n\n"),
         1 => (Format::Ndjson, "a", "\n", "\n \n"),
+        4 => (counted(), "A", "A;B\n", &*format!("99;{:03};\"x\"\n", records.len())),
+        5 => (fixed(), "A", "0\n", &*format!("9 {:5}", records.len())),
         2 => (json("x/y"), "a", "{\"x\":{\"n\":[1],\"y\": [\r\n ", "\n]},\"z\":[{\"a\":\"-\"}]}"),
         _ => (xml("R/**/O"), "@a", "<R>\r\n<G>", "</G>\n</R>\n"),
     };
@@ -132,13 +180,15 @@ fn file(which: usize, records: &[(String, usize)]) -> (Format, &'static str, Str
     for (at, (value, between)) in records.iter().enumerate() {
         if at > 0 {
             text += match which {
-                0 | 1 => ["", "", "\n", "\r\n\n"][*between],
+                0 | 1 | 4 => ["", "", "\n", "\r\n\n"][*between],
+                5 => ["", "2\n", "\n", "3\r\n\n"][*between],
                 2 => [",", ",\n ", "\r\n,", " , "][*between],
                 _ => ["", "\n ", "</G>\n<G n='2'>", "<!-- - --> <E>-</E>"][*between],
             };
         }
         text += &match which {
-            0 => format!("\"{value}\";{value}\r\n"),
+            0 | 4 => format!("\"{value}\";{value}\r\n"),
+            5 => format!("1{value}\r\n"),
             1 => format!("{{\"a\": \"{value}\"}}\r\n"),
             2 => format!("{{\"a\": \"{value}\"}}"),
             _ => format!("<O a=\"{value}\">{value}</O>"),
@@ -154,7 +204,7 @@ proptest! {
             ("[ab,;é€ÿ]{0,6}", 0_usize..4, any::<bool>()),
             0..12,
         ),
-        which in 0_usize..4,
+        which in 0_usize..6,
         encoding in proptest::sample::select(vec![UTF_8, WINDOWS_1252, UTF_16LE, UTF_16BE]),
     ) {
         let keep = |ordinal: u64| records[ordinal as usize - 1].2;

@@ -1,90 +1,76 @@
-//! Gather: follows the selectors through one record element and hands their texts to the record.
+//! Gather: follows a tree of selectors through one element and hands the texts it hits to a record.
 
 use quick_xml::events::BytesStart;
 
 use crate::model::Record;
 
-use super::names::{NameTest, Scope};
+use super::names::Scope;
 use super::sound;
+use super::tree::{Condition, Target, Tree};
 
-/// The selectors of a mapping as one tree, and how far the open elements lead into it.
+/// How far the open elements lead into a tree.
+#[derive(Default)]
 pub(super) struct Gather {
-    nodes: Vec<Node>,
     levels: Vec<Level>,
     /// The nodes that the open elements have reached, level behind level.
     reached: Vec<usize>,
-    /// The direct text of each open element, reused from record to record.
+    /// The direct text of each open element, reused from element to element.
     texts: Vec<String>,
+    /// Which conditions of the open elements are met by a value. One flag each will do, because of
+    /// a node no two elements are open at once.
+    met: Vec<bool>,
+    /// How many elements each position has counted.
+    counts: Vec<u32>,
 }
 
-#[derive(Default)]
-struct Node {
-    elements: Vec<(NameTest, usize)>,
-    attributes: Vec<(NameTest, usize)>,
-    slots: Vec<usize>,
-}
-
-/// One open element of the record.
+/// One open element.
 struct Level {
     first_reached: usize,
     wants_text: bool,
+    /// Whether blanks at the ends of its text count (XML 1.0, 2.10).
+    preserve: bool,
+    /// How many hits the record had before it.
+    hits: usize,
 }
 
 impl Gather {
-    /// Reads the selectors; a selector's slot is its position. An error says what is wrong.
-    pub(super) fn new(selectors: &[String], scope: &Scope) -> Result<Gather, String> {
-        let mut nodes = vec![Node::default()];
-        for (slot, selector) in selectors.iter().enumerate() {
-            let wrong = |what: String| format!("the selector {selector:?}: {what}");
-            let (path, attribute) = match selector.split_once('@') {
-                Some((path, attribute)) => (path, Some(attribute)),
-                None => (selector.as_str(), None),
-            };
-            let mut node = 0;
-            for step in path.split('/').filter(|step| !matches!(*step, "" | ".")) {
-                node = child(&mut nodes, node, scope.test(step).map_err(wrong)?);
-            }
-            match attribute {
-                Some(name) => {
-                    let test = scope.test(name).map_err(wrong)?;
-                    nodes[node].attributes.push((test, slot));
-                }
-                None => nodes[node].slots.push(slot),
-            }
-        }
-        Ok(Gather { nodes, levels: Vec::new(), reached: Vec::new(), texts: Vec::new() })
-    }
-
-    /// Starts with the record element itself.
+    /// Starts with the element that the selectors start at. `preserve` is what an element around
+    /// it says of blanks.
     pub(super) fn begin(
         &mut self,
+        tree: &Tree,
         tag: &BytesStart,
         scope: &Scope,
+        preserve: bool,
         record: &mut Record,
     ) -> Result<(), String> {
         self.levels.clear();
         self.reached.clear();
-        self.reached.push(0);
-        self.open(0, tag, scope, record)
+        self.met.resize(tree.conditions.len(), false);
+        self.counts.resize(tree.conditions.len(), 0);
+        self.reached.extend((!tree.nodes.is_empty()).then_some(0));
+        self.open(0, tree, tag, scope, preserve, record)
     }
 
     /// Goes into an element.
     pub(super) fn enter(
         &mut self,
+        tree: &Tree,
         tag: &BytesStart,
         scope: &Scope,
         record: &mut Record,
     ) -> Result<(), String> {
         let first_reached = self.reached.len();
-        let parents = self.levels.last().map_or(0, |level| level.first_reached);
-        for n in parents..first_reached {
-            for (test, node) in &self.nodes[self.reached[n]].elements {
+        let parent = self.levels.last();
+        let preserve = parent.is_some_and(|level| level.preserve);
+        for n in parent.map_or(0, |level| level.first_reached)..first_reached {
+            for (test, node) in &tree.nodes[self.reached[n]].elements {
                 if scope.is_element(test, tag.name()) {
                     self.reached.push(*node);
                 }
             }
         }
-        self.open(first_reached, tag, scope, record)
+        self.open(first_reached, tree, tag, scope, preserve, record)
     }
 
     /// Whether the text that comes now belongs to a selected element.
@@ -92,27 +78,48 @@ impl Gather {
         self.levels.last().is_some_and(|level| level.wants_text)
     }
 
-    /// Takes text of the innermost open element.
-    pub(super) fn text(&mut self, text: &str) {
-        if self.wants_text() {
-            self.texts[self.levels.len() - 1].push_str(text);
+    /// Takes text of the innermost open element, and tells how much of it there is by now.
+    pub(super) fn text(&mut self, text: &str) -> usize {
+        if !self.wants_text() {
+            return 0;
         }
+        let whole = &mut self.texts[self.levels.len() - 1];
+        whole.push_str(text);
+        whole.len()
     }
 
     /// Goes out of the innermost open element. Its text is a hit, without the blanks at its ends,
-    /// which are indentation.
-    pub(super) fn leave(&mut self, record: &mut Record) {
+    /// which are indentation. The hits in an element that does not meet its conditions are taken
+    /// back.
+    pub(super) fn leave(&mut self, tree: &Tree, record: &mut Record) {
         let Some(level) = self.levels.pop() else { return };
-        if level.wants_text {
-            let text = self.texts[self.levels.len()].trim_matches([' ', '\t', '\r', '\n']);
-            for node in &self.reached[level.first_reached..] {
-                self.nodes[*node].slots.iter().for_each(|slot| record.push(*slot, text));
+        let text = match self.texts[self.levels.len()].as_str() {
+            text if level.preserve => text,
+            text => text.trim_matches([' ', '\t', '\r', '\n']),
+        };
+        for node in &self.reached[level.first_reached..] {
+            let node = &tree.nodes[*node];
+            for target in &node.texts {
+                hit(*target, text, tree, &mut self.met, record);
+            }
+            let conditions = &node.conditions;
+            if !meets(tree, conditions, &self.met, &mut self.counts) {
+                record.withdraw(level.hits, &node.slots);
             }
         }
         self.reached.truncate(level.first_reached);
     }
 
-    /// How many elements of the record are open.
+    /// Goes out of all but the outermost element and takes back what was hit in those.
+    pub(super) fn abandon(&mut self, record: &mut Record) {
+        if let Some(level) = self.levels.get(1) {
+            record.withdraw_all(level.hits);
+            self.reached.truncate(level.first_reached);
+            self.levels.truncate(1);
+        }
+    }
+
+    /// How many elements are open.
     pub(super) fn depth(&self) -> usize {
         self.levels.len()
     }
@@ -120,18 +127,24 @@ impl Gather {
     fn open(
         &mut self,
         first_reached: usize,
+        tree: &Tree,
         tag: &BytesStart,
         scope: &Scope,
+        preserve: bool,
         record: &mut Record,
     ) -> Result<(), String> {
+        let hits = record.hits();
         let mut wants_text = false;
         for node in &self.reached[first_reached..] {
-            let node = &self.nodes[*node];
-            wants_text |= !node.slots.is_empty();
-            for (test, slot) in &node.attributes {
+            let node = &tree.nodes[*node];
+            wants_text |= !node.texts.is_empty();
+            node.conditions.iter().for_each(|condition| self.met[*condition] = false);
+            node.counted.iter().for_each(|condition| self.counts[*condition] = 0);
+            for (test, target) in &node.attributes {
                 for attribute in tag.attributes().with_checks(false).flatten() {
                     if scope.is_attribute(test, attribute.key) {
-                        record.push(*slot, &sound::value_of(&attribute)?);
+                        let value = sound::value_of(&attribute)?;
+                        hit(*target, &value, tree, &mut self.met, record);
                     }
                 }
             }
@@ -140,17 +153,30 @@ impl Gather {
             self.texts.push(String::new());
         }
         self.texts[self.levels.len()].clear();
-        self.levels.push(Level { first_reached, wants_text });
+        let preserve = sound::preserves_blanks(tag).unwrap_or(preserve);
+        self.levels.push(Level { first_reached, wants_text, preserve, hits });
         Ok(())
     }
 }
 
-fn child(nodes: &mut Vec<Node>, node: usize, test: NameTest) -> usize {
-    if let Some((_, child)) = nodes[node].elements.iter().find(|(known, _)| *known == test) {
-        return *child;
+/// Whether the element that closes meets all its conditions. A position counts only those that meet
+/// the conditions before it (XPath 1.0, 2.4).
+fn meets(tree: &Tree, conditions: &[usize], met: &[bool], counts: &mut [u32]) -> bool {
+    conditions.iter().all(|condition| match &tree.conditions[*condition] {
+        Condition::Value(_) => met[*condition],
+        Condition::Position(position) => {
+            counts[*condition] += 1;
+            counts[*condition] == *position
+        }
+    })
+}
+
+fn hit(target: Target, text: &str, tree: &Tree, met: &mut [bool], record: &mut Record) {
+    match target {
+        Target::Slot(slot) => record.push(slot, text),
+        Target::Condition(condition) => {
+            met[condition] |=
+                matches!(&tree.conditions[condition], Condition::Value(value) if value == text);
+        }
     }
-    let child = nodes.len();
-    nodes.push(Node::default());
-    nodes[node].elements.push((test, child));
-    child
 }

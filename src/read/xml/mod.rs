@@ -1,12 +1,15 @@
 //! XML records: the elements at a path. quick-xml splits the document into events; whether the
 //! document is sound and whole is judged here and in `sound`.
 
+mod around;
 mod declaration;
 mod fault;
 mod gather;
 mod names;
 mod path;
+mod selector;
 mod sound;
+mod tree;
 
 use quick_xml::events::{BytesStart, Event};
 
@@ -16,11 +19,14 @@ pub(super) use declaration::sniff;
 
 use super::bounded::{Bounded, Spot};
 use super::text::Text;
-use super::{Layout, Mark, Unsound, Xml};
+use super::{Above, Layout, Mark, Unsound, Xml};
+use around::Around;
 use fault::{check, check_reference};
 use gather::Gather;
 use names::Scope;
-use path::{Reached, RecordPath};
+use path::RecordPath;
+use selector::Selector;
+use tree::Tree;
 
 /// How deep elements may be nested.
 const DEPTH_LIMIT: usize = 256;
@@ -30,11 +36,13 @@ pub(super) struct XmlReader {
     reader: quick_xml::Reader<Bounded>,
     buffer: Vec<u8>,
     records: String,
-    path: RecordPath,
     scope: Scope,
+    tree: Tree,
     gather: Gather,
     /// The open elements around the records.
-    around: Vec<Open>,
+    around: Around,
+    /// What stands above the record at the mark that reading starts from.
+    above: Option<Above>,
     /// The tags around the first record.
     around_first: Option<Vec<String>>,
     resumable: bool,
@@ -50,13 +58,6 @@ pub(super) struct XmlReader {
     rooted: bool,
     ended: bool,
     failed: Option<Unsound>,
-}
-
-/// An open element around records.
-struct Open {
-    /// Its start tag, cut down to the name and the namespaces.
-    tag: String,
-    reached: Reached,
 }
 
 /// A record whose start tag was read.
@@ -87,6 +88,7 @@ impl XmlReader {
         let front = layout.around.concat().into_bytes();
         let mut reader = XmlReader::new(text, dialect, selectors, front, mark.ordinal)?;
         reader.around_first = Some(layout.around.clone());
+        reader.above = layout.above_at(mark).cloned();
         Ok(reader)
     }
 
@@ -100,9 +102,14 @@ impl XmlReader {
     }
 
     /// Whether reading can begin at the record that was read last: the elements around it have the
-    /// names and namespaces of those around the first.
+    /// names and namespaces of those around the first, and all that stands above it is known.
     pub(super) fn resumable(&self) -> bool {
-        self.resumable
+        self.resumable && self.around.is_kept()
+    }
+
+    /// What stands above the record that was read last.
+    pub(super) fn above(&self) -> Above {
+        self.around.above()
     }
 
     /// Fills `record` with the next record; `false` at the sound end of the file.
@@ -130,21 +137,22 @@ impl XmlReader {
         let input = Bounded::new(text, front);
         let start = input.spot();
         let scope = Scope::new(&dialect.namespaces);
-        let path = RecordPath::parse(&dialect.records, &scope).map_err(|what| {
+        let path = check_path(dialect).map_err(|what| {
             let what = format!("the path of the records {:?}: {what}", dialect.records);
             start.unsound("xml", what, "name an element path in the mapping's `records`")
         })?;
-        let gather = Gather::new(selectors, &scope).map_err(|what| {
-            start.unsound("xml", what, "write the mapping's `from` as a/b, a/@b or @b")
+        let (tree, around) = aimed(path, selectors, &scope).map_err(|what| {
+            start.unsound("xml", what, "write the mapping's `from` as a/b, a/@b, @b or ../a/b")
         })?;
         Ok(XmlReader {
             reader: quick_xml::Reader::from_reader(input),
             buffer: Vec::new(),
             records: dialect.records.clone(),
-            path,
             scope,
-            gather,
-            around: Vec::new(),
+            tree,
+            gather: Gather::default(),
+            around,
+            above: None,
             around_first: None,
             resumable: false,
             tag: String::new(),
@@ -169,6 +177,10 @@ impl XmlReader {
             return Ok(false);
         };
         record.start(self.ordinal);
+        if let Some(above) = self.above.take() {
+            self.around.restore(&above);
+        }
+        self.around.fill(record);
         self.record = Some(found.at);
         self.read_record(&found, buffer, record)?;
         self.record = None;
@@ -185,19 +197,25 @@ impl XmlReader {
             self.reader.get_mut().measure_anew();
             let (at, event) = self.event(buffer)?;
             let empty = matches!(event, Event::Empty(_));
-            let outside = self.around.is_empty();
+            let outside = self.around.depth() == 0;
             match event {
                 Event::Start(tag) | Event::Empty(tag) => {
                     if outside && self.rooted {
                         return Err(fault::second_root(at, tag.name().0));
                     }
                     self.rooted = true;
-                    let reached = self.open_around(at, &tag)?;
-                    if self.path.is_record(reached) {
+                    check(at, sound::check_tag(&tag))?;
+                    self.check_depth(at)?;
+                    check(at, self.scope.enter(&tag).map_err(|error| error.to_string()))?;
+                    let reached = self.around.follow(&tag, &self.scope);
+                    if outside && reached.is_nowhere() {
+                        return Err(fault::another_root(at, tag.name().0, &self.records));
+                    }
+                    if self.around.is_record(reached) {
                         self.tag.clear();
                         self.tag.push_str(&tag);
                         self.tag_name = tag.name().0.len();
-                        let tags = self.around.iter().map(|open| &open.tag);
+                        let tags = self.around.tags();
                         self.resumable = match &self.around_first {
                             Some(first) => first.iter().eq(tags),
                             None => {
@@ -207,24 +225,37 @@ impl XmlReader {
                         };
                         return Ok(Some(Found { at, empty }));
                     }
+                    check(at, self.around.enter(&tag, reached, &self.scope))?;
                     if empty {
+                        self.around.leave();
                         self.scope.leave();
-                    } else {
-                        self.around.push(Open { tag: cut_down(&tag), reached });
                     }
                 }
                 Event::End(_) => {
-                    self.around.pop();
+                    self.around.leave();
                     self.scope.leave();
                 }
-                Event::Text(text) if text.bytes().all(sound::is_blank) => continue,
+                Event::Text(text) if outside && text.bytes().all(sound::is_blank) => continue,
                 Event::Text(_) | Event::CData(_) | Event::GeneralRef(_) if outside => {
                     return Err(fault::text_outside(at, self.rooted));
                 }
-                Event::Text(text) => check(at, sound::check_characters(&text))?,
-                Event::CData(text) => check(at, sound::check_characters(&text))?,
+                Event::Text(text) => {
+                    check(at, sound::check_characters(&text))?;
+                    if self.around.wants_text() {
+                        self.around.text(&text.xml10_content());
+                    }
+                }
+                Event::CData(text) => {
+                    check(at, sound::check_characters(&text))?;
+                    if self.around.wants_text() {
+                        self.around.text(&text.xml10_content());
+                    }
+                }
                 Event::GeneralRef(reference) => {
-                    check_reference(at, sound::resolved(&reference))?;
+                    let text = check_reference(at, sound::resolved(&reference))?;
+                    if self.around.wants_text() {
+                        self.around.text(&text);
+                    }
                 }
                 Event::Comment(_) | Event::PI(_) => {}
                 Event::Decl(_) if !self.begun => {}
@@ -237,19 +268,6 @@ impl XmlReader {
         }
     }
 
-    /// Checks a tag around the records, takes in its namespaces and follows the path.
-    fn open_around(&mut self, at: Spot, tag: &BytesStart) -> Result<Reached, Unsound> {
-        check(at, sound::check_tag(tag))?;
-        self.check_depth(at)?;
-        check(at, self.scope.enter(tag).map_err(|error| error.to_string()))?;
-        let from = self.around.last().map_or(self.path.start(), |open| open.reached);
-        let reached = self.path.enter(from, tag.name(), &self.scope);
-        if self.around.is_empty() && reached.is_nowhere() {
-            return Err(fault::another_root(at, tag.name().0, &self.records));
-        }
-        Ok(reached)
-    }
-
     /// Reads a record behind its start tag, up to and with its end tag.
     fn read_record(
         &mut self,
@@ -258,9 +276,11 @@ impl XmlReader {
         record: &mut Record,
     ) -> Result<(), Unsound> {
         let tag = BytesStart::from_content(self.tag.as_str(), self.tag_name);
-        check(found.at, self.gather.begin(&tag, &self.scope, record))?;
+        let preserve = self.around.preserves_blanks();
+        let begun = self.gather.begin(&self.tree, &tag, &self.scope, preserve, record);
+        check(found.at, begun)?;
         if found.empty {
-            self.gather.leave(record);
+            self.gather.leave(&self.tree, record);
             self.scope.leave();
         }
         while self.gather.depth() > 0 {
@@ -271,14 +291,14 @@ impl XmlReader {
                     check(at, sound::check_tag(&tag))?;
                     self.check_depth(at)?;
                     check(at, self.scope.enter(&tag).map_err(|error| error.to_string()))?;
-                    check(at, self.gather.enter(&tag, &self.scope, record))?;
+                    check(at, self.gather.enter(&self.tree, &tag, &self.scope, record))?;
                     if empty {
-                        self.gather.leave(record);
+                        self.gather.leave(&self.tree, record);
                         self.scope.leave();
                     }
                 }
                 Event::End(_) => {
-                    self.gather.leave(record);
+                    self.gather.leave(&self.tree, record);
                     self.scope.leave();
                 }
                 Event::Text(text) => {
@@ -319,7 +339,7 @@ impl XmlReader {
     }
 
     fn check_depth(&self, at: Spot) -> Result<(), Unsound> {
-        if self.around.len() + self.gather.depth() < DEPTH_LIMIT {
+        if self.around.depth() + self.gather.depth() < DEPTH_LIMIT {
             return Ok(());
         }
         let what = format!("elements are nested more than {DEPTH_LIMIT} deep");
@@ -327,22 +347,34 @@ impl XmlReader {
     }
 
     fn truncated(&self) -> Unsound {
-        let open = self.around.last().map(|open| open.tag.as_str());
-        fault::truncated(self.reader.get_ref().spot(), self.record, open)
+        fault::truncated(self.reader.get_ref().spot(), self.record, self.around.innermost())
     }
 }
 
-/// A start tag with nothing but its name and the namespaces that it declares.
-fn cut_down(tag: &BytesStart) -> String {
-    let mut out = format!("<{}", tag.name().0);
-    for attribute in tag.attributes().with_checks(false).flatten() {
-        if attribute.key.as_namespace_binding().is_some() {
-            let quote = if attribute.value.contains('"') { '\'' } else { '"' };
-            out.push_str(&format!(" {}={quote}{}{quote}", attribute.key.0, attribute.value));
-        }
+/// The path to the records; an error says what is wrong with it.
+fn check_path(dialect: &Xml) -> Result<RecordPath, String> {
+    RecordPath::parse(&dialect.records, &Scope::new(&dialect.namespaces))
+}
+
+/// Checks the path to the records as a mapping writes it; an error says what is wrong.
+pub(super) fn check_records(dialect: &Xml) -> Result<(), String> {
+    check_path(dialect).map(drop)
+}
+
+/// Checks a selector of a mapping whose path to the records is in order.
+pub(super) fn check_selector(dialect: &Xml, selector: &str) -> Result<(), String> {
+    match check_path(dialect) {
+        Ok(path) => aimed(path, &[selector.to_owned()], &Scope::new(&dialect.namespaces)).map(drop),
+        Err(_) => Ok(()),
     }
-    out.push('>');
-    out
+}
+
+/// The selectors of what is in a record and of what stands above it.
+fn aimed(path: RecordPath, selectors: &[String], scope: &Scope) -> Result<(Tree, Around), String> {
+    let parsed: Vec<_> =
+        selectors.iter().map(|text| Selector::parse(text)).collect::<Result<_, _>>()?;
+    let within = parsed.iter().enumerate().filter(|(_, selector)| selector.up == 0);
+    Ok((Tree::new(within, scope)?, Around::new(path, &parsed, scope)?))
 }
 
 #[cfg(test)]

@@ -23,18 +23,30 @@ impl RecordPath {
     /// Reads a path; an error says what is wrong with it.
     pub(super) fn parse(path: &str, scope: &Scope) -> Result<RecordPath, String> {
         let mut steps = Vec::new();
-        for step in path.split('/').filter(|step| !step.is_empty()) {
+        let inner = path.strip_prefix('/').unwrap_or(path);
+        let inner = inner.strip_suffix('/').unwrap_or(inner);
+        for step in inner.split('/').filter(|_| !inner.is_empty()) {
             steps.push(match step {
                 "**" => Step::AnyDepth,
+                "" => return Err("two / stand together: write ** for any depth".to_owned()),
+                tested if tested.contains('[') => {
+                    return Err("no test may stand in it: choose records by `only`".to_owned());
+                }
                 name => Step::Element(scope.test(name)?),
             });
         }
         match steps.last() {
-            None => Err("it names no element".to_owned()),
+            None => Err("it names no element, as Orders/Order does".to_owned()),
             Some(Step::AnyDepth) => Err("it ends on ** and names no element".to_owned()),
             Some(_) if steps.len() > 63 => Err("it has more than 63 steps".to_owned()),
             Some(_) => Ok(RecordPath { steps }),
         }
+    }
+
+    /// How many elements are around a record, if it is the same for all.
+    pub(super) fn depth(&self) -> Option<usize> {
+        let fixed = self.steps.iter().all(|step| matches!(step, Step::Element(_)));
+        fixed.then(|| self.steps.len() - 1)
     }
 
     /// Above the root.
@@ -115,7 +127,8 @@ mod tests {
     #[test]
     fn a_path_without_a_last_element_is_refused() {
         let scope = Scope::new(&[]);
-        for path in ["", "/", "a/**", "a/b c", &"a/".repeat(64)] {
+        for path in ["", "/", "a/**", "a/b c", "a//b", "a/b[1]", "a/@b", "a/../b", &"a/".repeat(64)]
+        {
             assert!(RecordPath::parse(path, &scope).is_err(), "{path}");
         }
     }

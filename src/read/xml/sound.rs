@@ -44,6 +44,16 @@ pub(super) fn value_of<'a>(attribute: &Attribute<'a>) -> Result<Cow<'a, str>, St
     Ok(value)
 }
 
+/// The attribute by which an element says whether the blanks in it count (XML 1.0, 2.10).
+pub(super) const SPACE: &str = "xml:space";
+
+/// Whether the blanks in an element count, if its start tag says so.
+pub(super) fn preserves_blanks(tag: &BytesStart) -> Option<bool> {
+    memchr::memmem::find(tag.attributes_raw().as_bytes(), SPACE.as_bytes())?;
+    let attribute = tag.try_get_attribute(SPACE).ok()??;
+    Some(value_of(&attribute).is_ok_and(|value| value == "preserve"))
+}
+
 /// The text that a reference stands for. Only the five entities that XML predefines are known: a
 /// DOCTYPE is never read (XML 1.0, 4.6).
 pub(super) fn resolved(reference: &BytesRef) -> Result<Cow<'static, str>, String> {

@@ -149,9 +149,11 @@ fn with_namespaces_prefixes_are_the_mappings_own() {
 
 #[test]
 fn a_path_that_cannot_be_meant_is_refused() {
-    let dialect = Xml { namespaces: vec![("m".to_owned(), "urn:n".to_owned())], ..xml("r/x:o") };
-    assert!(read_cut(b"<r/>", &dialect, &[], &[]).is_err());
-    for selector in ["a//@", "a/@b/c", "a b", "@b@c", "**/a"] {
+    let mapped =
+        |records| Xml { namespaces: vec![("m".to_owned(), "urn:n".to_owned())], ..xml(records) };
+    assert!(read_cut(b"<r/>", &mapped("r/x:o"), &[], &[]).is_err());
+    assert!(read_cut(b"<r/>", &mapped("r/m:o"), &["x:a"], &[]).is_err());
+    for selector in ["a//@", "a/@b/c", "a b", "@b@c", "**/a", "a//b", "../../../a"] {
         assert_eq!(read("<r/>", "r/o", &[selector]).unwrap_err().rule, "xml", "{selector}");
     }
     assert_eq!(read("<r/>", "", &[]).unwrap_err().rule, "xml");
@@ -366,6 +368,181 @@ fn reading_on_from_a_mark_knows_the_namespaces_around_it() {
     let mut resumed =
         XmlReader::resume(at, &dialect, &selectors, &layout, taken[1].mark()).unwrap();
     assert_eq!(take(1, |record| resumed.next(record)).unwrap(), taken[1..]);
+}
+
+const IDOCS: &str = "<ORDERS05>\n<IDOC BEGIN=\"1\">\
+    <EDI_DC40><DOCNUM>01</DOCNUM><SNDPRN/></EDI_DC40><E1EDKA1><PARTN>a</PARTN><PARVW>AG</PARVW>\
+    </E1EDKA1><E1EDKA1><PARVW>SP</PARVW><PARTN>b</PARTN></E1EDKA1><E1EDP01 n='1'/><E1EDP01 n='2'/>\
+    <E1EDS01>late</E1EDS01><E1EDP01 n='3'/></IDOC>\n<IDOC><E1EDP01 n='4'/><EDI_DC40><DOCNUM>02\
+    </DOCNUM></EDI_DC40></IDOC><IDOC BEGIN=\"x\"><EDI_DC40><DOCNUM>03</DOCNUM></EDI_DC40><E1EDP01 \
+    n='5'/></IDOC></ORDERS05>";
+
+const ABOVE: [&str; 6] = [
+    "@n",
+    "../EDI_DC40/DOCNUM",
+    "../@BEGIN",
+    "../E1EDKA1[PARVW='SP']/PARTN",
+    "../E1EDS01",
+    "../E1EDP01/@n",
+];
+
+fn idocs() -> Vec<Vec<Vec<&'static str>>> {
+    vec![
+        vec![vec!["1"], vec!["01"], vec!["1"], vec!["b"], vec![], vec![]],
+        vec![vec!["2"], vec!["01"], vec!["1"], vec!["b"], vec![], vec![]],
+        vec![vec!["3"], vec!["01"], vec!["1"], vec!["b"], vec!["late"], vec![]],
+        vec![vec!["4"], vec![], vec![], vec![], vec![], vec![]],
+        vec![vec!["5"], vec!["03"], vec!["x"], vec![], vec![], vec![]],
+    ]
+}
+
+#[test]
+fn values_above_a_record_are_those_before_it_in_its_own_parent() {
+    for path in ["ORDERS05/IDOC/E1EDP01", "**/E1EDP01", "ORDERS05/**/E1EDP01"] {
+        assert_eq!(texts(IDOCS, path, &ABOVE), idocs(), "{path}");
+    }
+}
+
+#[test]
+fn reading_on_from_any_mark_knows_what_stands_above() {
+    let selectors = owned(&ABOVE);
+    for path in ["ORDERS05/IDOC/E1EDP01", "**/E1EDP01"] {
+        let dialect = Dialect { format: Format::Xml(xml(path)), encoding: UTF_8 };
+        let asked = dialect.format.above(&selectors);
+        assert_eq!(asked, ABOVE[1..]);
+        let whole = Box::new(IDOCS.as_bytes());
+        let mut reader = Reader::open(&dialect, &asked, whole).unwrap();
+        let mut layout = Layout { asked, ..reader.layout() };
+        let mut record = Record::default();
+        let mut marks = Vec::new();
+        while reader.next(&mut record).unwrap() {
+            assert!(reader.resumable());
+            let (line, byte) = (record.place.line, record.place.byte);
+            marks.push(Mark { ordinal: record.ordinal, line, byte });
+            layout.note_above(record.ordinal, reader.above());
+        }
+        // The first two records share it.
+        assert_eq!(layout.above.len(), 4);
+        for mark in marks {
+            let rest = Box::new(&IDOCS.as_bytes()[mark.byte as usize..]);
+            let mut reader = Reader::resume(&dialect, &selectors, &layout, mark, rest).unwrap();
+            let taken = take(selectors.len(), |record| reader.next(record)).unwrap();
+            let read: Vec<_> = taken.into_iter().map(|taken| taken.texts).collect();
+            assert_eq!(read, idocs()[mark.ordinal as usize - 1..], "{path} from {mark:?}");
+        }
+    }
+}
+
+#[test]
+fn a_layout_for_other_selectors_is_not_read_on_from() {
+    let dialect = Dialect { format: Format::Xml(xml("r/o")), encoding: UTF_8 };
+    let reader = Reader::open(&dialect, &[], Box::new(&b"<r><o/></r>"[..])).unwrap();
+    let layout = reader.layout();
+    let mark = Mark { ordinal: 1, line: 1, byte: 3 };
+    let rest = || Box::new(&b"<o/></r>"[..]);
+    assert!(Reader::resume(&dialect, &owned(&["a"]), &layout, mark, rest()).is_ok());
+    assert!(Reader::resume(&dialect, &owned(&["../a"]), &layout, mark, rest()).is_err());
+}
+
+#[test]
+fn values_above_lie_in_elements_that_have_ended() {
+    // The g that is open around a record is not looked into from the root, even when it has ended.
+    let document = "<r><g><h>1</h><o/></g><g><h>2</h></g><g><o/><h>3</h></g></r>";
+    assert_eq!(
+        texts(document, "r/g/o", &["../h", "../../g/h"]),
+        [[vec!["1"], vec![]], [vec![], vec!["2"]]]
+    );
+    assert_eq!(
+        texts(document, "**/o", &["../h", "../../g/h"]),
+        [[vec!["1"], vec![]], [vec![], vec!["2"]]]
+    );
+}
+
+#[test]
+fn what_stands_far_above_is_found_at_each_height() {
+    let document = "<r v='0'><h>a<![CDATA[ b ]]>&amp; c</h><g v='1'><h/><k v='2'><o/></k></g></r>";
+    let selectors = ["../@v", "../../@v", "../../../@v", "../../../h", "../../h", "../h"];
+    for path in ["r/g/k/o", "**/o"] {
+        assert_eq!(
+            texts(document, path, &selectors),
+            [[vec!["2"], vec!["1"], vec!["0"], vec!["a b & c"], vec![""], vec![]]],
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn too_much_above_a_record_is_a_fault_of_the_record() {
+    let flat = |n: usize| format!("<r>{}<o/><g/></r>", "<h>1</h>".repeat(n));
+    assert_eq!(read(&flat(1000), "r/o", &["../h"]).unwrap()[0].texts[0].len(), 1000);
+    for file in [flat(1001), format!("<r><h>{}</h><o/></r>", "<![CDATA[123456789 ]]>".repeat(6554))]
+    {
+        let taken = read(&file, "r/o", &["../h"]).unwrap();
+        assert_eq!(taken[0].faults[0].rule, "size");
+        assert!(taken[0].faults[0].advice.contains("../h"));
+        assert!(read(&file, "**/o", &["a"]).unwrap()[0].faults.is_empty());
+    }
+}
+
+#[test]
+fn a_test_picks_the_elements_whose_sibling_values_fit() {
+    let document = "<r><o><K><Q>AG</Q><P>1</P></K><K><P>2</P><Q> SP </Q><P>3</P></K><K q='SP'><P/>\
+                    </K><K><Q>SP</Q><P>4</P></K></o><o><K><P>5</P></K></o></r>";
+    assert_eq!(
+        texts(
+            document,
+            "r/o",
+            &[
+                "K[Q='SP']/P",
+                "K[@q=\"SP\"]/P",
+                "K[P='4'][Q='SP']/Q",
+                "K/P",
+                "K[Q='XX']",
+                "K[@q='SP']/@q"
+            ]
+        ),
+        [
+            vec![
+                vec!["2", "3", "4"],
+                vec![""],
+                vec!["SP"],
+                vec!["1", "2", "3", "", "4"],
+                vec![],
+                vec!["SP"]
+            ],
+            vec![vec![], vec![], vec![], vec!["5"], vec![], vec![]],
+        ]
+    );
+}
+
+#[test]
+fn positions_count_within_one_parent_what_passed_the_tests_before() {
+    let document =
+        "<r><o><g><a k='x'>1</a><a>2</a><a k='x'>3</a></g><g><a>4</a><a k='x'>5</a></g></o></r>";
+    assert_eq!(
+        texts(document, "r/o", &["g/a[1]", "g/a[2]", "g[2]/a", "g/a[@k='x'][2]", "g/a[2][@k='x']"]),
+        [[vec!["1", "4"], vec!["2", "5"], vec!["4", "5"], vec!["3"], vec!["5"]]]
+    );
+}
+
+#[test]
+fn tests_look_deeper_and_nest_along_the_path() {
+    let document = "<r><o><p><id s='a'><v>1</v></id><q t='y'><w>7</w></q><q t='n'><w>8</w></q></p>\
+                    <p><q t='y'><w>9</w></q></p></o></r>";
+    assert_eq!(
+        texts(document, "r/o", &["p[id/v='1']/q[@t='y']/w", "p[id/@s='a']/q/@t", "p[id/@s='b']/q"]),
+        [[vec!["7"], vec!["y", "n"], vec![]]]
+    );
+}
+
+#[test]
+fn blanks_count_where_the_document_says_so() {
+    let document = "<r xml:space='preserve'><o><a> 1 </a><a xml:space='default'> 2 </a></o></r>";
+    assert_eq!(texts(document, "r/o", &["a"]), [[[" 1 ", "2"]]]);
+    assert_eq!(
+        texts("<r><o><a xml:space='preserve'> <b> 1</b></a></o></r>", "r/o", &["a/b"]),
+        [[[" 1"]]]
+    );
 }
 
 /// Text that XML can hold.

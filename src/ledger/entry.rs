@@ -1,0 +1,244 @@
+//! Entry: one thing that the ledger keeps, in words, as `ledger export` writes it; and which keys
+//! and values it stands for on disk.
+
+use anyhow::{Context, bail, ensure};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::account::{Account, Waiting};
+use super::entries::{Pair, parse};
+use super::keys::{
+    account_key, alarm_key, chunk_key, identity_key, login_key, tally_key, waiting_key,
+};
+use super::ordinals::Ordinals;
+use super::{Alarm, LoginRefusals, ReleaseAge, Settled, Tally};
+use crate::model::{Arrival, Identity, State};
+
+/// The states whose records are kept, and their tags in keys.
+pub const STATES: [(State, u8); 4] = [
+    (State::Delivered, b'd'),
+    (State::Quarantined, b'q'),
+    (State::Superseded, b's'),
+    (State::Discarded, b'x'),
+];
+
+/// One thing that the ledger keeps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "entry", rename_all = "kebab-case")]
+pub enum Entry {
+    /// The version of what is stored.
+    Schema {
+        /// The version.
+        version: u32,
+    },
+    /// A name that no other ledger has.
+    Installation {
+        /// The name.
+        name: String,
+    },
+    /// The number of the next pick-up.
+    NextArrival {
+        /// The number.
+        number: u64,
+    },
+    /// What is left of a customer's settled files.
+    Tally {
+        /// The customer's id.
+        customer: String,
+        /// The counters.
+        #[serde(flatten)]
+        tally: Tally,
+    },
+    /// An alarm that stands.
+    Alarm(Alarm),
+    /// How often a login was refused in a row.
+    Login {
+        /// The login's id.
+        login: String,
+        /// How often, and when.
+        #[serde(flatten)]
+        refusals: LoginRefusals,
+    },
+    /// The age of a release at an SCR API.
+    Release {
+        /// The first 16 digits of the hash of the API's URL.
+        api: String,
+        /// The release's address.
+        address: String,
+        /// Its age.
+        #[serde(flatten)]
+        age: ReleaseAge,
+    },
+    /// What is remembered of a file by its identity.
+    Identity {
+        /// The customer's id.
+        customer: String,
+        /// The source's name.
+        source: String,
+        /// BLAKE3 of the bytes.
+        identity: Identity,
+        /// The file's last pick-up.
+        #[serde(flatten)]
+        settled: Settled,
+    },
+    /// An open file.
+    File(Box<Account>),
+    /// Records of a file that are in a final state. Of a settled file only those are kept that
+    /// are quarantined.
+    Records {
+        /// The pick-up's number.
+        arrival: Arrival,
+        /// The state.
+        state: State,
+        /// Their ordinals, both ends inclusive.
+        ranges: Vec<(u64, u64)>,
+    },
+    /// Records of a file that wait.
+    Waiting {
+        /// The pick-up's number.
+        arrival: Arrival,
+        /// Which, and for what.
+        #[serde(flatten)]
+        waiting: Waiting,
+    },
+    /// The last line of an export.
+    End {
+        /// The lines before it.
+        lines: u64,
+    },
+}
+
+impl Entry {
+    /// What a stored pair means; none for what only serves the program.
+    pub fn read(key: &[u8], value: &[u8]) -> anyhow::Result<Option<Entry>> {
+        let (kind, rest) = key.split_at_checked(2).context("a key is cut short")?;
+        let text = || String::from_utf8(rest.to_vec()).context("a key is no text");
+        Ok(Some(match kind {
+            b"m/" => match rest {
+                b"schema" => Entry::Schema { version: parse(value)? },
+                b"installation" => Entry::Installation { name: parse(value)? },
+                b"next" => Entry::NextArrival { number: parse(value)? },
+                b"touched" => {
+                    let _: Timestamp = parse(value)?;
+                    return Ok(None);
+                }
+                _ => bail!("an entry is of no known kind"),
+            },
+            b"c/" => Entry::Tally { customer: text()?, tally: parse(value)? },
+            b"a/" => {
+                let alarm: Alarm = parse(value)?;
+                ensure!(alarm_key(&alarm) == key, "an alarm stands in another's place");
+                Entry::Alarm(alarm)
+            }
+            b"l/" => Entry::Login { login: text()?, refusals: parse(value)? },
+            b"r/" => {
+                let (api, address) = rest.split_at_checked(8).context("a key is cut short")?;
+                let address = address.strip_prefix(b"/").context("a key is damaged")?;
+                Entry::Release {
+                    api: to_hex(api),
+                    address: String::from_utf8(address.to_vec()).context("a key is no text")?,
+                    age: parse(value)?,
+                }
+            }
+            b"i/" => identity(rest, parse(value)?)?,
+            b"f/" => {
+                let account: Account = parse(value)?;
+                ensure!(account_key(account.arrival) == key, "an account has another's number");
+                Entry::File(Box::new(account))
+            }
+            b"s/" => records(rest, value)?,
+            b"w/" => {
+                let (arrival, _) = number(rest)?;
+                let waiting: Waiting = parse(value)?;
+                ensure!(
+                    waiting_key(arrival, waiting.first) == key,
+                    "what waits stands in another's place"
+                );
+                Entry::Waiting { arrival, waiting }
+            }
+            _ => bail!("an entry is of no known kind"),
+        }))
+    }
+
+    /// The pairs that keep it.
+    pub fn pairs(&self) -> anyhow::Result<Vec<Pair>> {
+        Ok(match self {
+            Entry::Schema { version } => vec![pair(b"m/schema", version)?],
+            Entry::Installation { name } => vec![pair(b"m/installation", name)?],
+            Entry::NextArrival { number } => vec![pair(b"m/next", number)?],
+            Entry::Tally { customer, tally } => vec![pair(&tally_key(customer), tally)?],
+            Entry::Alarm(alarm) => vec![pair(&alarm_key(alarm), alarm)?],
+            Entry::Login { login, refusals } => vec![pair(&login_key(login), refusals)?],
+            Entry::Release { api, address, age } => {
+                let api = from_hex(api).context("api is not 16 hexadecimal digits")?;
+                vec![pair(&[b"r/", api.as_slice(), b"/", address.as_bytes()].concat(), age)?]
+            }
+            Entry::Identity { customer, source, identity, settled } => {
+                vec![pair(&identity_key(customer, source, identity), settled)?]
+            }
+            Entry::File(account) => vec![pair(&account_key(account.arrival), account)?],
+            Entry::Records { arrival, state, ranges } => {
+                let tag = STATES.iter().find(|(of, _)| of == state).map(|(_, tag)| *tag);
+                let tag = tag.with_context(|| format!("{state:?} is not a final state"))?;
+                let mut set = Ordinals::default();
+                for (first, last) in ranges {
+                    set.insert(*first, *last);
+                }
+                let chunk = |chunk| (chunk_key(*arrival, tag, chunk), set.chunk_to_bytes(chunk));
+                set.chunks().map(chunk).collect()
+            }
+            Entry::Waiting { arrival, waiting } => {
+                vec![pair(&waiting_key(*arrival, waiting.first), waiting)?]
+            }
+            Entry::End { .. } => Vec::new(),
+        })
+    }
+}
+
+fn pair(key: &[u8], value: &impl Serialize) -> anyhow::Result<Pair> {
+    Ok((key.to_vec(), serde_json::to_vec(value)?))
+}
+
+fn identity(key: &[u8], settled: Settled) -> anyhow::Result<Entry> {
+    let (names, bytes) = key
+        .len()
+        .checked_sub(32)
+        .and_then(|at| key.split_at_checked(at))
+        .context("a key is cut short")?;
+    let names = std::str::from_utf8(names).context("a key is no text")?;
+    let (customer, source) = names
+        .strip_suffix('/')
+        .and_then(|names| names.split_once('/'))
+        .context("a key is damaged")?;
+    Ok(Entry::Identity {
+        customer: customer.to_owned(),
+        source: source.to_owned(),
+        identity: Identity(bytes.try_into()?),
+        settled,
+    })
+}
+
+fn records(key: &[u8], value: &[u8]) -> anyhow::Result<Entry> {
+    let (arrival, rest) = number(key)?;
+    let (tag, chunk) = rest.split_first().context("a key is cut short")?;
+    let chunk = u32::from_be_bytes(chunk.try_into().context("a key is cut short")?);
+    let state = STATES.iter().find(|(_, of)| of == tag).map(|(state, _)| *state);
+    let state = state.context("records are in no known state")?;
+    let mut set = Ordinals::default();
+    set.add_chunk(chunk, value).context("a chunk of records cannot be read")?;
+    Ok(Entry::Records { arrival, state, ranges: set.ranges() })
+}
+
+fn number(key: &[u8]) -> anyhow::Result<(Arrival, &[u8])> {
+    let (number, rest) = key.split_at_checked(8).context("a key is cut short")?;
+    Ok((Arrival(u64::from_be_bytes(number.try_into()?)), rest))
+}
+
+fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn from_hex(text: &str) -> Option<[u8; 8]> {
+    let is_hex = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_hex.then(|| u64::from_str_radix(text, 16).ok().map(u64::to_be_bytes)).flatten()
+}

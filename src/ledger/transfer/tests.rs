@@ -1,0 +1,312 @@
+//! What an export says, and that a ledger comes back from it as it was.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+
+use super::super::renewal::{compact, import};
+use super::super::store::Store;
+use super::super::*;
+use super::*;
+use crate::model::{Arrival, Counts, Identity, State};
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_790_000_000 + second).unwrap()
+}
+
+fn account(arrival: u64, customer: &str, total: Option<u64>) -> Account {
+    Account {
+        arrival: Arrival(arrival),
+        customer: customer.to_owned(),
+        source: "erp".to_owned(),
+        name: format!("RELEASE \"{arrival}\".csv"),
+        picked_up: at(arrival as i64),
+        phase: if total.is_some() { Phase::Open } else { Phase::Claimed },
+        pinned: total.map(|total| Pinned {
+            identity: Identity([arrival as u8; 32]),
+            total,
+            mapping: "releases".to_owned(),
+            bundle: "00".repeat(32),
+            channel: "releases".to_owned(),
+            batch_records: 500,
+            batch_bytes: 1 << 20,
+            date: jiff::civil::date(2026, 11, 22),
+            generation: 0,
+            repeat_of: None,
+        }),
+        mark: 1,
+        messages: 0,
+        held_until: None,
+        answered: None,
+        results: None,
+    }
+}
+
+fn waiting(first: u64, last: u64) -> Waiting {
+    Waiting {
+        first,
+        last,
+        wait: Wait::Time,
+        due: at(9),
+        attempts: 2,
+        since: at(1),
+        last_attempt: at(2),
+        answered: true,
+        spent: 7,
+        reason: "503".to_owned(),
+        address: None,
+    }
+}
+
+fn exported(folder: &Path) -> String {
+    let mut out = Vec::new();
+    export(folder, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn faults(text: &str) -> Vec<String> {
+    check(text.as_bytes()).unwrap()
+}
+
+/// A small ledger with one entry of each kind.
+fn sample(folder: &Path) {
+    let mut store = Store::open(folder).unwrap();
+    let (settled, open) = (store.next_arrival(), store.next_arrival());
+    store.set_account(account(settled.0, "acme", Some(5)));
+    store
+        .change(
+            settled,
+            vec![
+                Change::Final(State::Delivered, vec![(1, 3), (5, 5)]),
+                Change::Final(State::Quarantined, vec![(4, 4)]),
+            ],
+        )
+        .unwrap();
+    store.close(settled, FileCounts { settled: 1, ..FileCounts::default() }).unwrap();
+    store.set_account(account(open.0, "acme", Some(10_000)));
+    let remembered = Settled { arrival: settled, name: "RELEASE_1.csv".to_owned(), at: at(3) };
+    store.remember("acme", "erp", &Identity([1; 32]), &remembered);
+    let age = ReleaseAge { last: Some((settled, 9)), busy: None, tried: Some((open, 1)) };
+    store
+        .change(
+            open,
+            vec![
+                Change::Final(State::Delivered, vec![(1, 9000), (9002, 9003)]),
+                Change::Wait(waiting(9001, 9001)),
+                Change::Release { api: "http://a".to_owned(), address: "0xa/b".to_owned(), age },
+            ],
+        )
+        .unwrap();
+    store.raise(Alarm {
+        since: at(4),
+        customer: "acme".to_owned(),
+        channel: Some("releases".to_owned()),
+        source: None,
+        kind: AlarmKind::LoginRefused,
+        advice: "correct the password".to_owned(),
+    });
+    let refusals = LoginRefusals { times: 2, last: Some(at(5)), secret_mark: Some(77) };
+    store.set_login("acme/nxtport", &refusals);
+    store.touch();
+    store.commit().unwrap();
+}
+
+#[test]
+fn an_export_tells_each_entry_in_words() {
+    let folder = tempfile::tempdir().unwrap();
+    sample(folder.path());
+    let text = exported(folder.path());
+    let name = Store::open(folder.path()).unwrap().installation().to_owned();
+    let api = &blake3::hash(b"http://a").to_hex()[..16];
+    let wanted = format!(
+        r#"{{"entry":"schema","version":1}}
+{{"entry":"installation","name":"{name}"}}
+{{"entry":"next-arrival","number":3}}
+{{"entry":"tally","customer":"acme","records":{{"pending":0,"in_flight":0,"deferred":0,"parked":0,"delivered":4,"quarantined":1,"superseded":0,"discarded":0}},"files":{{"waiting":0,"open":0,"answered":0,"settled":1,"quarantined":0}}}}
+{{"entry":"alarm","since":"2026-09-21T14:13:24Z","customer":"acme","channel":"releases","kind":"login-refused","advice":"correct the password"}}
+{{"entry":"login","login":"acme/nxtport","times":2,"last":"2026-09-21T14:13:25Z","secret_mark":77}}
+{{"entry":"release","api":"{api}","address":"0xa/b","last":[1,9],"busy":null,"tried":[2,1]}}
+{{"entry":"identity","customer":"acme","source":"erp","identity":"0101010101010101010101010101010101010101010101010101010101010101","arrival":1,"name":"RELEASE_1.csv","at":"2026-09-21T14:13:23Z"}}
+{{"entry":"file","arrival":2,"customer":"acme","source":"erp","name":"RELEASE \"2\".csv","picked_up":"2026-09-21T14:13:22Z","phase":"open","pinned":{{"identity":"0202020202020202020202020202020202020202020202020202020202020202","total":10000,"mapping":"releases","bundle":"0000000000000000000000000000000000000000000000000000000000000000","channel":"releases","batch_records":500,"batch_bytes":1048576,"date":"2026-11-22","generation":0}},"mark":1,"messages":0}}
+{{"entry":"records","arrival":2,"state":"delivered","ranges":[[1,9000],[9002,9003]]}}
+{{"entry":"waiting","arrival":2,"first":9001,"last":9001,"wait":"time","due":"2026-09-21T14:13:29Z","attempts":2,"since":"2026-09-21T14:13:21Z","last_attempt":"2026-09-21T14:13:22Z","answered":true,"spent":7,"reason":"503"}}
+{{"entry":"records","arrival":1,"state":"quarantined","ranges":[[4,4]]}}
+{{"entry":"end","lines":12}}
+"#
+    );
+    assert_eq!(text, wanted);
+    assert_eq!(faults(&text), [""; 0]);
+}
+
+#[test]
+fn an_import_that_makes_no_ledger_is_told_with_its_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    sample(folder.path());
+    let text = exported(folder.path());
+    let lines: Vec<&str> = text.lines().collect();
+    let with = |line: usize, from: &str, to: &str| {
+        let mut changed: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+        assert!(changed[line - 1].contains(from), "line {line} holds no {from}");
+        changed[line - 1] = changed[line - 1].replacen(from, to, 1);
+        faults(&(changed.join("\n") + "\n"))
+    };
+    let cases = [
+        (1, "\"version\":1", "\"version\":2", "line 1: is of version 2, newer than this"),
+        (1, "schema", "installation", "line 1: missing field `name`"),
+        (2, "\"name\":\"", "\"name\":\"../", "line 2: the name of an installation is letters"),
+        (3, "\"number\":3", "\"number\":2", "line 9: arrival 2 is not below the next, 2"),
+        (4, "\"pending\":0", "\"pending\":1", "line 4: a settled file has no open records"),
+        (7, "\"api\":\"", "\"api\":\"x", "line 7: api is not 16 hexadecimal digits"),
+        (8, "\"identity\":\"01", "\"identity\":\"0", "line 8: "),
+        (9, "\"total\":10000", "\"total\":9002", "line 10: the file has 9002 records, not 9003"),
+        (9, "\"mark\":1", "\"mark\":10002", "line 9: the mark lies behind the last record"),
+        (10, "[1,9000]", "[1,9002]", "line 10: a record is told of twice"),
+        (10, "[1,9000]", "[9000,1]", "line 10: 9000 to 1 are no records"),
+        (10, "[1,9000]", "[1,9001]", "line 11: records 9001 to 9001 wait but are final"),
+        (10, "delivered", "pending", "line 10: records are kept in a final state only"),
+        (12, "quarantined", "delivered", "line 12: only quarantined records outlive their file"),
+        (12, "\"arrival\":1", "\"arrival\":2", ""),
+        (12, "[[4,4]]", "[[4,4]]}", "line 12: trailing characters"),
+        (13, "12", "11", "line 13: 11 lines were written before it"),
+    ];
+    for (line, from, to, wanted) in cases {
+        let found = with(line, from, to);
+        assert!(found.iter().any(|fault| fault.starts_with(wanted)), "{to}: {found:?}");
+    }
+    let two = with(12, "\"arrival\":1", "\"arrival\":2");
+    assert_eq!(two, ["line 10: of records 4 to 4 some are in two states"]);
+    let cut = lines[..12].join("\n");
+    assert_eq!(
+        faults(&cut),
+        ["line 13: the line that ends an export is missing: it was cut short"]
+    );
+    let doubled = format!("{}\n{}\n{}\n", lines[..12].join("\n"), lines[4], lines[12]);
+    assert!(faults(&doubled).contains(&"line 13: an earlier line tells of the same thing".into()));
+    assert!(faults("")[0].starts_with("line 1: the line that ends an export is missing"));
+    assert!(faults("PK\u{3}\u{4}")[0].starts_with("line 1: "));
+}
+
+#[test]
+fn only_an_empty_ledger_takes_an_import() {
+    let (full, empty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    sample(full.path());
+    let text = exported(full.path());
+    let ledger = full.path().to_owned();
+    let error = import(&ledger, text.as_bytes()).unwrap_err().to_string();
+    assert!(error.contains("holds something already"), "{error}");
+    let ledger = empty.path().join("ledger");
+    drop(Store::open(&ledger).unwrap());
+    import(&ledger, text.as_bytes()).unwrap();
+    assert_eq!(exported(&ledger), text);
+    let left: Vec<_> = std::fs::read_dir(empty.path()).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
+
+#[test]
+fn a_ledger_made_smaller_says_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = folder.path().join("ledger");
+    sample(&ledger);
+    let mut store = Store::open(&ledger).unwrap();
+    for second in 0..400 {
+        let settled = Settled { arrival: Arrival(1), name: "N".repeat(300), at: at(second) };
+        let identity = Identity(*blake3::hash(&second.to_le_bytes()).as_bytes());
+        store.remember("acme", "erp", &identity, &settled);
+        store.commit().unwrap();
+        store.forget("acme", "erp", &identity);
+        store.commit().unwrap();
+    }
+    drop(store);
+    let text = exported(&ledger);
+    let (before, after) = compact(&ledger).unwrap();
+    assert!(after < before, "{before} bytes became {after}");
+    assert_eq!(exported(&ledger), text);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_renewal_broken_off_between_its_renames_is_finished_at_the_next_opening() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = folder.path().join("ledger");
+    sample(&ledger);
+    let text = exported(&ledger);
+    std::fs::rename(&ledger, folder.path().join("ledger.new")).unwrap();
+    assert_eq!(Store::open(&ledger).unwrap().files.len(), 1);
+    assert_eq!(exported(&ledger), text);
+}
+
+/// A file, and which of its records are in which state: 0 to 3 are final, 4 waits, 5 is pending.
+type Generated = (u8, bool, Vec<(u8, u64)>);
+
+fn generated() -> impl Strategy<Value = Vec<Generated>> {
+    let runs = prop::collection::vec((0u8..6, 1u64..3000), 0..30);
+    prop::collection::vec((0u8..3, any::<bool>(), runs), 0..8)
+}
+
+fn build(folder: &Path, files: &[Generated], seed: u8) {
+    let mut store = Store::open(folder).unwrap();
+    for (customer, close, runs) in files {
+        let customer = ["acme", "zeta", "wilgen-hof_2"][usize::from(*customer)];
+        let arrival = store.next_arrival();
+        let total: u64 = runs.iter().map(|(_, length)| length).sum();
+        store.set_account(account(arrival.0, customer, (total > 0).then_some(total)));
+        let mut first = 1;
+        for (kind, length) in runs {
+            let last = first + length - 1;
+            let state = [State::Delivered, State::Quarantined, State::Superseded, State::Discarded]
+                .get(usize::from(*kind));
+            let change = match (state, kind) {
+                (Some(state), _) => Some(Change::Final(*state, vec![(first, last)])),
+                (None, 4) if !close => Some(Change::Wait(waiting(first, last))),
+                _ if *close => Some(Change::Final(State::Discarded, vec![(first, last)])),
+                _ => None,
+            };
+            store.change(arrival, change.into_iter().collect()).unwrap();
+            first = last + 1;
+        }
+        let identity = Identity([arrival.0 as u8 ^ seed; 32]);
+        let settled = Settled { arrival, name: "\u{0}é\n/".to_owned(), at: at(seed.into()) };
+        store.remember(customer, ["erp", "a/b", "ünï"][runs.len() % 3], &identity, &settled);
+        if *close {
+            store.close(arrival, FileCounts { settled: 1, ..FileCounts::default() }).unwrap();
+        }
+    }
+    store.commit().unwrap();
+}
+
+type Seen = Vec<(Account, Counts, Vec<Vec<(u64, u64)>>, Vec<Waiting>)>;
+
+fn seen(folder: &Path) -> (Seen, BTreeMap<String, Tally>, Arrival) {
+    let mut store = Store::open(folder).unwrap();
+    assert_eq!(store.audit().unwrap(), [""; 0]);
+    let files = store.files.values().map(|(account, progress)| {
+        let total = account.pinned.as_ref().map_or(0, |pinned| pinned.total);
+        let sets =
+            [&progress.delivered, &progress.quarantined, &progress.superseded, &progress.discarded];
+        (
+            account.clone(),
+            progress.counts(total, false),
+            sets.iter().map(|set| set.ranges()).collect(),
+            progress.waiting.values().cloned().collect(),
+        )
+    });
+    let files = files.collect();
+    (files, store.tallies.clone(), store.next_arrival())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn what_is_exported_and_imported_is_the_same_ledger(files in generated(), seed in any::<u8>()) {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        build(one.path(), &files, seed);
+        let text = exported(one.path());
+        prop_assert_eq!(faults(&text), [""; 0]);
+        let ledger = two.path().join("ledger");
+        import(&ledger, text.as_bytes()).unwrap();
+        prop_assert_eq!(exported(&ledger), text);
+        prop_assert_eq!(seen(&ledger), seen(one.path()));
+    }
+}
