@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
+use super::resend::{self, Resent, Wish};
 use super::selection::Selection;
 use super::{quarantine, status};
 use crate::pipeline::Parts;
@@ -44,6 +45,7 @@ pub fn serve(parts: &Arc<Parts>) -> anyhow::Result<Control> {
         .route("/quarantine/show", post(answer_show))
         .route("/quarantine/discard", post(answer_discard))
         .route("/quarantine/retry", post(answer_retry))
+        .route("/resend", post(answer_resend))
         .route("/check-ledger", get(answer_check_ledger))
         .with_state(Arc::clone(parts));
     let stop = CancellationToken::new();
@@ -170,6 +172,13 @@ async fn answer_retry(
     Json(selection): Json<Selection>,
 ) -> Answer<Vec<quarantine::Done>> {
     answer(quarantine::retry(&desk(&parts), &selection).await)
+}
+
+async fn answer_resend(
+    State(parts): State<Arc<Parts>>,
+    Json(wish): Json<Wish>,
+) -> Answer<Vec<Resent>> {
+    answer(resend::resend(&desk(&parts), &wish).await)
 }
 
 fn desk(parts: &Parts) -> Desk {

@@ -18,6 +18,11 @@ use crate::settle::{self, Kept};
 use crate::spool::Spool;
 use crate::worker::load_mappings;
 
+/// Exit statuses (design, section 4.3), the same with and without a daemon.
+const USAGE: u8 = 2;
+const PERSON: u8 = 4;
+const LATER: u8 = 75;
+
 /// How many records are shown at most.
 const SHOWN: usize = 10_000;
 
@@ -68,7 +73,16 @@ pub struct Done {
     /// The pick-up's number under which they are worked again, if they are.
     pub round: Option<Arrival>,
     /// Why nothing was done, if nothing was.
-    pub refused: Option<String>,
+    pub refused: Option<Refused>,
+}
+
+/// Why something was not done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// For people.
+    pub why: String,
+    /// The exit status that it comes to.
+    pub code: u8,
 }
 
 /// What is set aside of one file.
@@ -155,11 +169,11 @@ pub async fn discard(
     for (aside, records) in select(ledger, spool, selection).await? {
         let Aside { customer, file, arrival, open, .. } = aside;
         let refused = match open {
-            Some(_) => Some(still_open(&file)),
+            Some(_) => Some(Refused::open(&file)),
             None => {
                 let (of, ranges) = (customer.clone(), ranges(&records));
                 let done = ledger.change(move |store| store.discard(&of, arrival, &ranges)).await;
-                done.err().map(|error| format!("{error:#}"))
+                done.err().map(Refused::from)
             }
         };
         if refused.is_none() {
@@ -185,7 +199,7 @@ pub async fn retry(desk: &Desk, selection: &Selection) -> anyhow::Result<Vec<Don
         for (round, records) in by_round {
             let tried = match (open, rounds.get(round)) {
                 (None, Some(kept)) => retry_round(desk, &aside, kept, &records).await,
-                _ => Err(anyhow::anyhow!(still_open(file))),
+                _ => Err(Refused::open(file).into()),
             };
             let records = records.iter().filter(|record| **record != WHOLE).count() as u64;
             let (round, refused) = match tried {
@@ -193,7 +207,7 @@ pub async fn retry(desk: &Desk, selection: &Selection) -> anyhow::Result<Vec<Don
                     tracing::info!(customer = %customer, file.name = %file, "Tried again by a person");
                     (Some(account.arrival), None)
                 }
-                Err(error) => (None, Some(format!("{error:#}"))),
+                Err(error) => (None, Some(Refused::from(error))),
             };
             let (customer, file) = (customer.clone(), file.clone());
             all.push(Done { customer, file, arrival: *arrival, records, round, refused });
@@ -263,12 +277,36 @@ pub fn way_of(config: &Config, customer: &str, source: &str, file: &str) -> anyh
     Ok(Way { customer: of, route, pinnable })
 }
 
-/// Why nothing can be done yet with what is set aside of an open file.
-fn still_open(name: &str) -> String {
-    format!(
-        "{name} is still open: some of its records wait (lighterman status); ask again when it is \
-         settled"
-    )
+impl Refused {
+    /// Nothing can be done yet with records of an open file.
+    pub fn open(name: &str) -> Refused {
+        let why = format!(
+            "{name} is still open: some of its records wait (lighterman status); ask again when it \
+             is settled"
+        );
+        Refused { why, code: LATER }
+    }
+
+    /// Something else is to be asked.
+    pub fn usage(why: &str) -> Refused {
+        Refused { why: why.to_owned(), code: USAGE }
+    }
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+impl From<anyhow::Error> for Refused {
+    /// Whatever else stands in the way, a person is to remove it.
+    fn from(error: anyhow::Error) -> Refused {
+        let why = format!("{error:#}");
+        error.downcast().unwrap_or(Refused { why, code: PERSON })
+    }
 }
 
 impl Aside {

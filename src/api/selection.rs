@@ -70,6 +70,15 @@ pub fn parse_records(text: &str) -> Result<Vec<(u64, u64)>, String> {
     Ok(ranges)
 }
 
+/// Writes record numbers as [`parse_records`] reads them.
+pub fn written(ranges: &[(u64, u64)]) -> String {
+    let parts = ranges.iter().map(|(first, last)| match first == last {
+        true => first.to_string(),
+        false => format!("{first}-{last}"),
+    });
+    parts.collect::<Vec<_>>().join(",")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,6 +87,7 @@ mod tests {
     fn records_are_written_as_numbers_and_ranges() {
         assert_eq!(parse_records("3,7-9"), Ok(vec![(3, 3), (7, 9)]));
         assert_eq!(parse_records(" 1 - 500 "), Ok(vec![(1, 500)]));
+        assert_eq!(written(&[(3, 3), (7, 9)]), "3,7-9");
         for wrong in ["", "0", "9-7", "a", "1,,2", "1-", "-1"] {
             assert!(parse_records(wrong).is_err(), "{wrong}");
         }

@@ -204,15 +204,14 @@ fn told(done: &[Done], act: &Act, say_of: impl Fn(String) -> String) -> anyhow::
         match refused {
             None if act.json => {}
             None => say(&format!("{customer} / {file}: {}\n", say_of(what)))?,
-            Some(why) => eprintln!("{customer} / {file}: nothing was done: {why}"),
+            Some(refused) => eprintln!("{customer} / {file}: nothing was done: {}", refused.why),
         }
     }
     if done.is_empty() && !act.all {
         eprintln!("lighterman: nothing that is set aside is meant by this");
         return Ok(USAGE);
     }
-    match done.iter().any(|one| one.refused.is_some()) {
-        true => Ok(LATER),
-        false => Ok(WELL),
-    }
+    // A person comes before what only takes its time.
+    let refused = done.iter().filter_map(|one| one.refused.as_ref());
+    Ok(refused.map(|refused| refused.code).min().unwrap_or(WELL))
 }

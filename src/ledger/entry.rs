@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::account::{Account, Waiting};
 use super::entries::{Pair, parse};
 use super::keys::{
-    account_key, alarm_key, chunk_key, identity_key, login_key, tally_key, waiting_key,
+    account_key, alarm_key, chunk_key, generation_key, identity_key, login_key, tally_key,
+    waiting_key,
 };
 use super::ordinals::Ordinals;
 use super::{Alarm, LoginRefusals, ReleaseAge, Settled, Tally};
@@ -84,7 +85,7 @@ pub enum Entry {
     /// An open file.
     File(Box<Account>),
     /// Records of a file that are in a final state. Of a settled file only those are kept that
-    /// are quarantined.
+    /// are quarantined; record 0 stands for a whole file.
     Records {
         /// The pick-up's number.
         arrival: Arrival,
@@ -92,6 +93,13 @@ pub enum Entry {
         state: State,
         /// Their ordinals, both ends inclusive.
         ranges: Vec<(u64, u64)>,
+    },
+    /// How often records of a settled file were worked again.
+    Generation {
+        /// The pick-up's number.
+        arrival: Arrival,
+        /// How often.
+        generation: u32,
     },
     /// Records of a file that wait.
     Waiting {
@@ -147,6 +155,10 @@ impl Entry {
                 Entry::File(Box::new(account))
             }
             b"s/" => records(rest, value)?,
+            b"g/" => {
+                let (arrival, _) = number(rest)?;
+                Entry::Generation { arrival, generation: parse(value)? }
+            }
             b"w/" => {
                 let (arrival, _) = number(rest)?;
                 let waiting: Waiting = parse(value)?;
@@ -186,6 +198,9 @@ impl Entry {
                 }
                 let chunk = |chunk| (chunk_key(*arrival, tag, chunk), set.chunk_to_bytes(chunk));
                 set.chunks().map(chunk).collect()
+            }
+            Entry::Generation { arrival, generation } => {
+                vec![pair(&generation_key(*arrival), generation)?]
             }
             Entry::Waiting { arrival, waiting } => {
                 vec![pair(&waiting_key(*arrival, waiting.first), waiting)?]

@@ -33,7 +33,7 @@ pub fn export(folder: &Path, out: &mut dyn Write) -> anyhow::Result<u64> {
         None => bail!("{} holds no ledger", folder.display()),
     }
     entries.each(b"", &mut |key, value| known(key, value))?;
-    for prefix in [b"m/", b"c/", b"a/", b"l/", b"r/", b"i/"] {
+    for prefix in [b"m/", b"c/", b"a/", b"l/", b"r/", b"i/", b"g/"] {
         entries.each(prefix, &mut |key, value| match read(key, value)? {
             None | Some(Entry::Schema { .. }) => Ok(()),
             Some(entry) => lines.write(&entry),

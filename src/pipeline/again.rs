@@ -86,6 +86,7 @@ pub async fn retry(
     let taken = Taken {
         data: kept.data(&desk.spool),
         dialect,
+        total: kept.stock.ordinals.iter().map(|(first, last)| last + 1 - first).sum(),
         wanted,
         place: Box::new(move |here, _| {
             let ordinal = ordinals.ordinal(here);
@@ -95,12 +96,14 @@ pub async fn retry(
     open(desk, way, whose, How::Retry, taken, records).await
 }
 
-/// Sends records of a file once more that were delivered; `archived` is the file as it came.
+/// Sends records of a file once more that were delivered; `archived` is the file as it came, with
+/// `total` records.
 pub async fn resend(
     desk: &Desk,
     way: Way,
     whose: Whose,
     archived: PathBuf,
+    total: u64,
     records: &[(u64, u64)],
 ) -> anyhow::Result<Account> {
     let mut wanted = Ordinals::default();
@@ -108,8 +111,8 @@ pub async fn resend(
         wanted.insert(*first, *last);
     });
     let dialect = way.pinnable.mapping.dialect.clone();
-    let taken =
-        Taken { data: archived, dialect, wanted, place: Box::new(|here, line| (here, line)) };
+    let place = Box::new(|here, line| (here, line));
+    let taken = Taken { data: archived, dialect, total, wanted, place };
     open(desk, way, whose, How::Resend, taken, records).await
 }
 
@@ -192,6 +195,8 @@ pub async fn tidy(ledger: &Ledger, spool: &Spool, kept: Vec<Arrival>) -> anyhow:
 struct Taken {
     data: PathBuf,
     dialect: Dialect,
+    /// How many records there are in `data`.
+    total: u64,
     /// By the original's ordinals.
     wanted: Ordinals,
     /// From number and line of a record in `data` to those in the original.
@@ -253,8 +258,9 @@ fn prepare(
     let mut from = Reader::open(&taken.dialect, &[], source()?)?;
     let mut to = Reader::open(&taken.dialect, &[], Box::new(BufReader::new(File::open(&data)?)))?;
     let (mut there, mut here) = (Record::default(), Record::default());
-    let mut count = 0;
+    let (mut read, mut count) = (0, 0);
     while from.next(&mut there)? {
+        read += 1;
         let (ordinal, line) = (taken.place)(there.ordinal, there.place.line);
         if taken.wanted.contains(ordinal) {
             if !to.next(&mut here)? {
@@ -264,11 +270,12 @@ fn prepare(
             count += 1;
         }
     }
-    if count != taken.wanted.len() || to.next(&mut here)? {
+    if read != taken.total || count != taken.wanted.len() || to.next(&mut here)? {
         bail!(
-            "of the {} chosen records {count} were found in {}",
-            taken.wanted.len(),
-            taken.data.display()
+            "{read} records are read in {} where {} were: the mapping's input has changed, so drop \
+             the records once more instead",
+            taken.data.display(),
+            taken.total
         );
     }
     let (dialect, selectors) = (&pinnable.mapping.dialect, &pinnable.mapping.selectors);
@@ -276,7 +283,7 @@ fn prepare(
     if inspection.records != count {
         bail!(
             "today's mapping \"{}\" finds {} records where {count} were chosen: its input has \
-             changed, so drop the rejects file instead",
+             changed, so drop the records once more instead",
             pinnable.mapping.name,
             inspection.records
         );

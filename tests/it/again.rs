@@ -204,7 +204,7 @@ fn what_cannot_be_retried_says_why_and_stays_as_it_is() {
     assert_eq!(provider.run_once(&[]).code, 3);
     let refused = |why: &str| {
         let run = provider.run(&["quarantine", "retry", "--all"]);
-        assert_eq!(run.code, 75, "{run}");
+        assert_eq!(run.code, 4, "a person is needed: {run}");
         assert!(run.stderr.contains(why), "{why}: {run}");
         assert_eq!(counts(&provider), [1, 1, 0, 0]);
         let spool = std::fs::read_dir(provider.path("state/test/spool")).unwrap().count();
@@ -232,7 +232,7 @@ fn what_cannot_be_retried_says_why_and_stays_as_it_is() {
     let kept = std::fs::read(&data).unwrap();
     std::fs::write(&data, b"ID;TERMINAL\n2;K1\n").unwrap();
     let run = provider.run(&["quarantine", "retry", "--all"]);
-    assert!(run.code == 75 && run.stderr.contains("is not what was set aside"), "{run}");
+    assert!(run.code == 4 && run.stderr.contains("is not what was set aside"), "{run}");
     assert_eq!(provider.run(&["check-ledger"]).code, 1);
     std::fs::write(&data, kept).unwrap();
 
@@ -240,9 +240,107 @@ fn what_cannot_be_retried_says_why_and_stays_as_it_is() {
     provider.drop_file("acme", "B.csv", file(&["K1", "K9"]));
     assert_eq!(provider.run_once(&[]).code, 3);
     let run = provider.run(&["quarantine", "retry", "--file", "A.csv"]);
-    assert!(run.code == 75 && run.stderr.contains("B.csv (arrival"), "{run}");
+    assert!(run.code == 4 && run.stderr.contains("B.csv (arrival"), "{run}");
     knows(&provider, &["K9"]);
     assert_eq!(provider.run(&["quarantine", "retry", "--file", "B.csv"]).code, 0);
     assert_eq!(provider.run_once(&[]).code, 0);
     assert_eq!(counts(&provider), [2, 1, 1, 0]);
+}
+
+#[test]
+fn what_was_delivered_is_sent_again_from_the_archive_and_nothing_else() {
+    let (port, provider) = acme();
+    provider.drop_file("acme", "A.csv", file(&["K1", "K9", "K2", "K8", "K1", "K2"]));
+    assert_eq!(provider.run_once(&[]).code, 3);
+    let run = provider.run(&["quarantine", "discard", "--file", "A.csv", "--records", "4"]);
+    assert_eq!(run.code, 0, "{run}");
+    assert_eq!(counts(&provider), [4, 1, 1, 0]);
+    let first = ids(&port);
+
+    let run = provider.run(&["resend", "A.csv", "--records", "2-5"]);
+    assert_eq!(run.code, 0, "{run}");
+    assert_eq!(
+        run.stdout,
+        "acme / A.csv (arrival 1): 2 records are sent again by the next run\n  \
+         left out, not delivered: 4\n  left out, quarantined: 2\n"
+    );
+    assert_eq!(counts(&provider), [2, 1, 1, 2]);
+    let run = provider.run(&["resend", "A.csv", "--records", "3"]);
+    assert!(run.code == 4 && run.stdout.contains("being worked again: 3"), "{run}");
+    assert_eq!(provider.run_once(&[]).code, 0);
+    assert_eq!(counts(&provider), [4, 1, 1, 0]);
+    assert_eq!(all_ids(&port), [1, 3, 3, 5, 5, 6]);
+    let second = ids(&port);
+    assert_eq!(second.len(), first.len() + 1, "a key of its own");
+    let receipt = provider.receipt("acme", "A-2.csv");
+    assert_eq!(receipt["resend_of"]["generation"], 1);
+    assert_eq!(receipt["ordinals"], json!({ "delivered": "3,5" }));
+
+    // The receiver lost all of it, after a table has lost a terminal: what fails is quarantined.
+    knows(&provider, &["K2"]);
+    let receipt = provider.inbox("acme").join("receipts/A.csv.receipt.json");
+    let run = provider.run(&["resend", receipt.to_str().unwrap()]);
+    assert!(run.code == 0 && run.stdout.contains("4 records are sent"), "{run}");
+    assert_eq!(provider.run_once(&[]).code, 3);
+    assert_eq!(counts(&provider), [2, 3, 1, 0]);
+    assert_eq!(all_ids(&port), [1, 3, 3, 3, 5, 5, 6, 6]);
+    assert_eq!(ids(&port).len(), second.len() + 1);
+    let run = provider.run(&["quarantine", "list", "--json"]);
+    let listed: Vec<Value> = serde_json::from_str(&run.stdout).unwrap();
+    let places: Vec<Value> =
+        listed.iter().map(|one| json!([one["arrival"], one["record"], one["line"]])).collect();
+    assert_eq!(json!(places), json!([[1, 1, 2], [1, 2, 3], [1, 5, 6]]));
+
+    // They were set aside by two rounds, and are tried by one command.
+    knows(&provider, &["K1", "K9"]);
+    let run = provider.run(&["quarantine", "retry", "--file", "A.csv"]);
+    assert_eq!(run.code, 0, "{run}");
+    assert_eq!(provider.run_once(&[]).code, 0);
+    assert_eq!(counts(&provider), [5, 0, 1, 0]);
+    assert_eq!(all_ids(&port), [1, 1, 2, 3, 3, 3, 5, 5, 5, 6, 6]);
+}
+
+#[test]
+fn what_cannot_be_sent_again_says_why() {
+    let (port, provider) = acme();
+    provider.drop_file("acme", "A.csv", file(&["K1", "K2"]));
+    assert_eq!(provider.run_once(&[]).code, 0);
+    provider.drop_file("acme", "A.csv", file(&["K2"]));
+    assert_eq!(provider.run_once(&[]).code, 0);
+    let refused = |arguments: &[&str], code: i32, why: &str| {
+        let run = provider.run(&[&["resend"], arguments].concat());
+        assert_eq!(run.code, code, "{why}: {run}");
+        assert!(run.stderr.contains(why), "{why}: {run}");
+        assert_eq!(counts(&provider), [3, 0, 0, 0]);
+    };
+    refused(&["B.csv"], 2, "no receipt of B.csv");
+    refused(&["A.csv", "--records", "0"], 2, "names no records");
+    refused(&["A.csv", "--customer", "zeta"], 2, "no receipt");
+    refused(&["A.csv", "--records", "2"], 4, "none of these records is delivered");
+
+    let archive = provider.inbox("acme").join("archive");
+    let day = std::fs::read_dir(archive).unwrap().next().unwrap().unwrap().path();
+    let bytes = std::fs::read(day.join("A-2.csv")).unwrap();
+    std::fs::write(day.join("A-2.csv"), b"ID;TERMINAL\n1;K1\n").unwrap();
+    refused(&["A.csv"], 4, "is not the file that came");
+    std::fs::remove_file(day.join("A-2.csv")).unwrap();
+    refused(&["A.csv"], 4, "cannot be read");
+    std::fs::write(day.join("A-2.csv"), bytes).unwrap();
+    provider.mapping("terminals", &TERMINALS.replace("\"csv\"", "\"csv\"\nskip = 1"));
+    refused(&["A.csv"], 4, "header");
+
+    provider.mapping("terminals", TERMINALS);
+    let run = provider.run(&["resend", "A.csv"]);
+    assert_eq!(run.code, 0, "{run}");
+    assert_eq!(
+        run.stdout,
+        "acme / A.csv (arrival 2): 1 record is sent again by the next run\n  \
+         not meant, older files of this name: arrival 1\n"
+    );
+    let run = provider.run(&["resend", "1", "--json"]);
+    let told: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!((run.code, &told[0]["records"]), (0, &json!(2)));
+    assert_eq!(provider.run_once(&[]).code, 0);
+    assert_eq!(counts(&provider), [3, 0, 0, 0]);
+    assert_eq!(all_ids(&port), [1, 1, 1, 1, 2, 2]);
 }
