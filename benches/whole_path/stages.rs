@@ -75,7 +75,7 @@ pub fn send(files: &Files, server: &str) -> anyhow::Result<Figures> {
     let pieces = pieces(files, server)?;
     let config = files.provider("send", server)?;
     let ledger = Ledger::open(&config.state.join("ledger"))?;
-    let (channels, failed) = deliver::open(&config);
+    let (channels, failed) = deliver::open(&config, &Default::default(), &Default::default());
     if let Some((_, error)) = failed.into_iter().next() {
         return Err(error);
     }

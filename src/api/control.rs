@@ -31,7 +31,7 @@ pub struct Control {
 
 /// Opens the socket; only the state's owner can use it.
 pub fn serve(parts: &Arc<Parts>) -> anyhow::Result<Control> {
-    let path = socket(&parts.config.state);
+    let path = socket(&parts.setup().config.state);
     if path.exists() {
         // The state's lock is ours, so whoever made it is gone.
         std::fs::remove_file(&path)?;
@@ -142,7 +142,8 @@ fn socket(state: &Path) -> PathBuf {
 type Answer<T> = Result<Json<T>, (StatusCode, String)>;
 
 async fn answer_status(State(parts): State<Arc<Parts>>) -> Answer<status::Status> {
-    answer(status::gather(&parts.ledger, &parts.config, &parts.channels).await)
+    let setup = parts.setup();
+    answer(status::gather(&parts.ledger, &setup.config, &setup.all_channels()).await)
 }
 
 async fn answer_list(
@@ -156,7 +157,8 @@ async fn answer_show(
     State(parts): State<Arc<Parts>>,
     Json(selection): Json<Selection>,
 ) -> Answer<Vec<quarantine::Shown>> {
-    let environments = &parts.config.environments;
+    let setup = parts.setup();
+    let environments = &setup.config.environments;
     answer(quarantine::show(&parts.ledger, &parts.spool, environments, &selection).await)
 }
 

@@ -30,7 +30,8 @@ pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
             eprintln!("{}: [scr.{name}]: {error:#}", config.file.display());
         }
     }
-    let (channels, failed) = crate::deliver::open(&config);
+    let (channels, failed) =
+        crate::deliver::open(&config, &Default::default(), &Default::default());
     for (customer, error) in &failed {
         wrong += 1;
         eprintln!("{customer}: {error:#}");

@@ -133,6 +133,7 @@ pub fn start_log(arguments: &Arguments) {
 }
 
 /// Which configuration a command works with.
+#[derive(Clone)]
 struct Setting {
     config: Option<PathBuf>,
     environment: Option<String>,
@@ -142,6 +143,13 @@ impl Setting {
     /// The configuration; or, with everything that is wrong told on stderr, none.
     fn load(&self) -> Option<Config> {
         told(config::load(self.config.as_deref(), self.environment.as_deref()))
+    }
+
+    /// As `load`, for a daemon that goes on with what it has if there is none.
+    fn reload(&self) -> Result<Config, Vec<Fault>> {
+        let loaded = config::load(self.config.as_deref(), self.environment.as_deref())?;
+        tell(&loaded.warnings);
+        Ok(loaded.config)
     }
 
     /// As `load`, for commands that only look and need no secrets.

@@ -1,6 +1,7 @@
 //! `lighterman preview`: what would be sent of a file, and every problem. It sends nothing, and
 //! looks at neither state nor ledger.
 
+mod indent;
 mod show;
 mod way;
 
@@ -172,6 +173,7 @@ fn preview(
     loop {
         let mut piece = cursor.cut(next).context("the file has changed; look again")?;
         next = cursor.position();
+        let ended = piece.ended;
         if to_scr {
             check_assignment(&mut piece, &mapping);
         }
@@ -184,12 +186,12 @@ fn preview(
             found.messages += 1;
             found.ready += count(&piece.records);
             if room > 0 {
-                let message = Shown::new(&piece.records, mapping.output, piece.body, room);
+                let message = shorten(&mut cursor, piece, mapping.output, room)?;
                 room -= message.shown;
                 shown.push(message);
             }
         }
-        if piece.ended || next > inspection.records {
+        if ended || next > inspection.records {
             break;
         }
     }
@@ -197,6 +199,28 @@ fn preview(
         tell_each(options, &mapping, &inspection, customer, to_scr, each)
     })?;
     Ok(found)
+}
+
+/// A message of which at most `limit` records are shown. What is left out would still stand within
+/// the same frame, so a shorter message is made.
+fn shorten(cursor: &mut Cursor, piece: Piece, output: Output, limit: u64) -> anyhow::Result<Shown> {
+    let ordinals = || piece.records.iter().flat_map(|(first, last)| *first..=*last);
+    let (first, last) = (ordinals().next().unwrap_or(0), ordinals().last().unwrap_or(0));
+    let (count, bytes) = (count(&piece.records), piece.body.len());
+    let shown = limit.min(count);
+    let body = match ordinals().nth(usize::try_from(limit).unwrap_or(usize::MAX)) {
+        None => piece.body,
+        Some(beyond) => {
+            let wanted = |ordinal| {
+                piece.records.iter().any(|(first, last)| (*first..=*last).contains(&ordinal))
+            };
+            cursor
+                .again(first, beyond - 1, wanted)
+                .context("the file has changed; look again")?
+                .body
+        }
+    };
+    Ok(Shown { records: (first, last), count, shown, bytes, output, body })
 }
 
 /// Goes through the file once more and tells what would become of each record.
@@ -246,6 +270,10 @@ fn tell_each<W: io::Write>(
 fn as_json(output: Output, body: &[u8]) -> serde_json::Result<Box<RawValue>> {
     match output {
         Output::Json | Output::Ndjson => serde_json::from_slice(body),
+        // What is no JSON value is a text.
+        Output::Xml | Output::Csv => {
+            serde_json::value::to_raw_value(&String::from_utf8_lossy(body))
+        }
     }
 }
 

@@ -10,8 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{FATAL, LATER, PERSON, QUARANTINED, Setting, WELL};
 use crate::api::control;
-use crate::pipeline::Parts;
-use crate::worker::{self, Outcome, Span, StateLock};
+use crate::worker::{self, Outcome, Span, StateLock, Worker};
 
 /// How long a second process waits for the state.
 const LOCK_WITHIN: Duration = Duration::from_secs(10);
@@ -57,18 +56,19 @@ pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
     let control = control::serve(&parts).context("the control socket cannot be opened")?;
     let stop = CancellationToken::new();
     let signals = tokio::spawn(stop_on_signals(signals, stop.clone()));
-    let hangups = tokio::spawn(retry_on_hangup(hangups, Arc::clone(&parts)));
     let span = match options.once {
         true => Span::Once { wait: options.wait },
         false => Span::Forever,
     };
-    tracing::info!(environment = %parts.config.environments.current, "Started");
-    let outcome = worker::run(Arc::clone(&parts), span, stop.clone()).await?;
+    let worker = Worker::new(Arc::clone(&parts), span, stop.clone());
+    let hangups = tokio::spawn(reload_on_hangup(hangups, worker.clone(), setting.clone()));
+    tracing::info!(environment = %parts.setup().config.environments.current, "Started");
+    let outcome = worker.run().await?;
     signals.abort();
     hangups.abort();
     let _ = hangups.await;
     control.close().await;
-    drop(parts);
+    drop((worker, parts));
     drop(lock);
     // A daemon that was told to stop has done what it was told.
     Ok(match span {
@@ -86,14 +86,14 @@ fn status_of(outcome: Outcome) -> u8 {
     }
 }
 
-/// SIGHUP: secrets are read anew, and what was refused or paused is tried at once.
-async fn retry_on_hangup(mut hangup: Signal, parts: Arc<Parts>) {
+/// SIGHUP: config and secrets are read anew, and what was refused or paused is tried at once.
+async fn reload_on_hangup(mut hangup: Signal, worker: Worker, setting: Setting) {
     while hangup.recv().await.is_some() {
-        tracing::info!("Secrets are read anew, and paused channels are tried");
-        if let Err(error) = parts.ledger.change(|store| store.clear_logins()).await {
-            tracing::error!("{error:#}");
+        let setting = setting.clone();
+        let loaded = tokio::task::spawn_blocking(move || setting.reload());
+        if let Ok(loaded) = loaded.await {
+            worker.reload(loaded).await;
         }
-        parts.channels.values().for_each(|channel| channel.retry_now());
     }
 }
 

@@ -9,7 +9,7 @@ use super::provider::Provider;
 use super::{Login, Retry, ScrApi, Section};
 
 /// Where a customer's messages go.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Channel {
     /// Its name in the customer's file.
     pub name: String,
@@ -20,7 +20,7 @@ pub struct Channel {
 }
 
 /// What a channel speaks to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "channels are few, and made once")]
 pub enum ChannelKind {
     /// An NxtPort ingestion channel.
@@ -30,7 +30,7 @@ pub enum ChannelKind {
 }
 
 /// An SCR channel of a customer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ScrChannel {
     /// The name of the SCR API in `Config::scr`.
     pub api: String,

@@ -10,7 +10,7 @@ use super::section::TextOrSection;
 use super::{Login, Section, address, ca, header};
 
 /// An NxtPort ingestion channel.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct IngestionChannel {
     /// The whole URL, the channel id included.
     pub url: String,

@@ -7,7 +7,7 @@ use super::client::{Client, GrantType};
 use super::{SecretSource, Section};
 
 /// A customer's login at a token server, with the client it comes through.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Login {
     /// `customer/login`: tokens are cached and refusals counted by it.
     pub id: String,
@@ -28,7 +28,7 @@ pub struct Login {
 }
 
 /// An OAuth 2.0 grant.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Grant {
     /// The resource owner's name and password.
     Password {

@@ -13,7 +13,7 @@ use super::{SecretSource, Section, ca};
 const CEILING: i64 = 20;
 
 /// One installation of the SCR API: one wallet, one key, one gate.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ScrApi {
     /// The base URL, without a slash at its end.
     pub url: String,
@@ -29,7 +29,7 @@ pub struct ScrApi {
 
 /// How calls to an SCR API prove who they come from (SCR API 1.2.9, "General principles for
 /// authentication").
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum ScrAuth {
     /// No authentication.
     None,

@@ -5,6 +5,7 @@ pub mod assignment;
 mod ingestion;
 pub mod lane;
 pub mod message;
+mod open;
 pub mod order;
 mod resolve;
 pub mod retry;
@@ -17,25 +18,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use jiff::Timestamp;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 pub use lane::{Lane, Leave};
 pub use message::{Message, Outcome};
+pub use open::{Shared, open};
 pub use order::Turn;
 pub use room::{Room, Rooms};
 pub use rota::InUse;
 pub use scr::{Gate, Prepared};
 
-use crate::config::{ChannelKind, Config, Retry};
+use crate::config::{self, Retry};
 use crate::ledger::{Alarm, AlarmKind, Change, Ledger, Wait};
 use crate::model::{Reply, State};
-use crate::remote::http::Clients;
-use crate::remote::ingestion::Ingestion;
-use crate::remote::oauth2::Tokens;
-use crate::remote::scr::Scr;
 use verdict::Verdict;
 
 /// The channels of all customers, by customer and name.
@@ -45,6 +42,8 @@ pub type Channels = BTreeMap<(String, String), Arc<Channel>>;
 pub struct Channel {
     customer: String,
     name: String,
+    /// What it was opened from.
+    settings: config::Channel,
     retry: Retry,
     /// The traffic on it.
     pub lane: Lane,
@@ -76,90 +75,6 @@ pub struct Go {
     leave: Option<Leave>,
     /// One of the channel's own places.
     _permit: Option<OwnedSemaphorePermit>,
-}
-
-/// Opens the channels of every usable customer. Nothing is sent and no secret is read yet, except
-/// the keys that sign for SCR.
-///
-/// A channel that cannot be opened is told with its customer; the others are there.
-pub fn open(config: &Config) -> (Channels, Vec<(String, anyhow::Error)>) {
-    let clients = Arc::new(Clients::new());
-    let tokens = Arc::new(Tokens::new(Arc::clone(&clients)));
-    let rooms = Rooms::new(
-        config.limits.in_flight,
-        config.limits.in_flight_bytes,
-        config.customers.len() > 1,
-    );
-    let mut gates: BTreeMap<String, Arc<Gate>> = BTreeMap::new();
-    let mut channels = Channels::new();
-    let mut failed = Vec::new();
-    let mut users: BTreeMap<&str, usize> = BTreeMap::new();
-    for customer in config.customers.values() {
-        for api in customer.channels.values().filter_map(|channel| match &channel.kind {
-            ChannelKind::Scr(scr) => Some(scr.api.as_str()),
-            ChannelKind::Ingestion(_) => None,
-        }) {
-            *users.entry(api).or_default() += 1;
-        }
-    }
-    for customer in config.customers.values() {
-        for channel in customer.channels.values() {
-            let mut kind = || -> anyhow::Result<Kind> {
-                match &channel.kind {
-                    ChannelKind::Ingestion(ingestion) => {
-                        Ok(Kind::Ingestion(Box::new(ingestion::Lines {
-                            client: Ingestion::open(ingestion, &clients, Arc::clone(&tokens))?,
-                            tokens: Arc::clone(&tokens),
-                            login: ingestion.login.clone(),
-                            rules: ingestion.answers.clone(),
-                            permits: Arc::new(Semaphore::new(ingestion.concurrency)),
-                            batch_bytes: ingestion.batch_bytes,
-                        })))
-                    }
-                    ChannelKind::Scr(scr) => {
-                        let api = config.scr.get(&scr.api).context("the SCR API is not there")?;
-                        let gate = match gates.get(&scr.api) {
-                            Some(gate) => Arc::clone(gate),
-                            None => {
-                                let client = Scr::open(api, &clients)?;
-                                let gate = Arc::new(Gate::new(client, &api.url, api.concurrency));
-                                gates.insert(scr.api.clone(), Arc::clone(&gate));
-                                gate
-                            }
-                        };
-                        Ok(Kind::Scr(Box::new(scr::Releases {
-                            gate,
-                            vat: customer.vat.clone(),
-                            shared: users.get(scr.api.as_str()).is_some_and(|users| *users > 1),
-                            park_for: scr.park_for,
-                            verdict_within: scr.verdict_within,
-                            files: order::OrderBook::default(),
-                        })))
-                    }
-                }
-            };
-            match kind() {
-                Ok(kind) => {
-                    channels.insert(
-                        (customer.id.clone(), channel.name.clone()),
-                        Arc::new(Channel {
-                            customer: customer.id.clone(),
-                            name: channel.name.clone(),
-                            retry: channel.retry.clone(),
-                            lane: Lane::new(channel.retry.clone()),
-                            kind,
-                            rooms: rooms.clone(),
-                        }),
-                    );
-                }
-                Err(error) => {
-                    let error = error.context(format!("channel \"{}\"", channel.name));
-                    failed.push((customer.id.clone(), error));
-                }
-            }
-        }
-    }
-    (channels, failed)
 }
 
 impl Channel {

@@ -74,6 +74,13 @@ impl Gate {
             book: OrderBook::default(),
         }
     }
+
+    /// The same gate with another client, and perhaps of more or fewer calls. Calls that are open
+    /// count on.
+    pub fn renewed(&self, client: Scr, concurrency: usize) -> Gate {
+        self.rooms.resize(concurrency, u64::MAX, false);
+        Gate { client, url: self.url.clone(), rooms: self.rooms.clone(), book: self.book.clone() }
+    }
 }
 
 impl Releases {

@@ -12,7 +12,6 @@ use super::condition::Condition;
 use super::dates::Dates;
 use super::numbers::Number;
 use super::report::{Report, quote};
-use super::shape::push_string;
 use crate::config::section::nearest;
 use crate::model::{Level, Record};
 
@@ -105,7 +104,7 @@ enum Fate {
 }
 
 /// A broken rule and the advice.
-type Broken = (&'static str, String);
+pub type Broken = (&'static str, String);
 
 impl Field {
     /// Whether the record has this field.
@@ -113,12 +112,27 @@ impl Field {
         self.when.as_ref().is_none_or(|when| when.holds(record))
     }
 
-    /// Appends the field's value to `out`; `false` if it has none. Problems are noted.
-    pub fn write(&self, report: &mut Report<'_>, out: &mut Vec<u8>) -> bool {
+    /// Writes the first of some fields that the record has; `false` if there is no value.
+    pub fn write_first(
+        fields: &[Field],
+        report: &mut Report<'_>,
+        put: impl FnMut(&str) -> Result<(), Broken>,
+    ) -> bool {
+        let field = fields.iter().find(|field| field.applies(report.record));
+        field.is_some_and(|field| field.write(report, put))
+    }
+
+    /// Hands the field's value to `put`, or each of its values; `false` if it has none. Problems
+    /// are noted, and so is what `put` finds wrong.
+    pub fn write(
+        &self,
+        report: &mut Report<'_>,
+        mut put: impl FnMut(&str) -> Result<(), Broken>,
+    ) -> bool {
         let fate = match self.several {
-            Several::Each => self.write_each(report, out),
+            Several::Each => self.write_each(report, put),
             _ => match self.gather(report.record) {
-                Ok(Some(raw)) => self.write_one(&raw, report, out),
+                Ok(Some(raw)) => self.write_one(&raw, report, &mut put),
                 Ok(None) => Fate::Empty,
                 Err((raw, advice)) => {
                     report.note(Level::Reject, &self.label, &raw, "several", advice);
@@ -144,28 +158,28 @@ impl Field {
         fate == Fate::Written
     }
 
-    fn write_each(&self, report: &mut Report<'_>, out: &mut Vec<u8>) -> Fate {
-        let mut fate = Fate::Empty;
-        let mut refused = false;
+    fn write_each(
+        &self,
+        report: &mut Report<'_>,
+        mut put: impl FnMut(&str) -> Result<(), Broken>,
+    ) -> Fate {
+        let mut all = Fate::Empty;
         for raw in self.texts(report.record) {
-            let start = out.len();
-            out.push(if fate == Fate::Written { b',' } else { b'[' });
-            match self.write_one(raw, report, out) {
-                Fate::Written => fate = Fate::Written,
-                Fate::Empty => out.truncate(start),
-                Fate::Refused => {
-                    out.truncate(start);
-                    refused = true;
-                }
+            match (self.write_one(raw, report, &mut put), all) {
+                (Fate::Refused, _) => all = Fate::Refused,
+                (Fate::Written, Fate::Empty) => all = Fate::Written,
+                _ => {}
             }
         }
-        if fate == Fate::Written {
-            out.push(b']');
-        }
-        if refused { Fate::Refused } else { fate }
+        all
     }
 
-    fn write_one(&self, raw: &str, report: &mut Report<'_>, out: &mut Vec<u8>) -> Fate {
+    fn write_one(
+        &self,
+        raw: &str,
+        report: &mut Report<'_>,
+        put: &mut impl FnMut(&str) -> Result<(), Broken>,
+    ) -> Fate {
         let text = match self.work(raw, report) {
             Ok(Some(text)) => text,
             Ok(None) => return Fate::Empty,
@@ -182,11 +196,13 @@ impl Field {
                 return Fate::Refused;
             }
         }
-        match self.number {
-            Some(_) => out.extend_from_slice(text.as_bytes()),
-            None => push_string(&text, out),
+        match put(&text) {
+            Ok(()) => Fate::Written,
+            Err((rule, advice)) => {
+                report.note(Level::Reject, &self.label, raw, rule, advice);
+                Fate::Refused
+            }
         }
-        Fate::Written
     }
 
     /// All texts of the field, in the order of its `from` and of the file.

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::aka::Table;
-use super::shape::{Paths, Shape};
-use super::{Bundle, Mapping, Output, input, parse};
+use super::field::{Field, Target};
+use super::output::{Output, Settings};
+use super::paths::Paths;
+use super::{Bundle, Mapping, input, parse};
 use crate::config::section::Weight;
 use crate::config::{Environments, Faults, Section};
 use crate::read::Format;
@@ -106,55 +108,29 @@ fn parse_all(bundle: &Bundle, environments: &Environments, faults: &Faults) -> O
         tables: BTreeMap::new(),
     };
     let (dialect, only) = input::parse(&mut root, &mut compile);
-    let output = output(&mut root);
-    let shape = fields(&mut root, &mut compile);
+    let settings = Settings::parse(&mut root);
+    let output = settings.as_ref().map_or(Output::Json, |settings| settings.output);
+    let fields = fields(&mut root, &mut compile, output);
     root.finish();
+    let settings = settings?;
+    let form = settings.form(fields);
     Some(Mapping {
         name: bundle.name.clone(),
         dialect: dialect?,
         selectors: compile.selectors,
-        output: output?,
+        output,
+        frame: settings.frame(&form),
         only,
-        shape,
+        form,
     })
 }
 
-fn output(root: &mut Section) -> Option<Output> {
-    let Some(mut section) = root.section("output") else {
-        return (!root.has("output")).then_some(Output::Json);
-    };
-    let output = match section.text("format").as_deref() {
-        None if section.has("format") => None,
-        None | Some("json") => Some(Output::Json),
-        Some("ndjson") => Some(Output::Ndjson),
-        Some(later @ ("xml" | "csv")) => {
-            section.error("format", format!("the format {later} is {}", input::LATER));
-            None
-        }
-        Some(other) => {
-            let what = format!("unknown format \"{other}\": known are json, ndjson");
-            section.error("format", what);
-            None
-        }
-    };
-    for key in ["root", "record"] {
-        if section.has(key) {
-            section.error(key, format!("{key} is {}", input::LATER));
-        }
-    }
-    section.finish();
-    output
-}
-
-fn fields(root: &mut Section, compile: &mut Compile<'_>) -> Shape {
-    let mut shape = Shape::default();
+fn fields(root: &mut Section, compile: &mut Compile<'_>, output: Output) -> Vec<(Target, Field)> {
     let mut paths = Paths::default();
     let sections = root.sections("fields");
     if sections.is_empty() {
         root.error("fields", "a mapping needs at least one [[fields]]");
     }
-    for section in sections {
-        parse::field(section, compile, &mut paths, &mut shape);
-    }
-    shape
+    let field = |section| parse::field(section, compile, &mut paths, output);
+    sections.into_iter().filter_map(field).collect()
 }

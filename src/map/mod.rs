@@ -5,8 +5,12 @@
 mod bundle;
 mod mapping;
 mod input;
+mod output;
 mod parse;
+mod paths;
 mod shape;
+mod element;
+mod row;
 mod field;
 mod condition;
 mod clean;
@@ -29,8 +33,9 @@ use crate::model::{Level, Problem, Record};
 use crate::read::Dialect;
 
 use condition::Condition;
+use output::Form;
+pub use output::{Frame, Output};
 use report::Report;
-use shape::Shape;
 
 /// The texts of a mapping and of every table it uses: what a claim pins, kept by its hash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,41 +61,9 @@ pub struct Mapping {
     pub selectors: Vec<String>,
     /// How its messages are written.
     pub output: Output,
+    frame: Frame,
     only: Option<Condition>,
-    shape: Shape,
-}
-
-/// How a message is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// An array of records; with `batch.records = 1` one object.
-    Json,
-    /// One object a line.
-    Ndjson,
-}
-
-impl Output {
-    /// The word in a mapping.
-    pub fn word(self) -> &'static str {
-        match self {
-            Output::Json => "json",
-            Output::Ndjson => "ndjson",
-        }
-    }
-
-    /// Whether a message may be announced as this media type; one that says nothing of the format
-    /// fits both.
-    pub fn fits(self, media_type: &str) -> bool {
-        let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        let lines =
-            ["ndjson", "jsonl", "json-lines", "json-seq"].iter().any(|word| essence.contains(word));
-        let json = !lines && (essence.ends_with("/json") || essence.ends_with("+json"));
-        let other = ["xml", "csv"].iter().any(|word| essence.contains(word));
-        match self {
-            Output::Json => !lines && !other,
-            Output::Ndjson => !json && !other,
-        }
-    }
+    form: Form,
 }
 
 /// What a mapping depends on besides the record.
@@ -140,7 +113,15 @@ impl Mapping {
         mapping::compile(bundle, environments, faults)
     }
 
-    /// Appends the output record of `record` to `out`, as one JSON object without a line end.
+    /// What stands around the records of a message that may carry so many.
+    pub fn frame(&self, records: u64) -> Frame {
+        match (self.output, records) {
+            (Output::Json, 1) => Frame::default(),
+            _ => self.frame.clone(),
+        }
+    }
+
+    /// Appends the output record of `record` to `out`, without what stands around it.
     ///
     /// Problems are appended to `problems`, with the record's ordinal and line.
     pub fn apply(
@@ -162,7 +143,7 @@ impl Mapping {
             return Mapped::Discarded;
         }
         let start = out.len();
-        self.shape.write(&mut report, out);
+        self.form.write(&mut report, out);
         if report.rejected {
             out.truncate(start);
             return Mapped::Rejected;
@@ -172,7 +153,7 @@ impl Mapping {
 
     /// The `from` of the field that writes `to`, if one does.
     pub fn from_of(&self, to: &str) -> Option<&str> {
-        self.shape.label_of(&to.split('.').collect::<Vec<_>>())
+        self.form.label_of(&to.split('.').collect::<Vec<_>>())
     }
 }
 

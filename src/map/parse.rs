@@ -4,10 +4,12 @@ use super::checks::Check;
 use super::clean::Clean;
 use super::condition::Condition;
 use super::dates::Dates;
+use super::element;
 use super::field::{Aka, Field, Several, Source, Target, Unknown};
 use super::mapping::Compile;
 use super::numbers::Number;
-use super::shape::{Paths, Shape};
+use super::output::Output;
+use super::paths::Paths;
 use crate::config::Section;
 use crate::config::section::TextOrSection;
 use crate::model::Level;
@@ -15,15 +17,15 @@ use crate::model::Level;
 /// Deeper than this no output nests; it keeps the one pass over the tree within its stack.
 const DEEPEST: usize = 32;
 
-/// Reads a field and puts it where it goes; faults are noted.
+/// Reads a field, and where it goes in a record of this format; faults are noted.
 pub fn field(
     mut section: Section,
     compile: &mut Compile<'_>,
     paths: &mut Paths,
-    shape: &mut Shape,
-) {
+    output: Output,
+) -> Option<(Target, Field)> {
     let to = section.required("to");
-    let target = to.as_deref().and_then(|to| target(&section, to));
+    let target = to.as_deref().and_then(|to| target(&section, to, output));
     let from = from(&mut section);
     let value = section.text("value");
     let join = section.text("join");
@@ -48,28 +50,28 @@ pub fn field(
     let check = check(&mut section);
     let required = section.boolean("required").unwrap_or(false);
     let when = Condition::parse(&mut section, "when", compile);
-    let admitted = target.filter(|target| paths.admit(&section, target, when.is_some()));
+    let attributes = output == Output::Xml;
+    let admitted =
+        target.filter(|target| paths.admit(&section, target, when.is_some(), attributes));
     section.finish();
-    if let (Some(target), Some(source)) = (admitted, source) {
-        let field = Field {
-            label,
-            source,
-            several,
-            clean,
-            values,
-            aka,
-            date,
-            number,
-            check,
-            required,
-            when,
-        };
-        shape.add(&target.path, field);
-    }
+    let field = Field {
+        label,
+        source: source?,
+        several,
+        clean,
+        values,
+        aka,
+        date,
+        number,
+        check,
+        required,
+        when,
+    };
+    Some((admitted?, field))
 }
 
 /// Reads a path such as `container.containerNumber` or `references[]`.
-fn target(section: &Section, to: &str) -> Option<Target> {
+fn target(section: &Section, to: &str, output: Output) -> Option<Target> {
     let (plain, array) = match to.strip_suffix("[]") {
         Some(plain) => (plain, true),
         None => (to, false),
@@ -81,6 +83,10 @@ fn target(section: &Section, to: &str) -> Option<Target> {
         Some("a name is empty".to_owned())
     } else if path.len() > DEEPEST {
         Some(format!("it nests deeper than {DEEPEST}"))
+    } else if output == Output::Xml {
+        element::fault(&path, array)
+    } else if output == Output::Csv && array {
+        Some("a CSV field holds one value; let the field say join or take = \"first\"".to_owned())
     } else {
         None
     };

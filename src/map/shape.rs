@@ -1,11 +1,8 @@
 //! Shape: the tree that the `to` paths of a mapping make. One pass over it writes a record as
 //! JSON, straight into the message.
 
-use std::collections::BTreeMap;
-
-use super::field::{Field, Target};
+use super::field::{Field, Several};
 use super::report::Report;
-use crate::config::Section;
 
 /// An object of the output record.
 #[derive(Debug, Default)]
@@ -28,44 +25,6 @@ enum Node {
     Fields(Vec<Field>),
 }
 
-/// The paths that a mapping has set so far: the line of each, and whether it has a `when`.
-#[derive(Debug, Default)]
-pub struct Paths(BTreeMap<Vec<String>, (usize, bool)>);
-
-impl Paths {
-    /// Sees whether a further field may set `target`; notes the fault if not.
-    pub fn admit(&mut self, section: &Section, target: &Target, has_when: bool) -> bool {
-        let path = &target.path;
-        let line = section.line_of("to");
-        let shown = path.join(".");
-        if let Some((earlier, earlier_has_when)) = self.0.get(path) {
-            if has_when && *earlier_has_when {
-                return true;
-            }
-            let what = format!(
-                "\"{shown}\" is set on line {earlier} already: one of them must go, or each needs \
-                 a `when`"
-            );
-            section.error("to", what);
-            return false;
-        }
-        let clash = self.0.iter().find(|(other, _)| {
-            other.starts_with(path.as_slice()) || path.starts_with(other.as_slice())
-        });
-        if let Some((other, (earlier, _))) = clash {
-            let what = format!(
-                "\"{}\" cannot be a value and hold \"{}\" too (see line {earlier})",
-                if other.len() < path.len() { other.join(".") } else { shown.clone() },
-                if other.len() < path.len() { shown.clone() } else { other.join(".") },
-            );
-            section.error("to", what);
-            return false;
-        }
-        self.0.insert(path.clone(), (line, has_when));
-        true
-    }
-}
-
 impl Shape {
     /// What problems call the field that writes this path, if one does.
     pub fn label_of(&self, path: &[&str]) -> Option<&str> {
@@ -78,7 +37,7 @@ impl Shape {
         }
     }
 
-    /// Adds a field at a path that [`Paths::admit`] has let in.
+    /// Adds a field at a path that `Paths::admit` has let in.
     pub fn add(&mut self, path: &[String], field: Field) {
         let Some((name, rest)) = path.split_first() else { return };
         let place = match self.members.iter().position(|member| member.name == *name) {
@@ -114,7 +73,7 @@ impl Shape {
                 Node::Fields(fields) => fields
                     .iter()
                     .find(|field| field.applies(report.record))
-                    .is_some_and(|field| field.write(report, out)),
+                    .is_some_and(|field| write_value(field, report, out)),
             };
             match written {
                 true => any = true,
@@ -126,8 +85,29 @@ impl Shape {
     }
 }
 
+/// Appends a field's value; `false` if it has none.
+fn write_value(field: &Field, report: &mut Report<'_>, out: &mut Vec<u8>) -> bool {
+    let array = field.several == Several::Each;
+    let mut any = false;
+    let written = field.write(report, |text| {
+        if array {
+            out.push(if any { b',' } else { b'[' });
+        }
+        any = true;
+        match field.number {
+            Some(_) => out.extend_from_slice(text.as_bytes()),
+            None => push_string(text, out),
+        }
+        Ok(())
+    });
+    if array && any {
+        out.push(b']');
+    }
+    written
+}
+
 /// Appends a text as a JSON string (RFC 8259, section 7).
-pub fn push_string(text: &str, out: &mut Vec<u8>) {
+fn push_string(text: &str, out: &mut Vec<u8>) {
     let bytes = text.as_bytes();
     if !needs_escape(bytes) {
         out.reserve(bytes.len() + 2);

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 /// A watcher over folders.
 pub struct Watch {
-    watcher: notify::RecommendedWatcher,
+    watcher: Mutex<notify::RecommendedWatcher>,
     woken: Arc<Woken>,
 }
 
@@ -39,13 +39,14 @@ impl Watch {
             move |event: notify::Result<notify::Event>| woken.take_in(event)
         })
         .context("the system offers no folder events")?;
-        Ok(Watch { watcher, woken })
+        Ok(Watch { watcher: Mutex::new(watcher), woken })
     }
 
     /// Watches one more folder, not what lies below it.
-    pub fn add(&mut self, folder: &Path) -> anyhow::Result<()> {
+    pub fn add(&self, folder: &Path) -> anyhow::Result<()> {
         let folder = std::path::absolute(folder)?;
-        self.watcher
+        let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
+        watcher
             .watch(&folder, RecursiveMode::NonRecursive)
             .with_context(|| format!("{} cannot be watched", folder.display()))
     }

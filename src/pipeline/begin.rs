@@ -6,7 +6,7 @@ use std::io;
 use anyhow::Context;
 use jiff::Timestamp;
 
-use super::{Parts, Pinnable, Work};
+use super::{Pinnable, Setup, Work};
 use crate::config::{ChannelKind, Customer, Route};
 use crate::inspect::{Inspection, identify, inspect};
 use crate::ledger::{Change, Ordinals, Phase, Pinned, Repeat, Settled};
@@ -24,8 +24,8 @@ impl<'a> Work<'a> {
             let problem = self.no_route();
             return self.refuse(None, problem).await;
         };
-        let parts: &'a Parts = self.parts;
-        let pinnable = parts
+        let setup: &'a Setup = self.setup;
+        let pinnable = setup
             .mappings
             .get(&route.mapping)
             .with_context(|| format!("the mapping \"{}\" is not loaded", route.mapping))?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::inspect::{Inspection, STRIDE, open_at};
 use crate::ledger::{Ordinals, Pinned};
-use crate::map::{Context, Mapped, Mapping, Output};
+use crate::map::{Context, Frame, Mapped, Mapping};
 use crate::model::{Problem, Record};
 use crate::read::{Reader, Unsound};
 
@@ -21,6 +21,7 @@ pub struct Cursor {
     mapping: Arc<Mapping>,
     context: Context,
     limits: Cut,
+    frame: Frame,
     /// Records that an earlier pick-up of the same bytes answers for.
     repeats: Arc<Ordinals>,
     reader: Option<Reader>,
@@ -76,13 +77,15 @@ impl Cursor {
         pinned: &Pinned,
         repeats: Arc<Ordinals>,
     ) -> Cursor {
+        let records = pinned.batch_records.max(1);
         Cursor {
             path,
             inspection,
+            frame: mapping.frame(records),
             mapping,
             context: Context { customer: customer.to_owned(), date: pinned.date },
             limits: Cut {
-                records: pinned.batch_records.max(1),
+                records,
                 bytes: usize::try_from(pinned.batch_bytes).unwrap_or(usize::MAX),
             },
             repeats,
@@ -120,7 +123,8 @@ impl Cursor {
             }
             let before = piece.body.len();
             let Some(mapped) = self.map(&mut piece) else { continue };
-            let full = before + (piece.body.len() - mapped) + 3 > self.limits.bytes;
+            let behind = self.frame.behind.len() + self.frame.foot.len();
+            let full = piece.body.len() + behind > self.limits.bytes;
             let (ordinal, line) = (self.record.ordinal, self.record.place.line);
             if full && !piece.records.is_empty() {
                 let body = piece.body.split_off(mapped);
@@ -227,24 +231,19 @@ impl Cursor {
         if piece.body.capacity() == 0 {
             piece.body.reserve(self.length + self.length / 16);
         }
-        if self.mapping.output == Output::Json && self.limits.records > 1 {
-            piece.body.push(if piece.body.is_empty() { b'[' } else { b',' });
-        }
+        let before = if piece.body.is_empty() { &self.frame.head } else { self.frame.between };
+        piece.body.extend_from_slice(before);
     }
 
     /// Writes what stands behind a record.
     fn end(&self, piece: &mut Piece) {
-        if self.mapping.output == Output::Ndjson {
-            piece.body.push(b'\n');
-        }
+        piece.body.extend_from_slice(self.frame.behind);
     }
 
+    /// Writes what stands behind the last record.
     fn close(&mut self, piece: &mut Piece) {
-        if self.mapping.output == Output::Json && self.limits.records > 1 && !piece.body.is_empty()
-        {
-            piece.body.push(b']');
-        }
         if !piece.body.is_empty() {
+            piece.body.extend_from_slice(&self.frame.foot);
             self.length = piece.body.len();
         }
     }

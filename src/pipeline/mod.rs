@@ -6,18 +6,22 @@ mod begin;
 pub mod cursor;
 mod finish;
 mod pass;
+mod setup;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use anyhow::Context;
 use jiff::Timestamp;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Customer, Environments, Faults, Source};
+pub use setup::{Pinnable, Setup};
+
+use crate::config::{Customer, Environments, Faults, Source};
 use crate::deliver::order::OrderBook;
-use crate::deliver::{Channel, Channels, Turn};
+use crate::deliver::{Channel, Turn};
 use crate::ledger::{Account, Ledger, Phase};
 use crate::map::{Bundle, Mapping};
 use crate::model::{Arrival, Counts};
@@ -25,36 +29,23 @@ use crate::spool::Spool;
 
 /// What every file's pipeline works with.
 pub struct Parts {
-    /// The configuration.
-    pub config: Arc<Config>,
+    setup: RwLock<Arc<Setup>>,
     /// The account of everything.
     pub ledger: Ledger,
     /// Where the claimed files lie.
     pub spool: Spool,
-    /// Where messages go.
-    pub channels: Channels,
     /// The files of each source that are not begun yet, in the order of their arrival.
-    pub begins: OrderBook,
-    /// Today's mappings, by name.
-    pub mappings: BTreeMap<String, Arc<Pinnable>>,
+    begins: OrderBook,
     /// What the results of open files said last.
-    pub written: Mutex<BTreeMap<Arrival, Counts>>,
+    written: Mutex<BTreeMap<Arrival, Counts>>,
     /// Mappings that claims have pinned, by hash; filled as they are needed.
-    pub pinned: Mutex<BTreeMap<String, Arc<Mapping>>>,
-}
-
-/// A mapping with the texts it was compiled from, as a claim pins it.
-pub struct Pinnable {
-    /// The texts.
-    pub bundle: Bundle,
-    /// The hash under which they are kept.
-    pub hash: String,
-    /// The compiled mapping.
-    pub mapping: Arc<Mapping>,
+    pinned: Mutex<BTreeMap<String, Arc<Mapping>>>,
+    /// Tells the run that a file was opened in the ledger by somebody else than a source.
+    pub opened: Notify,
 }
 
 /// What is left of a file after a pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Left {
     /// All its records are final, and its results are put away.
     Settled,
@@ -62,6 +53,19 @@ pub enum Left {
     Halves,
     /// Something waits; the earliest is due then, where a time is known.
     Waiting(Option<Timestamp>),
+    /// The config lacks what it needs.
+    Missing(Missing),
+}
+
+/// What a file needs that the config does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// Its customer.
+    Customer,
+    /// Its source.
+    Source,
+    /// The channel of this name.
+    Channel(String),
 }
 
 /// Why a pass is made.
@@ -79,6 +83,7 @@ pub enum Occasion {
 /// One file under work.
 struct Work<'a> {
     parts: &'a Parts,
+    setup: &'a Setup,
     account: Account,
     customer: &'a Customer,
     source: &'a Source,
@@ -89,15 +94,6 @@ struct Work<'a> {
 pub struct Places {
     begin: Turn,
     channel: Option<Turn>,
-}
-
-/// A file that is to be worked on.
-enum Opened<'a> {
-    Ready(Box<Work<'a>>),
-    /// The config lacks its customer or its source.
-    Unconfigured,
-    /// The ledger has closed it already.
-    Closed,
 }
 
 /// Takes a file as far as it can go now.
@@ -112,14 +108,19 @@ pub async fn advance(
         Some(Places { begin, channel }) => (Some(begin), channel),
         None => (None, None),
     };
-    let mut work = match Work::open(parts, arrival).await? {
-        Opened::Ready(work) => *work,
-        Opened::Unconfigured => return Ok(Left::Waiting(None)),
-        Opened::Closed => {
-            // Its account was closed before its folder could be removed.
-            parts.spool.remove(arrival)?;
-            return Ok(Left::Settled);
-        }
+    let account = parts
+        .ledger
+        .change(move |store| Ok(store.files.get(&arrival).map(|(account, _)| account.clone())))
+        .await?;
+    let Some(account) = account else {
+        // Its account was closed before its folder could be removed.
+        parts.spool.remove(arrival)?;
+        return Ok(Left::Settled);
+    };
+    let setup = Arc::clone(parts.setup().of(&account.customer));
+    let mut work = match Work::open(parts, &setup, account) {
+        Ok(work) => work,
+        Err(missing) => return Ok(Left::Missing(missing)),
     };
     if matches!(work.account.phase, Phase::Claiming | Phase::Claimed) {
         // Of two files with the same bytes the later is the repeat.
@@ -132,33 +133,62 @@ pub async fn advance(
     if let Some(until) = work.is_held_until() {
         return Ok(Left::Waiting(Some(until)));
     }
-    if work.account.phase == Phase::Open && !pass::run(parts, &work, occasion, turn, stop).await? {
-        return Ok(Left::Waiting(None));
+    if work.account.phase == Phase::Open
+        && let Err(missing) = pass::run(parts, &work, occasion, turn, stop).await?
+    {
+        return Ok(Left::Missing(missing));
     }
     work.finish().await
 }
 
 impl Parts {
+    /// Parts for a run that has not done anything yet.
+    pub fn new(setup: Setup, ledger: Ledger, spool: Spool) -> Parts {
+        Parts {
+            setup: RwLock::new(Arc::new(setup)),
+            ledger,
+            spool,
+            begins: OrderBook::default(),
+            written: Mutex::default(),
+            pinned: Mutex::default(),
+            opened: Notify::new(),
+        }
+    }
+
+    /// The setup in use.
+    pub fn setup(&self) -> Arc<Setup> {
+        Arc::clone(&self.setup.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts another setup in use. Files under way end their pass with the one they have.
+    pub fn replace_setup(&self, setup: Setup) {
+        *self.setup.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(setup);
+    }
+
     /// Takes a file's places. To be called in the order of arrival, by whoever holds a turn of the
     /// customer's.
     pub fn line_up(&self, customer: &str, source: &str, name: &str) -> Places {
+        let setup = self.setup();
+        let setup = setup.of(customer);
         let channel = || {
-            let route = self.config.customers.get(customer)?.route(source, name)?;
-            self.channels.get(&(customer.to_owned(), route.channel.clone()))?.line_up_file()
+            let route = setup.config.customers.get(customer)?.route(source, name)?;
+            setup.channels.get(&(customer.to_owned(), route.channel.clone()))?.line_up_file()
         };
         Places { begin: self.begins.line_up(&format!("{customer}/{source}")), channel: channel() }
     }
 
     /// The mapping kept under a hash: compiled once, from today's or from what the claim kept.
     pub fn mapping(&self, hash: &str) -> anyhow::Result<Arc<Mapping>> {
-        if let Some(today) = self.mappings.values().find(|today| today.hash == hash) {
+        let setup = self.setup();
+        if let Some(today) = setup.mappings.values().find(|today| today.hash == hash) {
             return Ok(Arc::clone(&today.mapping));
         }
         let mut pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(mapping) = pinned.get(hash) {
             return Ok(Arc::clone(mapping));
         }
-        let mapping = pinned_mapping(&self.spool, &self.config.environments, hash)?;
+        let environments = &setup.config.environments;
+        let mapping = pinned_mapping(&self.spool, environments, hash)?;
         let mapping = Arc::new(mapping);
         pinned.insert(hash.to_owned(), Arc::clone(&mapping));
         Ok(mapping)
@@ -182,20 +212,10 @@ pub fn pinned_mapping(
 
 impl<'a> Work<'a> {
     /// The file with its customer and source.
-    async fn open(parts: &'a Parts, arrival: Arrival) -> anyhow::Result<Opened<'a>> {
-        let account = parts
-            .ledger
-            .change(move |store| Ok(store.files.get(&arrival).map(|(account, _)| account.clone())))
-            .await?;
-        let Some(account) = account else { return Ok(Opened::Closed) };
-        let customer = parts.config.customers.get(&account.customer);
-        let source = customer.and_then(|customer| customer.sources.get(&account.source));
-        Ok(match (customer, source) {
-            (Some(customer), Some(source)) => {
-                Opened::Ready(Box::new(Work { parts, account, customer, source }))
-            }
-            _ => Opened::Unconfigured,
-        })
+    fn open(parts: &'a Parts, setup: &'a Setup, account: Account) -> Result<Work<'a>, Missing> {
+        let customer = setup.config.customers.get(&account.customer).ok_or(Missing::Customer)?;
+        let source = customer.sources.get(&account.source).ok_or(Missing::Source)?;
+        Ok(Work { parts, setup, account, customer, source })
     }
 
     /// Until when nothing can be tried, if the ledger knows that the file waits for its channel and
@@ -212,6 +232,6 @@ impl<'a> Work<'a> {
 
     fn channel(&self, name: &str) -> Option<Arc<Channel>> {
         let key = (self.account.customer.clone(), name.to_owned());
-        self.parts.channels.get(&key).map(Arc::clone)
+        self.setup.channels.get(&key).map(Arc::clone)
     }
 }

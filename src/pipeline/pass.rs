@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::cursor::{Cursor, Piece};
-use super::{Occasion, Parts, Work};
+use super::{Missing, Occasion, Parts, Work};
 use crate::deliver::{Channel, Clearance, Go, Message, Prepared, Turn};
 use crate::inspect::Inspection;
 use crate::ledger::{Change, Pinned, Progress, Wait, Waiting};
@@ -18,16 +18,18 @@ use crate::map::Mapping;
 use crate::model::{Arrival, Origin, Problem, State};
 use crate::read::Unsound;
 
-/// Makes one pass; `false` if the channel is not there to send to.
+/// Makes one pass, unless the channel is not there to send to.
 pub async fn run(
     parts: &Arc<Parts>,
     work: &Work<'_>,
     occasion: Occasion,
     turn: Option<Turn>,
     stop: &CancellationToken,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<Result<(), Missing>> {
     let pinned = work.account.pinned.clone().context("an open file pins nothing")?;
-    let Some(channel) = work.channel(&pinned.channel) else { return Ok(false) };
+    let Some(channel) = work.channel(&pinned.channel) else {
+        return Ok(Err(Missing::Channel(pinned.channel)));
+    };
     let arrival = work.account.arrival;
     let progress = parts
         .ledger
@@ -58,7 +60,7 @@ pub async fn run(
     drop(turn);
     // What is under way is answered for in any case.
     let drained = pass.drain().await;
-    sent.and(drained).map(|()| true)
+    sent.and(drained).map(Ok)
 }
 
 struct Pass {

@@ -5,16 +5,27 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::{ChannelKind, Config, Fault, Faults};
+use crate::deliver;
 use crate::ledger::Ledger;
 use crate::map::{Bundle, Mapping};
-use crate::pipeline::{Parts, Pinnable};
+use crate::pipeline::{Parts, Pinnable, Setup};
 use crate::spool::Spool;
 
 /// Builds what pipelines work with from a checked configuration. Customers whose mappings or
 /// channels cannot be used are moved to the broken ones.
-pub fn assemble(mut config: Config) -> anyhow::Result<Parts> {
+pub fn assemble(config: Config) -> anyhow::Result<Parts> {
+    let setup = set_up(config, None);
+    let spool = Spool::open(&setup.config.state)?;
+    let ledger = Ledger::open(&spool.ledger())?;
+    Ok(Parts::new(setup, ledger, spool))
+}
+
+/// What a configuration comes to. What did not change since the `earlier` setup is taken over.
+pub fn set_up(mut config: Config, earlier: Option<&Arc<Setup>>) -> Setup {
     let mappings = load_mappings(&mut config);
-    let (channels, failed) = crate::deliver::open(&config);
+    let shared = earlier.map_or_else(Default::default, |setup| Arc::clone(&setup.shared));
+    let in_use = earlier.map(|setup| setup.all_channels()).unwrap_or_default();
+    let (channels, failed) = deliver::open(&config, &shared, &in_use);
     for (customer, error) in failed {
         if let Some(broken) = config.customers.remove(&customer) {
             let faults = Faults::default();
@@ -22,18 +33,7 @@ pub fn assemble(mut config: Config) -> anyhow::Result<Parts> {
             config.broken.entry(customer).or_default().extend(faults.take());
         }
     }
-    let spool = Spool::open(&config.state)?;
-    let ledger = Ledger::open(&spool.ledger())?;
-    Ok(Parts {
-        config: Arc::new(config),
-        ledger,
-        spool,
-        channels,
-        begins: Default::default(),
-        mappings,
-        written: Default::default(),
-        pinned: Default::default(),
-    })
+    Setup { config, shared, channels, mappings, kept: BTreeMap::new() }
 }
 
 /// Loads every mapping that a route names, once. A customer whose mapping has faults is broken.
@@ -91,20 +91,27 @@ fn unfit(config: &Config, mappings: &BTreeMap<String, Arc<Pinnable>>) -> Vec<(St
         let faults = Faults::default();
         for route in &customer.routes {
             let kind = customer.channels.get(&route.channel).map(|channel| &channel.kind);
-            if let Some(pinnable) = mappings.get(&route.mapping)
-                && let Some(ChannelKind::Ingestion(channel)) = kind
-                && !pinnable.mapping.output.fits(&channel.media_type)
-            {
-                let what = format!(
-                    "the mapping \"{}\" writes {}, but the channel \"{}\" announces {}; change \
-                     the mapping's output or the channel's media_type",
-                    route.mapping,
-                    pinnable.mapping.output.word(),
-                    route.channel,
+            let (Some(pinnable), Some(kind)) = (mappings.get(&route.mapping), kind) else {
+                continue;
+            };
+            let output = pinnable.mapping.output;
+            let takes = match kind {
+                ChannelKind::Ingestion(channel) if !output.fits(&channel.media_type) => format!(
+                    "announces {}; change the mapping's output or the channel's media_type",
                     channel.media_type
-                );
-                faults.error(&customer.file, 0, what);
-            }
+                ),
+                ChannelKind::Scr(_) if !output.is_json() => {
+                    "is an SCR API, which takes json; change the mapping's output".to_owned()
+                }
+                ChannelKind::Ingestion(_) | ChannelKind::Scr(_) => continue,
+            };
+            let what = format!(
+                "the mapping \"{}\" writes {}, but the channel \"{}\" {takes}",
+                route.mapping,
+                output.word(),
+                route.channel
+            );
+            faults.error(&customer.file, 0, what);
         }
         if faults.any_error() {
             unfit.push((customer.id.clone(), faults.take()));

@@ -6,8 +6,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::troubles::{clear_fault, raise_fault, tell_missing};
 use super::{Run, Span};
-use crate::ledger::{Alarm, AlarmKind};
 use crate::model::Arrival;
 use crate::pipeline::{self, Left, Occasion, Places};
 
@@ -30,6 +30,26 @@ pub struct Turns {
     places: Option<Places>,
 }
 
+/// The word that a task of this run has the file in hand; no other takes it meanwhile.
+pub struct Working {
+    run: Arc<Run>,
+    arrival: Arrival,
+}
+
+impl Working {
+    /// Takes a file in hand; none if another task has it.
+    pub fn begin(run: &Arc<Run>, arrival: Arrival) -> Option<Working> {
+        let is_new = run.working().insert(arrival);
+        is_new.then(|| Working { run: Arc::clone(run), arrival })
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.run.working().remove(&self.arrival);
+    }
+}
+
 /// Waits for a turn; none if the run is over first.
 pub async fn take_turns(run: &Run, file: &OpenFile) -> Option<Turns> {
     let customer = wait_for_customer(run, &file.customer).await?;
@@ -39,7 +59,7 @@ pub async fn take_turns(run: &Run, file: &OpenFile) -> Option<Turns> {
 /// Waits for one of a customer's turns; none if the run is over first.
 pub async fn wait_for_customer(run: &Run, customer: &str) -> Option<OwnedSemaphorePermit> {
     tokio::select! {
-        turn = Arc::clone(run.turns.get(customer)?).acquire_owned() => turn.ok(),
+        turn = run.turns(customer).acquire_owned() => turn.ok(),
         () = run.stop.cancelled() => None,
     }
 }
@@ -51,8 +71,15 @@ pub fn line_up(run: &Run, file: &OpenFile, customer: OwnedSemaphorePermit) -> Tu
 }
 
 /// Works a file until it is settled or the run is over.
-pub async fn work(run: Arc<Run>, file: OpenFile, turns: Turns, mut occasion: Occasion) {
+pub async fn work(
+    run: Arc<Run>,
+    file: OpenFile,
+    _working: Working,
+    turns: Turns,
+    mut occasion: Occasion,
+) {
     let customer = file.customer.clone();
+    let mut again = run.again.subscribe();
     let mut turns = Some(turns);
     let mut until = None;
     let mut faulty = false;
@@ -77,59 +104,34 @@ pub async fn work(run: Arc<Run>, file: OpenFile, turns: Turns, mut occasion: Occ
             Ok(Left::Halves) if run.stop.is_cancelled() => return,
             Ok(Left::Halves) => continue,
             Ok(Left::Waiting(due)) => due,
+            Ok(Left::Missing(missing)) => {
+                tell_missing(&run, &file, missing).await;
+                None
+            }
             Err(error) => {
                 faulty = true;
                 raise_fault(&run, &customer, &file.source, &error).await;
                 Some(crate::deliver::after(Timestamp::now(), AFTER_FAULT))
             }
         };
-        let Some(due) = due else { return };
         if let Span::Once { wait } = run.span {
             let now = Timestamp::now();
             let until = *until.get_or_insert_with(|| crate::deliver::after(now, wait));
-            if wait.is_zero() || due > until || now > until {
+            if wait.is_zero() || due.is_none_or(|due| due > until) || now > until {
                 return;
             }
         }
-        let pause = Duration::try_from(due.duration_since(Timestamp::now())).unwrap_or_default();
+        let pause = async || match due {
+            Some(due) => {
+                let pause = due.duration_since(Timestamp::now());
+                tokio::time::sleep(Duration::try_from(pause).unwrap_or_default()).await;
+            }
+            None => std::future::pending().await,
+        };
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            () = pause() => {}
+            Ok(()) = again.changed() => occasion = Occasion::Start,
             () = run.stop.cancelled() => return,
         }
-    }
-}
-
-/// Tells that the worker could not do its work for a customer; it is tried again by itself.
-pub async fn raise_fault(run: &Run, customer: &str, source: &str, error: &anyhow::Error) {
-    tracing::error!(customer = %customer, "{error:#}");
-    let alarm = Alarm {
-        since: Timestamp::now(),
-        customer: customer.to_owned(),
-        channel: None,
-        source: Some(source.to_owned()),
-        kind: AlarmKind::Disk,
-        advice: format!("{error:#}"),
-    };
-    if let Err(error) = run.parts.ledger.change(move |store| Ok(store.raise(alarm))).await {
-        tracing::error!("The alarm cannot be noted: {error:#}");
-    }
-}
-
-/// Takes such an alarm back.
-pub async fn clear_fault(run: &Run, customer: &str, source: &str) {
-    let (customer, source) = (customer.to_owned(), Some(source.to_owned()));
-    let cleared = run
-        .parts
-        .ledger
-        .change(move |store| {
-            Ok(store.clear(|alarm| {
-                alarm.kind == AlarmKind::Disk
-                    && alarm.customer == customer
-                    && alarm.source == source
-            }))
-        })
-        .await;
-    if let Err(error) = cleared {
-        tracing::error!("The alarm cannot be cleared: {error:#}");
     }
 }

@@ -1,14 +1,14 @@
 //! One source in a run: looks into its folder, and claims of what is ready.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::task::JoinSet;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 
-use super::file::{self, OpenFile};
+use super::file::{self, OpenFile, Working};
+use super::folders::SourceKey;
+use super::troubles::{clear_fault, raise_fault};
 use super::{Run, Span};
 use crate::config::Source;
 use crate::model::Arrival;
@@ -22,26 +22,44 @@ const REGULAR: Duration = Duration::from_secs(30);
 /// A run that is to end waits so long for files to become quiet.
 const QUIET_AT_MOST: Duration = Duration::from_secs(30);
 
-/// Looks and claims until the run is over, then waits for the files it claimed.
-pub async fn serve(run: Arc<Run>, customer: String, source: String) {
-    let settings = run.parts.config.customers[&customer].sources[&source].clone();
-    let wake = Arc::clone(&run.wakes[&(customer.clone(), source)]);
-    let remembered = run.parts.spool.looks(&customer, &settings.name);
+/// Starts every source of the config that does not look yet.
+pub fn serve_all(run: &Arc<Run>) {
+    for customer in run.parts.setup().customers() {
+        for source in customer.sources.keys() {
+            let key = (customer.id.clone(), source.clone());
+            if let Some(wake) = run.folders.begin(&key) {
+                run.tasks.spawn(serve(Arc::clone(run), key, wake));
+            }
+        }
+    }
+}
+
+/// Looks and claims until the run is over or the config lacks the source.
+async fn serve(run: Arc<Run>, key: SourceKey, wake: Arc<Notify>) {
+    let (customer, name) = &key;
+    let remembered = run.parts.spool.looks(customer, name);
     let mut looks = recall(&remembered);
-    let mut taken = Taken::default();
+    let mut resumed = false;
     let started = Instant::now();
     let mut faulty = false;
     while !run.stop.is_cancelled() {
-        let next = match take(&run, &customer, &settings, &mut looks, &mut taken).await {
+        let Some(source) = settings(&run, &key) else {
+            match run.folders.end_unless(&key, || settings(&run, &key).is_some()) {
+                true => return,
+                false => continue,
+            }
+        };
+        run.folders.look_into(&key, &source.path);
+        let next = match take(&run, customer, &source, &mut looks, &mut resumed).await {
             Ok(next) => {
                 if std::mem::take(&mut faulty) {
-                    file::clear_fault(&run, &customer, &settings.name).await;
+                    clear_fault(&run, customer, name).await;
                 }
                 next
             }
             Err(error) => {
                 faulty = true;
-                file::raise_fault(&run, &customer, &settings.name, &error).await;
+                raise_fault(&run, customer, name, &error).await;
                 None
             }
         };
@@ -62,26 +80,13 @@ pub async fn serve(run: Arc<Run>, customer: String, source: String) {
             () = wake.notified() => {}
             () = run.stop.cancelled() => break,
         }
-        while taken.files.try_join_next().is_some() {}
     }
-    while taken.files.join_next().await.is_some() {}
 }
 
-/// The files that a source has handed over in this run.
-#[derive(Default)]
-struct Taken {
-    files: JoinSet<()>,
-    arrivals: BTreeSet<Arrival>,
-    /// Whether claims were gone on with that an earlier run or an error broke off.
-    resumed: bool,
-}
-
-impl Taken {
-    fn start(&mut self, run: &Arc<Run>, file: OpenFile, turn: OwnedSemaphorePermit) {
-        self.arrivals.insert(file.arrival);
-        let turns = file::line_up(run, &file, turn);
-        self.files.spawn(file::work(Arc::clone(run), file, turns, Occasion::Due));
-    }
+/// What today's config says of a source.
+fn settings(run: &Run, (customer, source): &SourceKey) -> Option<Source> {
+    let setup = run.parts.setup();
+    setup.of(customer).config.customers.get(customer)?.sources.get(source).cloned()
 }
 
 /// The looks that an earlier run left, if it left any that can be read.
@@ -114,23 +119,25 @@ async fn take(
     customer: &str,
     source: &Source,
     looks: &mut Looks,
-    taken: &mut Taken,
+    resumed: &mut bool,
 ) -> anyhow::Result<Option<Duration>> {
     let parts = &run.parts;
-    if !std::mem::replace(&mut taken.resumed, true) {
-        let resumed =
-            pickup::resume(&parts.ledger, &parts.spool, customer, source, &taken.arrivals).await;
-        let (slips, arrivals, trouble) = resumed.inspect_err(|_| taken.resumed = false)?;
+    if !std::mem::replace(resumed, true) {
+        let known = run.working().clone();
+        let left = pickup::resume(&parts.ledger, &parts.spool, customer, source, &known).await;
+        let (slips, arrivals, trouble) = left.inspect_err(|_| *resumed = false)?;
         for (slip, arrival) in slips.into_iter().zip(arrivals) {
             let Some(turn) = file::wait_for_customer(run, customer).await else { return Ok(None) };
-            taken.start(run, open_file(customer, source, slip.name, arrival), turn);
+            start(run, open_file(customer, source, slip.name, arrival), turn);
         }
         if let Some(trouble) = trouble {
-            taken.resumed = false;
+            *resumed = false;
             return Err(trouble);
         }
     }
-    if !parts.config.customers[customer].active {
+    let setup = parts.setup();
+    let config = &setup.of(customer).config;
+    if !config.customers.get(customer).is_some_and(|customer| customer.active) {
         return Ok(None);
     }
     let listed = {
@@ -142,17 +149,23 @@ async fn take(
     let (ready, next) = looks.judge(&source.ready, listed, Instant::now(), present);
     for candidate in ready {
         let Some(turn) = file::wait_for_customer(run, customer).await else { return Ok(None) };
-        claim::check_free_disk(&parts.config.state, parts.config.limits.free_disk)?;
+        claim::check_free_disk(&config.state, config.limits.free_disk)?;
         let claimed = pickup::claim(&parts.ledger, &parts.spool, customer, source, &candidate)
             .await
-            .inspect_err(|_| taken.resumed = false)?;
+            .inspect_err(|_| *resumed = false)?;
         if let Some(arrival) = claimed {
             let name = candidate.name;
             tracing::info!(customer = %customer, file.name = %name, "Claimed {name}");
-            taken.start(run, open_file(customer, source, name, arrival), turn);
+            start(run, open_file(customer, source, name, arrival), turn);
         }
     }
     Ok(next)
+}
+
+fn start(run: &Arc<Run>, file: OpenFile, turn: OwnedSemaphorePermit) {
+    let Some(working) = Working::begin(run, file.arrival) else { return };
+    let turns = file::line_up(run, &file, turn);
+    run.tasks.spawn(file::work(Arc::clone(run), file, working, turns, Occasion::Due));
 }
 
 fn open_file(customer: &str, source: &Source, name: String, arrival: Arrival) -> OpenFile {

@@ -22,6 +22,9 @@ mod samples;
 // A run that goes on: it sees files by itself, answers other commands, and stops in good order.
 mod daemon;
 
+// A changed config is taken in while the work goes on.
+mod reload;
+
 // Assignments: at most 20 at a time, one call a release, in order.
 mod scr;
 

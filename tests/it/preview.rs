@@ -160,6 +160,46 @@ fn of_many_records_the_first_are_shown_and_all_problems() {
 }
 
 #[test]
+fn xml_and_csv_are_shown_with_whole_frames() {
+    let folder = samples();
+    let file = "inbox/kraanvogel-forwarding/RELEASE_20261120_0615.csv";
+    let mapping = |output: &str| {
+        let text = format!(
+            "[input]\nformat = \"csv\"\nskip = 1\nencoding = \"windows-1252\"\n[output]\n{output}\n\
+             [[fields]]\nto = \"ref\"\nfrom = \"DOSSIER\"\n"
+        );
+        fs::write(folder.path().join("mappings/other.toml"), text).unwrap();
+    };
+    let arguments = [file, "--mapping", "other", "--limit", "2"];
+    let text = || {
+        let run = lighterman(folder.path(), &[&["preview"], &arguments[..]].concat());
+        String::from_utf8(run.stdout).unwrap()
+    };
+    mapping("format = \"xml\"\nroot = \"Orders\"\nrecord = \"Order\"");
+    let document = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Orders>\n\
+                    <Order><ref>00412001</ref></Order>\n<Order><ref>00412002</ref></Order>\n</Orders>\n";
+    assert_eq!(preview(folder.path(), &arguments).1["messages"][0]["body"], document);
+    let shown = "<Orders>\n  <Order>\n    <ref>00412001</ref>\n  </Order>\n  <Order>\n    \
+                 <ref>00412002</ref>\n  </Order>\n</Orders>\n\n200 records would be sent";
+    assert!(text().contains(shown), "{}", text());
+    mapping("format = \"csv\"");
+    assert!(text().contains("\nref\r\n00412001\r\n00412002\r\n\n200 records"), "{}", text());
+}
+
+#[test]
+fn an_scr_api_takes_json_only() {
+    let folder = samples();
+    let path = folder.path().join("mappings/wilgenhof-assignments.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("format = \"json\"", "format = \"csv\"")).unwrap();
+    let run = lighterman(folder.path(), &["check"]);
+    let told = String::from_utf8(run.stderr).unwrap();
+    assert_eq!(run.status.code(), Some(1));
+    assert!(told.contains("\"wilgenhof-assignments\" writes csv"), "{told}");
+    assert!(told.contains("an SCR API, which takes json"), "{told}");
+}
+
+#[test]
 fn the_way_is_found_by_folder_name_or_what_is_given() {
     let folder = samples();
     let path = |name: &str| folder.path().join(name);

@@ -103,7 +103,7 @@ fn the_examples_of_config_and_mapping_are_understood() {
     let (head, tables) = customer.split_once("\n\n").unwrap();
     add("customers/acme.toml", head, tables);
     let mappings = blocks("Mapping rules by example", "toml");
-    let (mapping, inputs) = mappings.split_first().unwrap();
+    let (mapping, parts) = mappings.split_first().unwrap();
     for folder in ["keys", "inbox/wms", "credentials"] {
         fs::create_dir(setup.join(folder)).unwrap();
     }
@@ -113,9 +113,18 @@ fn the_examples_of_config_and_mapping_are_understood() {
         fs::write(setup.join("credentials").join(name), "secret").unwrap();
     }
     let field = "[[fields]]\nto = \"a\"\nvalue = \"b\"\n";
-    let inputs = inputs.iter().map(|input| format!("{input}\n{field}"));
-    for mapping in std::iter::once(mapping.clone()).chain(inputs) {
+    // The blocks that follow the first are an [input] or an [output] alone.
+    let parts = parts.iter().map(|part| match part.starts_with("[output]") {
+        false => (format!("{part}\n{field}"), "application/json"),
+        true => (format!("[input]\nformat = \"csv\"\n{part}\n{field}"), "application/xml"),
+    });
+    let acme = fs::read_to_string(setup.join("customers/acme.toml")).unwrap();
+    for (mapping, media_type) in std::iter::once((mapping.clone(), "application/json")).chain(parts)
+    {
         fs::write(setup.join("mappings/acme-releases.toml"), &mapping).unwrap();
+        let releases = "[channels.releases]";
+        let announced = format!("{releases}\nmedia_type = \"{media_type}\"");
+        fs::write(setup.join("customers/acme.toml"), acme.replace(releases, &announced)).unwrap();
         let run = Command::new(env!("CARGO_BIN_EXE_lighterman"))
             .current_dir(&setup)
             .env("CREDENTIALS_DIRECTORY", setup.join("credentials"))

@@ -48,7 +48,8 @@ impl Report {
     /// Reads receipts and problems, and adds up.
     pub async fn gather(folder: &Path, parts: &Parts, stats: &Stats) -> anyhow::Result<Report> {
         let mut parked = parked(parts).await?;
-        let config = &parts.config;
+        let setup = parts.setup();
+        let config = &setup.config;
         let mut customers = Vec::new();
         let mut records = Counts::default();
         let mut faults = Vec::new();
@@ -84,7 +85,7 @@ impl Report {
             faults.push("the receipts and the ledger tell different numbers".to_owned());
         }
         faults.extend(audit.faults);
-        let status = status::gather(&parts.ledger, config, &parts.channels).await?;
+        let status = status::gather(&parts.ledger, config, &setup.channels).await?;
         faults.extend(status.alarms.into_iter().map(|alarm| {
             format!("alarm {} of {}: {}", alarm.kind.word(), alarm.customer, alarm.advice)
         }));
@@ -319,7 +320,8 @@ fn problems(folder: &Path, receipt: &Receipt) -> anyhow::Result<Vec<Problem>> {
 }
 
 fn format_of(parts: &Parts, receipt: &Receipt) -> &'static str {
-    let mapping = receipt.mapping.as_ref().and_then(|name| parts.mappings.get(name));
+    let setup = parts.setup();
+    let mapping = receipt.mapping.as_ref().and_then(|name| setup.mappings.get(name));
     match mapping.map(|pinnable| &pinnable.mapping.dialect.format) {
         Some(Format::Csv(_)) => "CSV",
         Some(Format::Fixed(_)) => "fixed width",

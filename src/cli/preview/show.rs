@@ -8,7 +8,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::way::Way;
-use super::{Found, counted};
+use super::{Found, counted, indent};
 use crate::config::ChannelKind;
 use crate::map::Output;
 use crate::model::{Level, Problem};
@@ -25,7 +25,7 @@ pub struct Shown {
     pub bytes: usize,
     /// How its body is written.
     pub output: Output,
-    /// The body; of a message that is not shown whole, its first records.
+    /// The body; of a message that is not shown whole, one of its first records.
     pub body: Vec<u8>,
 }
 
@@ -183,16 +183,6 @@ impl<W: Write> Each<'_, W> {
 }
 
 impl Shown {
-    /// A message of which at most `limit` records are shown.
-    pub fn new(ranges: &[(u64, u64)], output: Output, body: Vec<u8>, limit: u64) -> Shown {
-        let count: u64 = ranges.iter().map(|(first, last)| last + 1 - first).sum();
-        let first = ranges.first().map_or(0, |range| range.0);
-        let last = ranges.last().map_or(0, |range| range.1);
-        let bytes = body.len();
-        let body = if limit < count { beginning(output, body, limit) } else { body };
-        Shown { records: (first, last), count, shown: limit.min(count), bytes, output, body }
-    }
-
     fn write_json(&self, out: &mut impl Write) -> io::Result<()> {
         let Shown { records: (first, last), count, shown, bytes, .. } = self;
         write!(
@@ -202,9 +192,9 @@ impl Shown {
         )?;
         match self.output {
             Output::Json => out.write_all(&self.body)?,
-            // Several lines are no JSON value, so they are a text.
-            Output::Ndjson => {
-                serde_json::to_writer(&mut *out, &String::from_utf8_lossy(&self.body))?
+            // What is no JSON value is a text.
+            Output::Ndjson | Output::Xml | Output::Csv => {
+                serde_json::to_writer(&mut *out, &String::from_utf8_lossy(&self.body))?;
             }
         }
         write!(out, "}}")
@@ -213,107 +203,14 @@ impl Shown {
     fn write_text(&self, out: &mut impl Write) -> io::Result<()> {
         match self.output {
             Output::Json => {
-                write_indented(out, &self.body)?;
+                indent::json(out, &self.body)?;
                 writeln!(out)
             }
-            Output::Ndjson => out.write_all(&self.body),
+            Output::Xml => {
+                indent::xml(out, &String::from_utf8_lossy(&self.body))?;
+                writeln!(out)
+            }
+            Output::Ndjson | Output::Csv => out.write_all(&self.body),
         }
-    }
-}
-
-/// The first records of a body.
-fn beginning(output: Output, mut body: Vec<u8>, limit: u64) -> Vec<u8> {
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    match output {
-        Output::Json => match serde_json::from_slice::<Vec<&RawValue>>(&body) {
-            Ok(records) => {
-                let records: Vec<&str> = records[..limit].iter().map(|one| one.get()).collect();
-                format!("[{}]", records.join(",")).into_bytes()
-            }
-            Err(_) => body,
-        },
-        Output::Ndjson => {
-            let end =
-                body.split_inclusive(|byte| *byte == b'\n').take(limit).map(<[u8]>::len).sum();
-            body.truncate(end);
-            body
-        }
-    }
-}
-
-/// JSON with a line for every value. Only blanks are added, so that every value stays as it is sent.
-fn write_indented(out: &mut impl Write, json: &[u8]) -> io::Result<()> {
-    let mut depth = 0;
-    let mut in_text = false;
-    let mut escaped = false;
-    for (at, byte) in json.iter().enumerate() {
-        if in_text {
-            out.write_all(&[*byte])?;
-            in_text = escaped || *byte != b'"';
-            escaped = !escaped && *byte == b'\\';
-            continue;
-        }
-        match byte {
-            b'{' | b'[' => {
-                out.write_all(&[*byte])?;
-                if !matches!(json.get(at + 1), Some(b'}' | b']')) {
-                    depth += 1;
-                    new_line(out, depth)?;
-                }
-            }
-            b'}' | b']' => {
-                if !matches!(
-                    at.checked_sub(1).and_then(|before| json.get(before)),
-                    Some(b'{' | b'[')
-                ) {
-                    depth -= 1;
-                    new_line(out, depth)?;
-                }
-                out.write_all(&[*byte])?;
-            }
-            b',' => {
-                out.write_all(b",")?;
-                new_line(out, depth)?;
-            }
-            b':' => out.write_all(b": ")?,
-            _ => {
-                in_text = *byte == b'"';
-                out.write_all(&[*byte])?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn new_line(out: &mut impl Write, depth: usize) -> io::Result<()> {
-    write!(out, "\n{:1$}", "", depth * 2)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn indented(json: &str) -> String {
-        let mut out = Vec::new();
-        write_indented(&mut out, json.as_bytes()).unwrap();
-        String::from_utf8(out).unwrap()
-    }
-
-    #[test]
-    fn indenting_adds_blanks_only_and_none_within_texts() {
-        assert_eq!(
-            indented(r#"[{"a":"x,\"{y\\","b":[],"c":[1.50,{}]}]"#),
-            "[\n  {\n    \"a\": \"x,\\\"{y\\\\\",\n    \"b\": [],\n    \"c\": [\n      1.50,\n      {}\n    ]\n  }\n]"
-        );
-    }
-
-    #[test]
-    fn of_a_message_that_is_too_long_its_first_records_are_shown() {
-        let array = br#"[{"a":1.50},{"a":2},{"a":3}]"#.to_vec();
-        let shown = Shown::new(&[(1, 1), (4, 5)], Output::Json, array, 2);
-        assert_eq!((shown.records, shown.count, shown.shown, shown.bytes), ((1, 5), 3, 2, 28));
-        assert_eq!(shown.body, br#"[{"a":1.50},{"a":2}]"#);
-        let lines = b"{\"a\":1}\n{\"a\":2}\n".to_vec();
-        assert_eq!(Shown::new(&[(1, 2)], Output::Ndjson, lines, 1).body, b"{\"a\":1}\n");
     }
 }

@@ -105,8 +105,8 @@ fn a_message_holds_as_many_records_as_it_may() {
 
 #[test]
 fn a_record_that_does_not_fit_opens_the_next_message() {
-    // Two records with brackets and comma take 17 bytes; one more is left free.
-    let mut scene = scene(&numbers(5), "json", 100, 18);
+    // Two records with brackets and comma take 17 bytes.
+    let mut scene = scene(&numbers(5), "json", 100, 17);
     let pieces = pieces(&mut scene.cursor, 1);
     assert_eq!(ranges(&pieces), [vec![(1, 2)], vec![(3, 4)], vec![(5, 5)]]);
     assert_eq!(pieces[0].body, br#"[{"n":1},{"n":2}]"#);
@@ -131,10 +131,45 @@ fn a_message_of_one_record_is_an_object() {
 
 #[test]
 fn ndjson_ends_every_record_with_a_line_end() {
-    let mut scene = scene(&numbers(3), "ndjson", 100, 17);
+    let mut scene = scene(&numbers(3), "ndjson", 100, 16);
     let pieces = pieces(&mut scene.cursor, 1);
-    assert_eq!(pieces[0].body, b"{\"n\":1}\n");
-    assert_eq!(pieces[2].body, b"{\"n\":3}\n");
+    assert_eq!(pieces[0].body, b"{\"n\":1}\n{\"n\":2}\n");
+    assert_eq!(pieces[1].body, b"{\"n\":3}\n");
+}
+
+#[test]
+fn every_message_in_xml_is_a_document_of_its_own() {
+    const XML: &str = "xml\"\nroot = \"Ns\"\nrecord = \"N\"\nnamespace = \"urn:n?a&b";
+    let head = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Ns xmlns=\"urn:n?a&amp;b\">\n";
+    let text = |records: &str| format!("{head}{records}</Ns>\n");
+    let limit = text("<N><n>1</n></N>\n<N><n>2</n></N>\n").len() as u64;
+    let mut scene = scene(&numbers(3), XML, 100, limit - 1);
+    assert_eq!(ranges(&pieces(&mut scene.cursor, 1)), [[(1, 1)], [(2, 2)], [(3, 3)]]);
+    let mut scene = self::scene(&numbers(3), XML, 100, limit);
+    let pieces = pieces(&mut scene.cursor, 1);
+    assert_eq!(ranges(&pieces), [[(1, 2)], [(3, 3)]]);
+    let body = |piece: &Piece| String::from_utf8(piece.body.clone()).unwrap();
+    assert_eq!(body(&pieces[0]), text("<N><n>1</n></N>\n<N><n>2</n></N>\n"));
+    assert_eq!(body(&pieces[1]), text("<N><n>3</n></N>\n"));
+}
+
+#[test]
+fn every_message_in_csv_has_a_header_of_its_own() {
+    let mut scene = scene(&numbers(3), "csv", 100, 8);
+    let pieces = pieces(&mut scene.cursor, 1);
+    assert_eq!(pieces[0].body, b"n\r\n1\r\n");
+    let mut scene = self::scene(&numbers(3), "csv", 100, 9);
+    assert_eq!(self::pieces(&mut scene.cursor, 1)[0].body, b"n\r\n1\r\n2\r\n");
+    // A message of one record is framed too.
+    let mut scene = self::scene(&numbers(3), "csv", 1, 1 << 20);
+    assert_eq!(scene.cursor.cut(2).unwrap().body, b"n\r\n2\r\n");
+}
+
+#[test]
+fn a_message_without_a_record_has_no_frame() {
+    let mut scene = scene(&["a;".to_owned(), "b;".to_owned()], "csv", 100, 1 << 20);
+    let piece = scene.cursor.cut(1).unwrap();
+    assert_eq!((piece.body.len(), piece.rejected), (0, vec![(1, 2)]));
 }
 
 #[test]

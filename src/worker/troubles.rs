@@ -1,0 +1,132 @@
+//! Troubles: what keeps the worker itself from working for a customer, as alarms.
+
+use jiff::Timestamp;
+
+use super::Run;
+use super::file::OpenFile;
+use crate::ledger::{Alarm, AlarmKind};
+use crate::pipeline::{Missing, Parts};
+
+/// Raises an alarm for every broken customer. Alarms of earlier runs are cleared where nothing will
+/// clear them: what is mended by now, and channels that are no longer there.
+pub async fn tell_broken_customers(parts: &Parts) -> anyhow::Result<()> {
+    let setup = parts.setup();
+    let alarms: Vec<Alarm> = setup
+        .config
+        .broken
+        .iter()
+        .map(|(customer, faults)| {
+            let what = match faults.as_slice() {
+                [] => "its config cannot be used".to_owned(),
+                [fault] => fault.to_string(),
+                [fault, rest @ ..] => {
+                    format!("{fault} (and {} more: lighterman check)", rest.len())
+                }
+            };
+            let advice = match setup.kept.contains_key(customer) {
+                true => format!("{what}; until it is mended the earlier config is used"),
+                false => what,
+            };
+            of_config(customer, advice)
+        })
+        .collect();
+    for alarm in &alarms {
+        match setup.kept.contains_key(&alarm.customer) {
+            true => tracing::error!(customer = %alarm.customer, "Not reloaded: {}", alarm.advice),
+            false => {
+                tracing::error!(customer = %alarm.customer, "Customer left out: {}", alarm.advice);
+            }
+        }
+    }
+    let channels = setup.all_channels();
+    parts
+        .ledger
+        .change(move |store| {
+            store.clear(|held| match held.kind {
+                AlarmKind::Config => !alarms.iter().any(|alarm| alarm.same(held)),
+                // Whatever fails still raises its own again.
+                AlarmKind::Disk => true,
+                _ => !channels.contains_key(&(
+                    held.customer.clone(),
+                    held.channel.clone().unwrap_or_default(),
+                )),
+            });
+            for alarm in alarms {
+                store.raise(alarm);
+            }
+            Ok(())
+        })
+        .await
+}
+
+/// An alarm about a customer's config, or the provider's if the customer is empty.
+pub fn of_config(customer: &str, advice: String) -> Alarm {
+    Alarm {
+        since: Timestamp::now(),
+        customer: customer.to_owned(),
+        channel: None,
+        source: None,
+        kind: AlarmKind::Config,
+        advice,
+    }
+}
+
+/// Raises an alarm for a file that is open while the config lacks what it needs.
+pub async fn tell_missing(run: &Run, file: &OpenFile, missing: Missing) {
+    let OpenFile { customer, name, .. } = file;
+    if missing == Missing::Customer && run.parts.setup().config.broken.contains_key(customer) {
+        // That has an alarm of its own.
+        return;
+    }
+    let (what, channel) = match missing {
+        Missing::Customer => ("this customer's config".to_owned(), None),
+        Missing::Source => (format!("the source {}", file.source), None),
+        Missing::Channel(channel) => (format!("the channel {channel}"), Some(channel)),
+    };
+    let advice = format!(
+        "{name} and perhaps others are open, but {what} is not there; put it back until they are \
+         settled"
+    );
+    let source = match &channel {
+        None => Some(file.source.clone()),
+        Some(_) => None,
+    };
+    raise(run, Alarm { channel, source, ..of_config(customer, advice) }).await;
+}
+
+/// Tells that the worker could not do its work for a customer; it is tried again by itself.
+pub async fn raise_fault(run: &Run, customer: &str, source: &str, error: &anyhow::Error) {
+    tracing::error!(customer = %customer, "{error:#}");
+    let alarm = Alarm {
+        source: Some(source.to_owned()),
+        kind: AlarmKind::Disk,
+        ..of_config(customer, format!("{error:#}"))
+    };
+    raise(run, alarm).await;
+}
+
+/// Notes an alarm.
+pub async fn raise(run: &Run, alarm: Alarm) {
+    if let Err(error) = run.parts.ledger.change(move |store| Ok(store.raise(alarm))).await {
+        tracing::error!("The alarm cannot be noted: {error:#}");
+    }
+}
+
+/// Takes such an alarm back.
+pub async fn clear_fault(run: &Run, customer: &str, source: &str) {
+    let (customer, source) = (customer.to_owned(), Some(source.to_owned()));
+    let cleared = run
+        .parts
+        .ledger
+        .change(move |store| {
+            Ok(store.clear(|alarm| {
+                alarm.kind == AlarmKind::Disk
+                    && alarm.customer == customer
+                    && alarm.source == source
+            }))
+        })
+        .await;
+    if let Err(error) = cleared {
+        tracing::error!("The alarm cannot be cleared: {error:#}");
+    }
+}
