@@ -173,19 +173,26 @@ async fn answer_retry(
     State(parts): State<Arc<Parts>>,
     Json(selection): Json<Selection>,
 ) -> Answer<Vec<quarantine::Done>> {
-    answer(quarantine::retry(&desk(&parts), &selection).await)
+    let done = quarantine::retry(&desk(&parts), &selection).await;
+    parts.opened.notify_one();
+    answer(done)
 }
 
 async fn answer_resend(
     State(parts): State<Arc<Parts>>,
     Json(wish): Json<Wish>,
 ) -> Answer<Vec<Resent>> {
-    answer(resend::resend(&desk(&parts), &wish).await)
+    let done = resend::resend(&desk(&parts), &wish).await;
+    parts.opened.notify_one();
+    answer(done)
 }
 
 fn desk(parts: &Parts) -> Desk {
-    let Parts { ledger, spool, config, .. } = parts;
-    Desk { ledger: ledger.clone(), spool: spool.clone(), config: Arc::clone(config) }
+    Desk {
+        ledger: parts.ledger.clone(),
+        spool: parts.spool.clone(),
+        config: Arc::new(parts.setup().config.clone()),
+    }
 }
 
 async fn answer_check_ledger(State(parts): State<Arc<Parts>>) -> Answer<super::audit::Audit> {

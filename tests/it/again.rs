@@ -2,6 +2,7 @@
 //! lost. Nothing else is sent, and every round has keys of its own.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -327,7 +328,7 @@ fn what_cannot_be_sent_again_says_why() {
     refused(&["A.csv"], 4, "cannot be read");
     std::fs::write(day.join("A-2.csv"), bytes).unwrap();
     provider.mapping("terminals", &TERMINALS.replace("\"csv\"", "\"csv\"\nskip = 1"));
-    refused(&["A.csv"], 4, "header");
+    refused(&["A.csv"], 4, "the mapping's input has changed");
 
     provider.mapping("terminals", TERMINALS);
     let run = provider.run(&["resend", "A.csv"]);
@@ -343,4 +344,198 @@ fn what_cannot_be_sent_again_says_why() {
     assert_eq!(provider.run_once(&[]).code, 0);
     assert_eq!(counts(&provider), [3, 0, 0, 0]);
     assert_eq!(all_ids(&port), [1, 1, 1, 1, 2, 2]);
+}
+
+#[test]
+fn a_running_daemon_works_them_at_once() {
+    let (port, provider) = acme();
+    provider.mapping("terminals", &TERMINALS.replace("\"TERMINAL\"", "\"TERMINALS\""));
+    provider.drop_file("acme", "whole.csv", file(&["K1", "K2", "K1"]));
+    let daemon = provider.start();
+    let set_aside = || provider.status()["customers"]["acme"]["files"]["quarantined"] == 1;
+    until_true("the refusal", set_aside);
+    provider.mapping("terminals", TERMINALS);
+    daemon.hang_up();
+    knows(&provider, &["K1"]);
+    let run = provider.run(&["quarantine", "retry", "--file", "whole.csv"]);
+    let told = "acme / whole.csv: the whole file is tried again now\n";
+    assert_eq!((run.code, run.stdout.as_str()), (0, told), "{run}");
+    until_true("the file", || counts(&provider)[3] == 0);
+    // The daemon may have read its config before or after the table was written.
+    let [delivered, quarantined, ..] = counts(&provider);
+    assert!(delivered >= 2 && delivered + quarantined == 3);
+
+    provider.drop_file("acme", "A.csv", file(&["K1", "K9"]));
+    until_true("its end", || counts(&provider)[1] == quarantined + 1);
+    until_true("its close", || counts(&provider)[3] == 0);
+    // What lies on disk is what counts, whether the daemon was told of it or not.
+    knows(&provider, &["K1", "K2", "K9"]);
+    let run = provider.run(&["quarantine", "retry", "--all"]);
+    assert_eq!(run.code, 0, "{run}");
+    until_true("all of it", || counts(&provider) == [5, 0, 0, 0]);
+    assert_eq!(all_ids(&port), [1, 1, 2, 2, 3]);
+
+    let run = provider.run(&["resend", "A.csv", "--records", "2"]);
+    let told = "acme / A.csv (arrival 3): 1 record is sent again now\n";
+    assert_eq!((run.code, run.stdout.as_str()), (0, told), "{run}");
+    until_true("the resend", || all_ids(&port) == [1, 1, 2, 2, 2, 3]);
+    until_true("its end", || counts(&provider) == [5, 0, 0, 0]);
+    assert_eq!(daemon.stop().code, 0);
+    assert_eq!(counts(&provider), [5, 0, 0, 0]);
+}
+
+#[test]
+fn a_rejects_file_that_was_corrected_works_what_it_holds() {
+    let (port, provider) = acme();
+    provider.drop_file("acme", "A.csv", file(&["K1", "K9", "K2", "K8"]));
+    assert_eq!(provider.run_once(&[]).code, 3);
+    let rejects = String::from_utf8(provider.rejects("acme", "A.csv").unwrap()).unwrap();
+    assert_eq!(rejects, "ID;TERMINAL\n2;K9\n4;K8\n");
+    provider.drop_file("acme", "A.csv", rejects.replace("K9", "K1").replace("K8", "K2"));
+    assert_eq!(provider.run_once(&[]).code, 0);
+    assert_eq!(all_ids(&port), [1, 2, 3, 4]);
+    assert_eq!(counts(&provider), [4, 2, 0, 0]);
+    let run = provider.run(&["quarantine", "discard", "--file", "1"]);
+    assert_eq!(run.code, 0, "{run}");
+    assert_eq!(counts(&provider), [4, 0, 2, 0]);
+}
+
+/// Assignments to two releases, and a mapping that takes them or not.
+struct Wilgen {
+    port: Port,
+    provider: Provider,
+}
+
+const RELEASES: [&str; 2] =
+    ["0xc0de00000000000000000000000000000000000a", "0xc0de00000000000000000000000000000000000b"];
+
+impl Wilgen {
+    fn new() -> Wilgen {
+        let releases = RELEASES.map(|address| Port::release(address, "TEST0000001", "BL1"));
+        let port = Port::open(Port::scr_world(releases.to_vec(), 0));
+        let provider = Provider::new(&port);
+        provider.transporter("wilgen", VAT, "assignments", QUICK);
+        let wilgen = Wilgen { port, provider };
+        wilgen.takes(true);
+        wilgen
+    }
+
+    /// Whether the mapping knows the action `assign`.
+    fn takes(&self, assign: bool) {
+        let text = ASSIGNMENTS
+            .replace("assign = \"assign\", ", if assign { "assign = \"assign\", " } else { "" });
+        self.provider.mapping("assignments", &text);
+    }
+
+    #[track_caller]
+    fn works(&self, name: &str, drivers: &[(usize, &str)], code: i32) {
+        let records = drivers.iter().map(|(release, driver)| {
+            Assignment::at(RELEASES[*release], Wanted::Driver((*driver).to_owned()))
+        });
+        self.provider.drop_file("wilgen", name, xml(records));
+        let run = self.provider.run_once(&[]);
+        assert_eq!(run.code, code, "{run}");
+    }
+
+    /// Who was assigned to a release, one after the other.
+    fn history(&self, release: usize) -> Vec<String> {
+        let state = self.port.release(SCR, RELEASES[release]).unwrap();
+        state.history.into_iter().map(|change| change.assigned.unwrap().identification).collect()
+    }
+
+    #[track_caller]
+    fn runs(&self, arguments: &[&str]) {
+        let run = self.provider.run(arguments);
+        assert_eq!(run.code, 0, "{run}");
+        let run = self.provider.run_once(&[]);
+        assert_eq!(run.code, 0, "{run}");
+        self.provider.check_ledger();
+    }
+}
+
+#[test]
+fn a_retried_assignment_is_as_old_as_it_was_and_gives_way_to_a_newer_one() {
+    let wilgen = Wilgen::new();
+    wilgen.takes(false);
+    wilgen.works("A.xml", &[(0, "old"), (1, "only")], 3);
+    wilgen.takes(true);
+    wilgen.works("B.xml", &[(0, "new")], 0);
+    wilgen.runs(&["quarantine", "retry", "--file", "A.xml"]);
+    assert_eq!(wilgen.history(0), ["new"]);
+    assert_eq!(wilgen.history(1), ["only"]);
+    let receipt = wilgen.provider.receipt("wilgen", "A-2.xml");
+    assert_eq!(receipt["ordinals"], json!({ "delivered": "2", "superseded": "1" }));
+    let problems = wilgen.provider.problems("wilgen", "A-2.xml");
+    let told = &problems[0];
+    assert_eq!((told.record, told.level.as_str(), told.rule.as_str()), (1, "warn", "superseded"));
+    assert_eq!((problems.len(), told.line), (1, 3));
+}
+
+#[test]
+fn of_assignments_that_are_sent_again_the_overtaken_are_left_out_and_told() {
+    let wilgen = Wilgen::new();
+    wilgen.works("A.xml", &[(0, "first"), (1, "kept")], 0);
+    wilgen.works("B.xml", &[(0, "second")], 0);
+    wilgen.runs(&["resend", "A.xml"]);
+    assert_eq!(wilgen.history(0), ["first", "second"]);
+    assert_eq!(wilgen.history(1), ["kept", "kept"]);
+    let receipt = wilgen.provider.receipt("wilgen", "A-2.xml");
+    assert_eq!(receipt["ordinals"], json!({ "delivered": "2", "superseded": "1" }));
+    assert_eq!(wilgen.provider.problems("wilgen", "A-2.xml")[0].rule, "superseded");
+    // What was sent again stands: an older file may not overtake it now either.
+    wilgen.runs(&["resend", "B.xml"]);
+    assert_eq!(wilgen.history(0), ["first", "second", "second"]);
+}
+
+#[test]
+fn a_file_of_which_records_wait_is_not_retried_yet() {
+    let wilgen = Wilgen::new();
+    let unknown = "0xc0de0000000000000000000000000000000000ff";
+    let parked = Assignment::of("TEST9999999", None, Wanted::Driver("later".to_owned()));
+    let wrong = Assignment::at("nowhere", Wanted::Driver(unknown.to_owned()));
+    wilgen.provider.drop_file("wilgen", "A.xml", xml([parked, wrong]));
+    assert_eq!(wilgen.provider.run_once(&[]).code, 3);
+    for action in ["retry", "discard"] {
+        let run = wilgen.provider.run(&["quarantine", action, "--file", "A.xml"]);
+        assert_eq!(run.code, 75, "{run}");
+        assert!(run.stderr.contains("A.xml is still open"), "{run}");
+    }
+    let run = wilgen.provider.run(&["quarantine", "show", "--file", "A.xml"]);
+    assert!(run.stdout.contains("nowhere"), "{run}");
+    wilgen.provider.check_ledger();
+}
+
+#[test]
+fn a_retry_that_is_killed_counts_whole_or_not_at_all() {
+    let (seed, mut random) = Random::seeded();
+    println!("seed {seed}");
+    let (port, provider) = acme();
+    let names: Vec<String> = (0..40).map(|n| format!("T{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    provider.drop_file("acme", "A.csv", file(&names));
+    assert_eq!(provider.run_once(&[]).code, 3);
+    assert_eq!(counts(&provider), [0, 40, 0, 0]);
+    for known in 1..=20 {
+        // Every round two more can be delivered; the others fail again.
+        knows(&provider, &names[..known * 2]);
+        for arguments in [["quarantine", "retry", "--all"].as_slice(), &["run", "--once"]] {
+            let running = provider.start_with(arguments);
+            std::thread::sleep(Duration::from_millis(random.below(60)));
+            running.kill();
+            let [delivered, quarantined, discarded, open] = counts(&provider);
+            assert_eq!(delivered + quarantined + open, 40, "seed {seed}, round {known}");
+            assert_eq!(discarded, 0, "seed {seed}");
+        }
+    }
+    assert!([0, 3].contains(&provider.run_once(&["--wait", "20s"]).code), "seed {seed}");
+    let run = provider.run(&["quarantine", "retry", "--all"]);
+    assert_eq!(run.code, 0, "seed {seed}: {run}");
+    let run = provider.run_once(&["--wait", "20s"]);
+    assert_eq!(run.code, 0, "seed {seed}: {run}");
+    assert_eq!(counts(&provider), [40, 0, 0, 0], "seed {seed}");
+    assert_eq!(all_ids(&port), (1..=40).collect::<Vec<u64>>(), "seed {seed}: each once");
+    for folder in ["spool", "quarantine"] {
+        let left = std::fs::read_dir(provider.path("state/test").join(folder)).unwrap().count();
+        assert_eq!(left, 0, "seed {seed}: {folder}");
+    }
 }
