@@ -12,7 +12,8 @@
 //! * [`settle`] puts away the original, the failed records and a receipt.
 //!
 //! Under all of them lies the [`ledger`], the durable account of every file and record, and the
-//! [`spool`], where claimed files are the queue. [`pipeline`] tells one file's story, [`worker`]
+//! [`spool`], where claimed files are the queue; every operation on files that this custody rests on
+//! is in [`disk`]. [`pipeline`] tells one file's story, [`worker`]
 //! holds many files. [`sandbox`] stands in for the port's servers.
 //!
 //! # What each part does not know
@@ -44,6 +45,7 @@ pub mod settle;
 // What lies under the path.
 pub mod ledger;
 pub mod spool;
+pub mod disk;
 
 // One file, and many.
 pub mod pipeline;

@@ -1,15 +1,15 @@
 //! Spool: the folders below `state/<environment>` and what lies in them. A claimed file in the
 //! spool is the queue: after a crash its records are read again from there.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::disk;
 use crate::model::{Arrival, Problem};
 
 /// The folders of one environment's state.
@@ -36,13 +36,10 @@ impl Spool {
     pub fn open(root: &Path) -> anyhow::Result<Spool> {
         let spool = Spool { root: root.to_owned() };
         for folder in [spool.root.clone(), spool.files(), spool.bundles(), spool.quarantine()] {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&folder)
+            disk::make_folder(&folder, 0o700)
                 .with_context(|| format!("{} cannot be made", folder.display()))?;
         }
-        fs::set_permissions(&spool.root, fs::Permissions::from_mode(0o700))
+        disk::set_mode(&spool.root, 0o700)
             .with_context(|| format!("{} cannot be closed to others", spool.root.display()))?;
         Ok(spool)
     }
@@ -119,10 +116,9 @@ impl Spool {
     /// Makes the folder of a file that is being claimed, with its slip.
     pub fn prepare(&self, arrival: Arrival, slip: &Slip) -> anyhow::Result<()> {
         let folder = self.folder(arrival);
-        fs::create_dir_all(&folder)
+        disk::make_folder(&folder, 0o700)
             .with_context(|| format!("{} cannot be made", folder.display()))?;
-        fs::write(folder.join("slip.json"), serde_json::to_vec_pretty(slip)?)
-            .with_context(|| format!("{} cannot be written", folder.display()))
+        write_whole(&folder.join("slip.json"), &serde_json::to_vec_pretty(slip)?, 0o600)
     }
 
     /// Who the file of this arrival belongs to, if its slip can be read.
@@ -133,10 +129,8 @@ impl Spool {
 
     /// Removes what lies of an arrival in the spool.
     pub fn remove(&self, arrival: Arrival) -> io::Result<()> {
-        match fs::remove_dir_all(self.folder(arrival)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => sync_folder(&self.files()),
-        }
+        disk::remove_folder(&self.folder(arrival))?;
+        disk::sync_folder(&self.files())
     }
 
     /// Appends problems to the journal of a file and makes them durable.
@@ -148,15 +142,16 @@ impl Spool {
             serde_json::to_writer(&mut lines, problem)?;
             lines.push(b'\n');
         }
-        let mut file = File::options()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(&path)
-            .with_context(|| format!("{} cannot be opened", path.display()))?;
-        file.write_all(&lines)
-            .and_then(|()| file.sync_data())
-            .with_context(|| format!("{} cannot be written", path.display()))
+        let note = || -> io::Result<()> {
+            let (mut file, is_new) = disk::append(&path, 0o600)?;
+            disk::write(&mut file, &path, &lines)?;
+            disk::sync(&file, &path)?;
+            match is_new {
+                true => disk::sync_folder(&self.folder(arrival)),
+                false => Ok(()),
+            }
+        };
+        note().with_context(|| format!("{} cannot be written", path.display()))
     }
 
     /// The problems of a file so far, by record. A line that a crash cut short is left out: its
@@ -224,30 +219,16 @@ impl Spool {
     }
 }
 
-/// Writes a file whole or not at all: under a temporary name, synced, then renamed, replacing what
-/// was there; the folder is synced too.
+/// Writes a file of the state whole or not at all, replacing what was there.
 pub fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
-    let folder = path.parent().context("a file needs a folder")?;
-    let write = || -> io::Result<()> {
-        let mut file = tempfile::Builder::new()
-            .prefix(".lighterman-")
-            .permissions(fs::Permissions::from_mode(mode))
-            .tempfile_in(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        sync_folder(folder)
-    };
-    write().with_context(|| format!("{} cannot be written", path.display()))
-}
-
-/// Makes the names in a folder durable.
-pub fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+    disk::write_whole(path, bytes, mode)
+        .with_context(|| format!("{} cannot be written", path.display()))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
     use crate::model::Level;
 

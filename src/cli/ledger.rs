@@ -9,8 +9,9 @@ use anyhow::Context;
 use clap::Subcommand;
 
 use super::{FATAL, LATER, Setting, WELL};
+use crate::disk::sync_folder;
 use crate::ledger::{renewal, transfer};
-use crate::spool::{Spool, sync_folder};
+use crate::spool::Spool;
 use crate::worker::StateLock;
 
 #[derive(Debug, Subcommand)]

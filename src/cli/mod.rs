@@ -6,6 +6,7 @@ mod demo;
 mod ledger;
 mod preview;
 mod quarantine;
+mod progress;
 mod reach;
 mod resend;
 mod run;
@@ -123,7 +124,7 @@ pub fn start_log(arguments: &Arguments) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| progress::LogLines)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
     match arguments.log_format {

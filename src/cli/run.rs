@@ -8,6 +8,7 @@ use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::progress;
 use super::{FATAL, LATER, PERSON, QUARANTINED, Setting, WELL};
 use crate::api::control;
 use crate::worker::{self, Outcome, Span, StateLock, Worker};
@@ -63,7 +64,9 @@ pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
     let worker = Worker::new(Arc::clone(&parts), span, stop.clone());
     let hangups = tokio::spawn(reload_on_hangup(hangups, worker.clone(), setting.clone()));
     tracing::info!(environment = %parts.setup().config.environments.current, "Started");
+    let shown = progress::show(&parts.ledger).await?;
     let outcome = worker.run().await?;
+    drop(shown);
     signals.abort();
     hangups.abort();
     let _ = hangups.await;

@@ -16,6 +16,8 @@ use anyhow::{Context, anyhow, bail};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::disk;
+
 /// A key and its value.
 pub type Pair = (Vec<u8>, Vec<u8>);
 
@@ -39,13 +41,13 @@ pub struct Entries {
 impl Entries {
     /// Opens the entries in a folder, making it if it is not there.
     pub fn open(folder: &Path) -> anyhow::Result<Entries> {
-        std::fs::create_dir_all(folder)
+        disk::make_folder(folder, 0o700)
             .with_context(|| format!("the ledger's folder {} cannot be made", folder.display()))?;
         for entry in std::fs::read_dir(folder)?.flatten() {
             let name = entry.file_name();
             let name = name.to_string_lossy();
             if name.starts_with("snap.") && name.ends_with(".generating") {
-                std::fs::remove_file(entry.path())?;
+                disk::remove(&entry.path())?;
             }
         }
         let db = open_db(folder).map_err(|error| {
@@ -200,8 +202,11 @@ impl Entries {
 
     fn write_batch(&self, batch: sled::Batch) -> anyhow::Result<()> {
         let db = self.db()?;
+        disk::step("commit", &self.folder).context("the ledger refused a write")?;
         db.apply_batch(batch).context("the ledger refused a write")?;
+        disk::step("flush", &self.folder).context("the ledger could not be written to disk")?;
         db.flush().context("the ledger could not be written to disk")?;
+        disk::step("sync", &self.folder).context("the ledger could not be synced to disk")?;
         self.file.sync_data().context("the ledger could not be synced to disk")
     }
 

@@ -10,7 +10,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::entries::Entries;
 use super::store::Store;
-use crate::spool::sync_folder;
+use crate::disk::{self, sync_folder};
 
 /// A ledger that is being built.
 pub struct Renewal {
@@ -181,7 +181,7 @@ pub fn remove(folder: &Path) -> anyhow::Result<()> {
 }
 
 fn rename(from: &Path, to: &Path) -> anyhow::Result<()> {
-    fs::rename(from, to)
+    disk::rename(from, to)
         .with_context(|| format!("{} cannot become {}", from.display(), to.display()))?;
     let folder = to.parent().context("a folder needs a folder")?;
     sync_folder(folder).with_context(|| format!("{} cannot be synced", folder.display()))

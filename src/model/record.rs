@@ -102,9 +102,14 @@ impl Record {
         self.in_place = self.in_place && behind.into_iter().all(|(n, hit)| n == hit.slot as usize);
     }
 
-    /// Takes back all but the first `from` hits.
-    pub fn withdraw_all(&mut self, from: usize) {
-        self.hits.truncate(from);
+    /// The texts that the selector in `slot` hit, among the first `within` hits of all.
+    pub fn texts_within(&self, within: usize, slot: usize) -> impl Iterator<Item = &str> {
+        let slot = slot as u32;
+        self.hits
+            .iter()
+            .take(within)
+            .filter(move |hit| hit.slot == slot)
+            .filter_map(|hit| self.text.get(hit.start as usize..hit.end as usize))
     }
 
     /// The text that the selector in `slot` hit, where it is plain that there is one and no other.

@@ -10,9 +10,10 @@ use anyhow::{Context, bail};
 
 use super::local::{self, Candidate};
 use crate::config::{Ready, Source};
+use crate::disk;
 use crate::ledger::{Account, Ledger, Phase};
 use crate::model::Arrival;
-use crate::spool::{Slip, Spool, sync_folder};
+use crate::spool::{Slip, Spool};
 
 /// Claims a file. `None` if it has gone, or changed since it was looked at: it is then looked at
 /// again.
@@ -47,7 +48,7 @@ pub async fn claim(
         let (spool, folder, look) = (spool.clone(), source.path.clone(), candidate.look);
         move || -> anyhow::Result<bool> {
             spool.prepare(arrival, &slip)?;
-            match fs::rename(&path, &hidden) {
+            match disk::rename(&path, &hidden) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
                 Err(error) => {
@@ -55,7 +56,8 @@ pub async fn claim(
                         .with_context(|| format!("{} cannot be claimed", path.display()));
                 }
             }
-            sync_folder(&folder)?;
+            disk::sync_folder(&folder)
+                .with_context(|| format!("{} cannot be synced", folder.display()))?;
             let changed = local::look(&fs::symlink_metadata(&hidden)?) != look;
             if changed && give_back(&hidden, &path)? {
                 return Ok(false);
@@ -165,12 +167,8 @@ fn go_on(
     original: &Path,
 ) -> anyhow::Result<bool> {
     if spool.data(arrival).exists() {
-        return match fs::remove_file(hidden) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("{} cannot be removed", hidden.display()))
-            }
-            _ => Ok(true),
-        };
+        disk::remove(hidden).with_context(|| format!("{} cannot be removed", hidden.display()))?;
+        return Ok(true);
     }
     if hidden.exists() {
         spool.prepare(arrival, slip)?;
@@ -194,10 +192,9 @@ async fn abandon(ledger: &Ledger, spool: &Spool, arrival: Arrival) -> anyhow::Re
 
 /// Gives a hidden file that was written to meanwhile its name back, if nothing has it by now.
 fn give_back(hidden: &Path, path: &Path) -> anyhow::Result<bool> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    match renameat_with(CWD, hidden, CWD, path, RenameFlags::NOREPLACE) {
+    match disk::rename_new(hidden, path) {
         Ok(()) => Ok(true),
-        Err(rustix::io::Errno::EXIST) => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(error).with_context(|| format!("{} cannot be let go", hidden.display())),
     }
 }
@@ -205,11 +202,8 @@ fn give_back(hidden: &Path, path: &Path) -> anyhow::Result<bool> {
 fn remove_marker(source: &Source, name: &str) {
     if let Ready::Marker(marker) = &source.ready {
         let marker = source.path.join(local::marker_name(marker, name));
-        match fs::remove_file(&marker) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!("The marker {} stays: {error}", marker.display());
-            }
-            _ => {}
+        if let Err(error) = disk::remove(&marker) {
+            tracing::warn!("The marker {} stays: {error}", marker.display());
         }
     }
 }
@@ -217,30 +211,33 @@ fn remove_marker(source: &Source, name: &str) {
 /// Moves the hidden file into the spool, or copies it from another file system.
 fn take_in(spool: &Spool, arrival: Arrival, hidden: &Path) -> anyhow::Result<()> {
     let data = spool.data(arrival);
-    let taken = match fs::rename(hidden, &data) {
-        Ok(()) => File::open(&data)?.sync_all(),
+    let taken = match disk::rename(hidden, &data) {
+        Ok(()) => File::open(&data).and_then(|file| disk::sync(&file, &data)),
         Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
             copy_in(hidden, &spool.part(arrival), &data)
         }
         Err(error) => Err(error),
     };
     taken.with_context(|| format!("{} cannot be taken into the spool", hidden.display()))?;
-    sync_folder(&spool.folder(arrival))?;
-    if let Some(folder) = hidden.parent() {
-        sync_folder(folder)?;
-    }
-    Ok(())
+    let folders = [Some(spool.folder(arrival).as_path()), hidden.parent()].map(sync_folder);
+    folders.into_iter().collect()
+}
+
+fn sync_folder(folder: Option<&Path>) -> anyhow::Result<()> {
+    let Some(folder) = folder else { return Ok(()) };
+    disk::sync_folder(folder).with_context(|| format!("{} cannot be synced", folder.display()))
 }
 
 fn copy_in(hidden: &Path, part: &Path, data: &Path) -> io::Result<()> {
-    fs::copy(hidden, part)?;
-    let copy = File::open(part)?;
-    copy.sync_all()?;
-    fs::rename(part, data)?;
+    disk::remove(part)?;
+    let mut copy = disk::create(part, 0o600)?;
+    disk::copy(&mut File::open(hidden)?, &mut copy, part)?;
+    disk::sync(&copy, part)?;
+    disk::rename(part, data)?;
     if let Some(folder) = data.parent() {
-        sync_folder(folder)?;
+        disk::sync_folder(folder)?;
     }
-    fs::remove_file(hidden)
+    disk::remove(hidden)
 }
 
 fn hidden_path(folder: &Path, installation: &str, arrival: Arrival) -> PathBuf {

@@ -16,13 +16,14 @@ use jiff::Timestamp;
 use super::Pinnable;
 use super::begin::{keep, pinned};
 use crate::config::{Config, Customer, Route};
+use crate::disk;
 use crate::inspect::{Inspection, inspect};
 use crate::ledger::{Account, Again, How, Ledger, Ordinals, Phase, WHOLE};
 use crate::model::{Arrival, Identity, Origin, Problem, Record};
 use crate::pickup::claim::check_free_disk;
 use crate::read::{Dialect, Reader, excerpt};
 use crate::settle::Kept;
-use crate::spool::{Slip, Spool, sync_folder, write_whole};
+use crate::spool::{Slip, Spool, write_whole};
 
 /// Where files are opened again, and by which config.
 #[derive(Clone)]
@@ -181,12 +182,8 @@ pub async fn tidy(ledger: &Ledger, spool: &Spool, kept: Vec<Arrival>) -> anyhow:
         .await?;
     for arrival in empty {
         let folder = spool.quarantined(arrival);
-        match std::fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("{} cannot be removed", folder.display()))?;
-            }
-            _ => {}
-        }
+        disk::remove_folder(&folder)
+            .with_context(|| format!("{} cannot be removed", folder.display()))?;
     }
     Ok(())
 }
@@ -348,10 +345,10 @@ fn write(
     fill: impl FnOnce(&mut BufWriter<File>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let unwritable = || format!("{} cannot be written", path.display());
-    let mut out = BufWriter::new(File::create(path).with_context(unwritable)?);
+    let mut out = BufWriter::new(disk::create(path, 0o600).with_context(unwritable)?);
     fill(&mut out).with_context(unwritable)?;
     let file = out.into_inner().map_err(io::IntoInnerError::into_error).with_context(unwritable)?;
-    file.sync_all().with_context(unwritable)?;
+    disk::sync(&file, path).with_context(unwritable)?;
     let folder = path.parent().context("a file needs a folder")?;
-    sync_folder(folder).with_context(unwritable)
+    disk::sync_folder(folder).with_context(unwritable)
 }

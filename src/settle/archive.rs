@@ -2,21 +2,20 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::{Context, bail};
 
-use super::unfinished;
-use crate::spool::sync_folder;
+use crate::disk::{self, Unfinished};
 
 /// Puts `from` at `to`, for good: as a link where both are on one file system, since `from` is
 /// removed afterwards; else as a copy.
 pub fn put(from: &Path, to: &Path) -> anyhow::Result<()> {
-    fs::set_permissions(from, fs::Permissions::from_mode(0o640))
+    disk::set_mode(from, super::MODE)
         .with_context(|| format!("{} cannot be prepared", from.display()))?;
-    unfinished::clear(to).with_context(|| format!("{} cannot be prepared", to.display()))?;
-    match fs::hard_link(from, to) {
+    Unfinished::clear(to).with_context(|| format!("{} cannot be prepared", to.display()))?;
+    match disk::link(from, to) {
         Ok(()) => synced(to),
         Err(_) => put_copy(from, to),
     }
@@ -26,34 +25,29 @@ pub fn put(from: &Path, to: &Path) -> anyhow::Result<()> {
 /// content, an earlier attempt has put it there.
 pub fn put_copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     match copy(from, to) {
-        Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             if !same_content(from, to)? {
                 bail!("{} is there with another content; move it away", to.display());
             }
+            synced(to)
         }
-        Err(error) => {
-            return Err(error).with_context(|| format!("{} cannot be written", to.display()));
-        }
+        copied => copied.with_context(|| format!("{} cannot be written", to.display())),
     }
-    synced(to)
 }
 
 fn synced(path: &Path) -> anyhow::Result<()> {
     let folder = path.parent().context("a file needs a folder")?;
-    sync_folder(folder).with_context(|| format!("{} cannot be synced", folder.display()))
+    disk::sync_folder(folder).with_context(|| format!("{} cannot be synced", folder.display()))
 }
 
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
     if fs::symlink_metadata(to).is_ok() {
-        unfinished::clear(to)?;
+        Unfinished::clear(to)?;
         return Err(io::ErrorKind::AlreadyExists.into());
     }
-    let mut copy = unfinished::begin(to)?;
-    io::copy(&mut File::open(from)?, copy.as_file_mut())?;
-    copy.as_file().sync_all()?;
-    copy.persist_noclobber(to).map_err(|failed| failed.error)?;
-    Ok(())
+    let mut copy = Unfinished::begin(to, super::MODE)?;
+    copy.copy_from(&mut File::open(from)?)?;
+    copy.put_new()
 }
 
 fn same_content(a: &Path, b: &Path) -> anyhow::Result<bool> {

@@ -9,7 +9,6 @@ mod names;
 mod problems;
 mod receipt;
 mod rejects;
-mod unfinished;
 
 use std::path::{Path, PathBuf};
 
@@ -21,6 +20,7 @@ pub use problems::write as write_problems;
 pub use receipt::Receipt;
 
 use crate::config::Source;
+use crate::disk;
 use crate::ledger::{Account, Phase, Progress, ResultNames};
 use crate::model::{Counts, Identity, Origin, Problem};
 use crate::read::Dialect;
@@ -110,6 +110,9 @@ fn write_rest(spool: &Spool, report: &Report<'_>, name: &str) -> anyhow::Result<
     Ok(())
 }
 
+/// Who may read what a customer gets back (design, section 3.11).
+const MODE: u32 = 0o640;
+
 fn make_folder(folder: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))
+    disk::make_folder(folder, 0o777).with_context(|| format!("{} cannot be made", folder.display()))
 }

@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use jiff::civil::Date;
 
 use crate::config::Source;
+use crate::disk;
 use crate::ledger::ResultNames;
 use crate::model::Arrival;
 
@@ -44,12 +45,7 @@ pub fn choose(
 /// Lets the names go that [`choose`] took: the receipt holds them from then on.
 pub fn release(source: &Source, result: &str) -> anyhow::Result<()> {
     let path = reservation(source, result);
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("{} cannot be removed", path.display()))
-        }
-        _ => Ok(()),
-    }
+    disk::remove(&path).with_context(|| format!("{} cannot be removed", path.display()))
 }
 
 fn reservation(source: &Source, result: &str) -> PathBuf {
@@ -58,17 +54,20 @@ fn reservation(source: &Source, result: &str) -> PathBuf {
 
 /// Whether the names are this arrival's: now, or since before a crash.
 fn reserve(path: &Path, arrival: Arrival) -> anyhow::Result<bool> {
-    let folder = path.parent().context("a file needs a folder")?;
     let reserve = || -> io::Result<bool> {
         // After a crash the same arrival comes here again and writes the same file.
-        let taking = folder.join(format!(".lighterman-{arrival}.taking"));
-        fs::write(&taking, arrival.to_string())?;
-        match tempfile::TempPath::try_from_path(taking)?.persist_noclobber(path) {
+        let taking = path.with_file_name(format!(".lighterman-{arrival}.taking"));
+        disk::remove(&taking)?;
+        let mut file = disk::create(&taking, super::MODE)?;
+        disk::write(&mut file, &taking, arrival.to_string().as_bytes())?;
+        disk::sync(&file, &taking)?;
+        match disk::rename_new(&taking, path) {
             Ok(()) => Ok(true),
-            Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                disk::remove(&taking)?;
                 Ok(fs::read_to_string(path)? == arrival.to_string())
             }
-            Err(failed) => Err(failed.error),
+            Err(error) => Err(error),
         }
     };
     reserve().with_context(|| format!("{} cannot be written", path.display()))

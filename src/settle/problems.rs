@@ -2,12 +2,15 @@
 
 use std::path::Path;
 
-use super::unfinished::write_whole;
+use anyhow::Context;
+
+use crate::disk;
 use crate::model::Problem;
 
 /// Writes `record,line,level,field,value,rule,advice`, one row a problem.
 pub fn write(problems: &[Problem], path: &Path) -> anyhow::Result<()> {
-    write_whole(path, &table(problems)?)
+    disk::write_whole(path, &table(problems)?, super::MODE)
+        .with_context(|| format!("{} cannot be written", path.display()))
 }
 
 fn table(problems: &[Problem]) -> anyhow::Result<Vec<u8>> {

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use anyhow::Context;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Report;
-use super::unfinished::write_whole;
+use crate::disk;
 use crate::ledger::{Account, How, Repeat};
 use crate::model::{Arrival, Counts, Identity, Level, Problem};
 
@@ -123,7 +124,8 @@ pub fn write(report: &Report<'_>, name: &str) -> anyhow::Result<()> {
             .collect(),
     };
     let path = report.source.receipts.join(format!("{name}.receipt.json"));
-    write_whole(&path, &serde_json::to_vec_pretty(&receipt)?)
+    disk::write_whole(&path, &serde_json::to_vec_pretty(&receipt)?, super::MODE)
+        .with_context(|| format!("{} cannot be written", path.display()))
 }
 
 fn round(account: &Account, is_meant: impl Fn(How) -> bool) -> Option<Round> {

@@ -11,8 +11,12 @@ use super::{Run, Span};
 use crate::model::Arrival;
 use crate::pipeline::{self, Left, Occasion, Places};
 
-/// How long to wait after the worker itself could not do its work, as on a full disk.
-const AFTER_FAULT: Duration = Duration::from_secs(30);
+/// How long to wait after the worker itself could not do its work, as on a full disk: soon at first,
+/// then ever longer.
+pub fn after_fault(faults: u32) -> Duration {
+    const MOST: Duration = Duration::from_secs(30);
+    Duration::from_millis(250).saturating_mul(1 << faults.min(10)).min(MOST)
+}
 
 /// A file and where it comes from.
 #[derive(Clone, Debug)]
@@ -82,7 +86,7 @@ pub async fn work(
     let mut again = run.again.subscribe();
     let mut turns = Some(turns);
     let mut until = None;
-    let mut faulty = false;
+    let mut faults = 0;
     loop {
         let taken = match turns.take() {
             Some(turns) => Some(turns),
@@ -96,7 +100,7 @@ pub async fn work(
             Ok(_) => Occasion::Due,
             Err(_) => Occasion::AfterFault,
         };
-        if left.is_ok() && std::mem::take(&mut faulty) {
+        if left.is_ok() && std::mem::take(&mut faults) > 0 {
             clear_fault(&run, &customer, &file.source).await;
         }
         let due = match left {
@@ -109,9 +113,9 @@ pub async fn work(
                 None
             }
             Err(error) => {
-                faulty = true;
+                faults += 1;
                 raise_fault(&run, &customer, &file.source, &error).await;
-                Some(crate::deliver::after(Timestamp::now(), AFTER_FAULT))
+                Some(crate::deliver::after(Timestamp::now(), after_fault(faults)))
             }
         };
         if let Span::Once { wait } = run.span {

@@ -41,7 +41,7 @@ async fn serve(run: Arc<Run>, key: SourceKey, wake: Arc<Notify>) {
     let mut looks = recall(&remembered);
     let mut resumed = false;
     let started = Instant::now();
-    let mut faulty = false;
+    let mut faults = 0;
     while !run.stop.is_cancelled() {
         let Some(source) = settings(&run, &key) else {
             match run.folders.end_unless(&key, || settings(&run, &key).is_some()) {
@@ -52,13 +52,13 @@ async fn serve(run: Arc<Run>, key: SourceKey, wake: Arc<Notify>) {
         run.folders.look_into(&key, &source.path);
         let next = match take(&run, customer, &source, &mut looks, &mut resumed).await {
             Ok(next) => {
-                if std::mem::take(&mut faulty) {
+                if std::mem::take(&mut faults) > 0 {
                     clear_fault(&run, customer, name).await;
                 }
                 next
             }
             Err(error) => {
-                faulty = true;
+                faults += 1;
                 raise_fault(&run, customer, name, &error).await;
                 None
             }
@@ -74,6 +74,7 @@ async fn serve(run: Arc<Run>, key: SourceKey, wake: Arc<Notify>) {
                 }
             }
         }
+        let next = if faults > 0 { Some(file::after_fault(faults)) } else { next };
         let wait = next.map_or(REGULAR, |next| next.min(REGULAR));
         tokio::select! {
             () = tokio::time::sleep(wait) => {}

@@ -22,6 +22,9 @@ mod samples;
 // A run that goes on: it sees files by itself, answers other commands, and stops in good order.
 mod daemon;
 
+// A run at a terminal shows how far it is.
+mod progress;
+
 // A changed config is taken in while the work goes on.
 mod reload;
 
@@ -36,6 +39,9 @@ mod neighbours;
 
 // A process that is killed loses nothing and repeats only what was in flight.
 mod crash;
+
+// Wherever the process is killed or the disk fails, nothing is lost and nothing is left half.
+mod faults;
 
 // The ledger as a whole: written as text and read back, and what is said when it does not open.
 mod ledger;

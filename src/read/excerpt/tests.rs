@@ -122,6 +122,17 @@ fn an_xml_excerpt_keeps_the_elements_around() {
 }
 
 #[test]
+fn an_xml_excerpt_keeps_what_stands_above_the_records() {
+    let file = "<M>\n<IDOC N='1'><C><D>01</D></C><P>1</P><P>2</P><S>x</S></IDOC>\n<IDOC><C/><P>3</P>\
+                </IDOC>\n<IDOC N='3'><C><D>03</D></C><P>4</P></IDOC>\n</M>\n";
+    assert_eq!(
+        kept(xml("M/IDOC/P"), file, &[2, 4]),
+        "<M>\n<IDOC N='1'><C><D>01</D></C><P>2</P><S>x</S></IDOC>\n<IDOC><C/></IDOC>\n<IDOC N='3'>\
+         <C><D>03</D></C><P>4</P></IDOC>\n</M>\n"
+    );
+}
+
+#[test]
 fn long_filler_is_not_held_whole() {
     let blanks = " ".repeat(3 * HELD);
     let file = format!("[1,{blanks}2,{blanks}3]");
@@ -156,14 +167,48 @@ fn encode(text: &str, encoding: &'static Encoding) -> Vec<u8> {
 
 /// The texts of all records.
 fn texts(dialect: &Dialect, selector: &str, file: &[u8]) -> Vec<String> {
+    slots(dialect, &[selector.to_owned()], file).into_iter().map(|record| record.concat()).collect()
+}
+
+/// The texts of all records by slot.
+fn slots(dialect: &Dialect, selectors: &[String], file: &[u8]) -> Vec<Vec<String>> {
     let input = Box::new(Cursor::new(file.to_vec()));
-    let mut reader = Reader::open(dialect, &[selector.to_owned()], input).unwrap();
+    let mut reader = Reader::open(dialect, selectors, input).unwrap();
     let mut record = Record::default();
     let mut all = Vec::new();
     while reader.next(&mut record).unwrap() {
-        all.push(record.texts(0).collect::<Vec<_>>().join("|"));
+        let slots = 0..selectors.len();
+        all.push(slots.map(|n| record.texts(n).collect::<Vec<_>>().join("|")).collect());
     }
     all
+}
+
+/// XML of records, headers and groups in any order, and how many records it has.
+fn any_tree() -> impl Strategy<Value = (String, u64)> {
+    let leaf = ("[ghop]", "[ab]", "[0-9]").prop_map(|(name, key, text)| match name.as_str() {
+        "o" => (format!("<o n='{text}'/>"), 1),
+        name => (format!("<{name} k='{key}'><q>{key}</q>{text}</{name}>"), 0),
+    });
+    let inner = leaf.prop_recursive(4, 40, 6, |inner| {
+        ("[ghp]", "[ab]", proptest::collection::vec(inner, 0..6)).prop_map(
+            |(name, key, children)| {
+                let records = children.iter().map(|(_, records)| records).sum();
+                let children: String = children.into_iter().map(|(text, _)| text).collect();
+                (format!("<{name} k='{key}'>{children}</{name}>\n"), records)
+            },
+        )
+    });
+    proptest::collection::vec(inner, 0..8).prop_map(|trees| {
+        let records = trees.iter().map(|(_, records)| records).sum();
+        let trees: String = trees.into_iter().map(|(text, _)| text).collect();
+        (format!("<r k='r'>{trees}</r>"), records)
+    })
+}
+
+/// Selectors above a record at any depth in those trees.
+fn above() -> Vec<String> {
+    let above = ["@n", "../@k", "../h", "../../g/h", "../../h[q='a']/q", "../p[@k='b']/g/h/@k"];
+    above.map(str::to_owned).to_vec()
 }
 
 /// A file of each format, with records and what may stand between them, and its selector.
@@ -198,6 +243,52 @@ fn file(which: usize, records: &[(String, usize)]) -> (Format, &'static str, Str
 }
 
 proptest! {
+    #[test]
+    fn xml_records_map_the_same_from_an_excerpt(
+        (file, records) in any_tree(),
+        picks in proptest::collection::vec(any::<bool>(), 1..9),
+    ) {
+        let dialect = Dialect { format: xml("**/o"), encoding: UTF_8 };
+        let whole = slots(&dialect, &above(), file.as_bytes());
+        prop_assert_eq!(whole.len() as u64, records, "{}", file);
+        let keep = |ordinal: u64| picks[ordinal as usize % picks.len()];
+        let (some, _) = excerpt_of(&dialect, file.as_bytes(), keep);
+        let kept: Vec<_> = (1..).zip(whole).filter(|(n, _)| keep(*n)).map(|(_, one)| one).collect();
+        prop_assert_eq!(slots(&dialect, &above(), &some), kept, "{}", file);
+    }
+
+    #[test]
+    fn xml_records_map_the_same_from_any_mark((file, _) in any_tree()) {
+        let dialect = Dialect { format: xml("**/o"), encoding: UTF_8 };
+        let whole = slots(&dialect, &above(), file.as_bytes());
+        let asked = dialect.format.above(&above());
+        let open = || Box::new(Cursor::new(file.clone().into_bytes()));
+        let mut reader = Reader::open(&dialect, &asked, open()).unwrap();
+        let mut layout = crate::read::Layout { asked, ..reader.layout() };
+        let mut record = Record::default();
+        let mut marks = Vec::new();
+        while reader.next(&mut record).unwrap() {
+            if reader.resumable() {
+                layout.note_above(record.ordinal, reader.above());
+                let (ordinal, place) = (record.ordinal, record.place);
+                marks.push(crate::read::Mark { ordinal, line: place.line, byte: place.byte });
+            }
+        }
+        for mark in marks {
+            let mut rest = open();
+            rest.set_position(mark.byte);
+            let mut reader = Reader::resume(&dialect, &above(), &layout, mark, rest).unwrap();
+            for expected in &whole[mark.ordinal as usize - 1..] {
+                prop_assert!(reader.next(&mut record).unwrap());
+                let texts: Vec<_> = (0..expected.len())
+                    .map(|n| record.texts(n).collect::<Vec<_>>().join("|"))
+                    .collect();
+                prop_assert_eq!(&texts, expected, "from {:?} of {}", mark, file);
+            }
+            prop_assert!(!reader.next(&mut record).unwrap());
+        }
+    }
+
     #[test]
     fn an_excerpt_reads_back_as_the_kept_records_and_a_whole_one_is_the_file(
         records in proptest::collection::vec(

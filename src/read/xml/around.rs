@@ -49,17 +49,8 @@ struct Open {
     gather: Gather,
     /// What was hit in it so far; the slots are places in `asks`.
     hits: Record,
-    state: State,
-}
-
-/// Whether what comes in an open element is gathered for it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Gathering,
-    /// It is not, because the child that is open is around a record.
-    Passing,
-    /// It is no longer, because there is too much.
-    Spilt,
+    /// Whether there was too much, so that nothing more is gathered in it.
+    spilt: bool,
 }
 
 impl Around {
@@ -143,10 +134,10 @@ impl Around {
             tree: self.tree_here(),
             gather: Gather::default(),
             hits: Record::default(),
-            state: State::Gathering,
+            spilt: false,
         };
         if !self.asks.is_empty() {
-            for outer in self.open.iter_mut().filter(|outer| outer.state == State::Gathering) {
+            for outer in self.open.iter_mut().filter(|outer| !outer.spilt) {
                 outer.gather.enter(&self.trees[outer.tree], tag, scope, &mut outer.hits)?;
                 outer.limit();
             }
@@ -163,12 +154,9 @@ impl Around {
         if self.asks.is_empty() {
             return;
         }
-        for open in self.open.iter_mut().filter(|open| open.state == State::Gathering) {
+        for open in self.open.iter_mut().filter(|open| !open.spilt) {
             open.gather.leave(&self.trees[open.tree], &mut open.hits);
             open.limit();
-        }
-        if let Some(open) = self.open.last_mut().filter(|open| open.state == State::Passing) {
-            open.state = State::Gathering;
         }
     }
 
@@ -181,46 +169,35 @@ impl Around {
     pub(super) fn text(&mut self, text: &str) {
         for open in self.open.iter_mut().filter(|open| open.wants_text()) {
             if open.gather.text(text) > BYTES {
-                open.state = State::Spilt;
+                open.spilt = true;
             }
         }
     }
 
-    /// Gives a record that starts here what was asked of the elements around it.
-    ///
-    /// An element in which a record stands is no longer looked into for those around it: what is
-    /// asked of them lies in elements that have come to their end.
-    pub(super) fn fill(&mut self, record: &mut Record) {
-        if self.asks.is_empty() {
-            return;
-        }
-        let Some(innermost) = self.open.len().checked_sub(1) else { return };
-        for open in &mut self.open[..innermost] {
-            if open.state == State::Gathering {
-                open.gather.abandon(&mut open.hits);
-                open.state = State::Passing;
-            }
-        }
+    /// Gives a record that starts here what was asked of the elements around it: what lies in those
+    /// of their children that have come to their end, other records excepted.
+    pub(super) fn fill(&self, record: &mut Record) {
         for (n, ask) in self.asks.iter().enumerate() {
-            let Some(level) = self.open.len().checked_sub(ask.up) else { continue };
-            let open = &self.open[level];
-            if open.state == State::Spilt {
+            let level = self.open.len().checked_sub(ask.up);
+            let Some(open) = level.and_then(|level| self.open.get(level)) else { continue };
+            if open.spilt {
                 record.faults.push(ask.too_much());
             }
-            open.hits.texts(n).for_each(|text| record.push(ask.slot, text));
+            open.texts(n).for_each(|text| record.push(ask.slot, text));
         }
     }
 
-    /// Whether `above` would tell all that is known here.
+    /// Whether `above` tells all that may be asked from here on: not while an element is open of
+    /// which the end decides whether what lies in it counts.
     pub(super) fn is_kept(&self) -> bool {
-        self.open.iter().all(|open| open.state != State::Spilt)
+        self.open.iter().all(|open| !open.spilt && open.gather.settled().is_none())
     }
 
     /// What was hit in the open elements so far.
     pub(super) fn above(&self) -> Above {
         let of = |open: &Open| {
             let asked = 0..self.asks.len();
-            asked.flat_map(|n| open.hits.texts(n).map(move |text| (n, text.to_owned()))).collect()
+            asked.flat_map(|n| open.texts(n).map(move |text| (n, text.to_owned()))).collect()
         };
         Above(self.open.iter().map(of).collect())
     }
@@ -246,14 +223,20 @@ impl Around {
 }
 
 impl Open {
+    /// What the n-th that asks has hit in children that have come to their end.
+    fn texts(&self, n: usize) -> impl Iterator<Item = &str> {
+        let settled = self.gather.settled().unwrap_or(self.hits.hits());
+        self.hits.texts_within(settled, n)
+    }
+
     fn wants_text(&self) -> bool {
-        self.state == State::Gathering && self.gather.wants_text()
+        !self.spilt && self.gather.wants_text()
     }
 
     /// Gives up what was hit if it is too much.
     fn limit(&mut self) {
         if self.hits.hits() > TEXTS || self.hits.size() > BYTES {
-            self.state = State::Spilt;
+            self.spilt = true;
             self.hits.start(0);
         }
     }

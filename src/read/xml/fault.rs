@@ -25,7 +25,7 @@ pub(super) fn check_reference<T>(at: Spot, result: Result<T, String>) -> Result<
 /// What the parser does not take; None if the file may only be cut off there.
 pub(super) fn broken(at: Spot, error: &Error, at_end: bool) -> Option<Unsound> {
     let what = match error {
-        Error::Io(error) => return Some(laid_open(error, at)),
+        Error::Io(error) => return Some(in_xml(laid_open(error, at))),
         Error::Syntax(_) | Error::IllFormed(IllFormedError::UnclosedReference) if at_end => {
             return None;
         }
@@ -36,6 +36,16 @@ pub(super) fn broken(at: Spot, error: &Error, at_end: bool) -> Option<Unsound> {
         other => other.to_string(),
     };
     Some(at.unsound("xml", what, PARSEABLE))
+}
+
+/// Where it is not decodable, an XML file itself says first how it is written.
+fn in_xml(unsound: Unsound) -> Unsound {
+    if unsound.rule != "encoding" {
+        return unsound;
+    }
+    let advice = "let the XML declaration name the encoding in which the file is written, or, where \
+                  there is none, `encoding` under [input] in the mapping";
+    Unsound { advice: advice.to_owned(), ..unsound }
 }
 
 /// The file ends at `end`, inside a record that starts at `record` or inside an open element.

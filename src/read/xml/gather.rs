@@ -110,13 +110,11 @@ impl Gather {
         self.reached.truncate(level.first_reached);
     }
 
-    /// Goes out of all but the outermost element and takes back what was hit in those.
-    pub(super) fn abandon(&mut self, record: &mut Record) {
-        if let Some(level) = self.levels.get(1) {
-            record.withdraw_all(level.hits);
-            self.reached.truncate(level.first_reached);
-            self.levels.truncate(1);
-        }
+    /// How many of the record's hits are settled, because the child of the outermost element that
+    /// they are in has come to its end; none if all are and nothing is under way.
+    pub(super) fn settled(&self) -> Option<usize> {
+        let child = self.levels.get(1)?;
+        (child.first_reached < self.reached.len()).then_some(child.hits)
     }
 
     /// How many elements are open.

@@ -102,7 +102,7 @@ impl XmlReader {
     }
 
     /// Whether reading can begin at the record that was read last: the elements around it have the
-    /// names and namespaces of those around the first, and all that stands above it is known.
+    /// names and namespaces of those around the first, and what stands above it can be kept.
     pub(super) fn resumable(&self) -> bool {
         self.resumable && self.around.is_kept()
     }

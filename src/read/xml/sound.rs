@@ -4,10 +4,10 @@
 
 use std::borrow::Cow;
 
-use quick_xml::XmlVersion;
-use quick_xml::escape::resolve_predefined_entity;
+use quick_xml::escape::{EscapeError, resolve_predefined_entity};
 use quick_xml::events::attributes::Attribute;
 use quick_xml::events::{BytesRef, BytesStart};
+use quick_xml::{Error, XmlVersion};
 
 use super::super::bounded::beginning;
 
@@ -37,9 +37,16 @@ pub(super) fn check_tag(tag: &BytesStart) -> Result<(), String> {
 
 /// The value of an attribute, references resolved and blanks made spaces (XML 1.0, 3.3.3).
 pub(super) fn value_of<'a>(attribute: &Attribute<'a>) -> Result<Cow<'a, str>, String> {
-    let value = attribute
-        .normalized_value(XmlVersion::Implicit1_0)
-        .map_err(|error| format!("in the attribute {}: {error}", beginning(attribute.key.0)))?;
+    let value = attribute.normalized_value(XmlVersion::Implicit1_0).map_err(|error| {
+        let what = match error {
+            Error::Escape(EscapeError::UnrecognizedEntity(_, name)) => format!(
+                "the reference &{}; is not known: what a DOCTYPE declares is not expanded",
+                beginning(&name)
+            ),
+            other => other.to_string(),
+        };
+        format!("in the attribute {}: {what}", beginning(attribute.key.0))
+    })?;
     check_characters(&value)?;
     Ok(value)
 }

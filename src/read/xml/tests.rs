@@ -446,16 +446,38 @@ fn a_layout_for_other_selectors_is_not_read_on_from() {
 
 #[test]
 fn values_above_lie_in_elements_that_have_ended() {
-    // The g that is open around a record is not looked into from the root, even when it has ended.
-    let document = "<r><g><h>1</h><o/></g><g><h>2</h></g><g><o/><h>3</h></g></r>";
-    assert_eq!(
-        texts(document, "r/g/o", &["../h", "../../g/h"]),
-        [[vec!["1"], vec![]], [vec![], vec!["2"]]]
-    );
-    assert_eq!(
-        texts(document, "**/o", &["../h", "../../g/h"]),
-        [[vec!["1"], vec![]], [vec![], vec!["2"]]]
-    );
+    // The g that is open around a record is looked into from the root once it has ended, so that
+    // it makes no difference whether there is a record in it.
+    let document = "<r><g k=''><h>1</h><o/></g><g><h>2</h></g><g k=''><o/><h>3<o/></h></g><o/></r>";
+    for (path, selectors, expected) in [
+        ("r/g/o", ["../h", "../../g/h"], vec![[vec!["1"], vec![]], [vec![], vec!["1", "2"]]]),
+        (
+            "**/o",
+            ["../g/h", "../../g[@k='']/h"],
+            vec![
+                [vec![], vec![]],
+                [vec![], vec!["1"]],
+                [vec![], vec![]],
+                [vec!["1", "2", "3"], vec![]],
+            ],
+        ),
+    ] {
+        assert_eq!(texts(document, path, &selectors), expected, "{path}");
+    }
+}
+
+#[test]
+fn no_mark_stands_where_the_end_of_an_open_element_decides_what_counts() {
+    let bytes = b"<r><g><h>1</h><o/></g><k><o/></k></r>";
+    let resumable = |selector: &str| {
+        let start = text(bytes, &[]).unwrap();
+        let mut reader = XmlReader::open(start, &xml("r/**/o"), &owned(&[selector])).unwrap();
+        reader.next(&mut Record::default()).unwrap();
+        reader.around.is_kept()
+    };
+    assert!(!resumable("../../g/h"));
+    assert!(resumable("../h"));
+    assert!(resumable("../../k/h"));
 }
 
 #[test]

@@ -31,12 +31,18 @@ pub struct Running {
 impl Running {
     /// Starts the binary in `folder`: the one built with the tests, or that of `LIGHTERMAN_BINARY`.
     pub fn start(folder: &Path, arguments: &[&str]) -> Running {
+        Running::start_in(folder, arguments, &[])
+    }
+
+    /// The same, with these variables in its environment.
+    pub fn start_in(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Running {
         let (stdout, stderr) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
         let built = || env!("CARGO_BIN_EXE_lighterman").into();
         let child = Command::new(std::env::var_os("LIGHTERMAN_BINARY").unwrap_or_else(built))
             .args(arguments)
             .current_dir(folder)
             .env_remove("RUST_LOG")
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(stdout.try_clone().unwrap())
             .stderr(stderr.try_clone().unwrap())

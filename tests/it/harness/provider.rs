@@ -205,6 +205,11 @@ channel = "out"
         Running::start(&self.path(""), arguments)
     }
 
+    /// Starts any command with these variables in its environment.
+    pub fn start_in(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Running {
+        Running::start_in(&self.path(""), arguments, variables)
+    }
+
     /// What `lighterman status --json` says.
     #[track_caller]
     pub fn status(&self) -> Value {
