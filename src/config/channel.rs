@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::clash::Stake;
 use super::ingestion::IngestionChannel;
 use super::provider::Provider;
+use super::quantity::parse_rate;
 use super::{Login, Retry, ScrApi, Section};
 
 /// Where a customer's messages go.
@@ -17,6 +18,8 @@ pub struct Channel {
     pub kind: ChannelKind,
     /// The waits between attempts.
     pub retry: Retry,
+    /// The time from one request to the next at least, where `rate` sets one.
+    pub every: Option<Duration>,
 }
 
 /// What a channel speaks to.
@@ -98,14 +101,15 @@ impl Channel {
             }
             Type::Cpu => {
                 section.error("type", "cpu channels are not available in this version");
-                for key in ["login", "confirm", "retry", "concurrency", "timeout", "ca"] {
+                for key in ["login", "confirm", "retry", "rate", "concurrency", "timeout", "ca"] {
                     section.has(key);
                 }
                 None
             }
         };
+        let every = rate(&mut section);
         section.finish();
-        channel.map(|(kind, retry)| Channel { name, kind, retry })
+        channel.map(|(kind, retry)| Channel { name, kind, retry, every })
     }
 }
 
@@ -132,6 +136,17 @@ impl ScrChannel {
             section.duration("verdict_within").unwrap_or(Duration::from_secs(3600));
         Some(ScrChannel { api: api?, park_for, verdict_within })
     }
+}
+
+fn rate(section: &mut Section) -> Option<Duration> {
+    let text = section.filled("rate")?;
+    let every = parse_rate(&text);
+    if every.is_none() {
+        let what =
+            format!("rate is {text:?}, but must be such as \"50/s\", \"600/m\" or \"1000/h\"");
+        section.error("rate", what);
+    }
+    every
 }
 
 /// The key of an API in `Config::scr`: the customer's own comes before the provider's.

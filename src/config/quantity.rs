@@ -33,6 +33,19 @@ pub fn parse_size(text: &str) -> Option<u64> {
     }
 }
 
+/// Reads a rate such as "50/s", "600/m" or "1000/h" as the time from one to the next.
+pub fn parse_rate(text: &str) -> Option<Duration> {
+    let (number, unit) = split(text)?;
+    let per = match unit.strip_prefix('/')?.trim_start() {
+        "s" => Duration::from_secs(1),
+        "m" => Duration::from_secs(60),
+        "h" => Duration::from_secs(3600),
+        _ => return None,
+    };
+    let number = u32::try_from(number).ok().filter(|number| (1..=1_000_000).contains(number))?;
+    Some(per / number)
+}
+
 fn split(text: &str) -> Option<(u64, &str)> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -60,6 +73,16 @@ mod tests {
             assert_eq!(parse_duration(text), None, "{text}");
         }
         assert_eq!(parse_duration("18446744073709551615d"), None);
+    }
+
+    #[test]
+    fn rates_are_read_as_the_time_from_one_to_the_next() {
+        assert_eq!(parse_rate("50/s"), Some(Duration::from_millis(20)));
+        assert_eq!(parse_rate("600/m"), Some(Duration::from_millis(100)));
+        assert_eq!(parse_rate("1000 / h"), Some(Duration::from_millis(3600)));
+        for text in ["", "50", "/s", "0/s", "-1/s", "1.5/s", "50/d", "50 s", "2000000/s"] {
+            assert_eq!(parse_rate(text), None, "{text}");
+        }
     }
 
     #[test]

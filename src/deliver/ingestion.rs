@@ -27,6 +27,8 @@ pub struct Lines {
     pub login: Login,
     pub rules: BTreeMap<u16, AnswerRule>,
     pub permits: Arc<Semaphore>,
+    /// Whether it sends one message at a time, in order.
+    pub keeps_order: bool,
     pub batch_bytes: usize,
 }
 
@@ -53,7 +55,7 @@ impl Lines {
         if let Some((refusals, mark)) = &refusals
             && is_resting(refusals, *mark, Timestamp::now())
         {
-            let due = leave.pause(None);
+            let due = leave.pause(Timestamp::now());
             let advice = "the login was refused three times and is left alone, since accounts \
                           lock; correct the password, then reload";
             let mut outcome = message.wait(Wait::Time, due, Timestamp::now(), false, advice);

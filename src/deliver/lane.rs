@@ -1,6 +1,7 @@
 //! Lane: the traffic on one channel. It lets messages through, one alone until the channel has
-//! proved to work, and none while the channel is paused.
+//! proved to work, and none while it is paused. Whatever it decides, the time is told.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,8 +14,9 @@ use crate::config::Retry;
 /// Attempts in a row without an answer that pause a channel which worked before.
 const PATIENCE: u32 = 3;
 
-/// Answers in a row, none of them a success, that pause a channel (design, section 3.7).
-const REFUSED: u32 = 20;
+/// Messages in a row that were answered, none of them by a success, that pause a channel (design,
+/// section 3.7). One message that fails again and again is one.
+const REFUSED: usize = 20;
 
 /// The traffic on one channel; clones share it.
 #[derive(Clone)]
@@ -29,8 +31,8 @@ struct State {
     light: Light,
     /// Attempts without an answer, in a row.
     failures: u32,
-    /// Answers that were no success, in a row.
-    refusals: u32,
+    /// Messages that were answered without a success since the last one, by their keys.
+    refused: BTreeSet<String>,
     /// Pauses without a success between.
     pauses: u32,
 }
@@ -45,6 +47,16 @@ enum Light {
     /// All may go.
     Open,
     /// None may go before then.
+    Paused(Timestamp),
+}
+
+/// Whether a message may go.
+pub enum Entry {
+    /// It may.
+    Go(Leave),
+    /// A probe is under way.
+    Wait,
+    /// The lane is paused until then.
     Paused(Timestamp),
 }
 
@@ -66,25 +78,29 @@ impl Lane {
     pub async fn enter(&self) -> Result<Leave, Timestamp> {
         let mut changes = self.changes.subscribe();
         loop {
-            {
-                let mut state = self.lock();
-                let probe = match state.light {
-                    Light::Open => Some(false),
-                    Light::Unproven => Some(true),
-                    Light::Paused(until) if until <= Timestamp::now() => Some(true),
-                    Light::Paused(until) => return Err(until),
-                    Light::Probing => None,
-                };
-                if let Some(probe) = probe {
-                    if probe {
-                        state.light = Light::Probing;
-                    }
-                    return Ok(Leave { lane: self.clone(), probe, told: false });
-                }
+            match self.look(Timestamp::now()) {
+                Entry::Go(leave) => return Ok(leave),
+                Entry::Paused(until) => return Err(until),
+                // The lane itself holds a sender, so the channel cannot close.
+                Entry::Wait => drop(changes.changed().await),
             }
-            // The lane itself holds a sender, so the channel cannot close.
-            let _ = changes.changed().await;
         }
+    }
+
+    /// Whether a message may go now.
+    pub fn look(&self, now: Timestamp) -> Entry {
+        let mut state = self.lock();
+        let probe = match state.light {
+            Light::Open => false,
+            Light::Unproven => true,
+            Light::Paused(until) if until <= now => true,
+            Light::Paused(until) => return Entry::Paused(until),
+            Light::Probing => return Entry::Wait,
+        };
+        if probe {
+            state.light = Light::Probing;
+        }
+        Entry::Go(Leave { lane: self.clone(), probe, told: false })
     }
 
     /// Until when the lane is paused, if it still is.
@@ -112,7 +128,7 @@ impl Lane {
 
     /// Pauses for the time that its own retry sets, or longer where that is asked for. Messages
     /// that were under way together pause it once.
-    fn pause(&self, state: &mut State, at_least: Option<Duration>) -> Timestamp {
+    fn pause(&self, state: &mut State, at_least: Option<Duration>, now: Timestamp) -> Timestamp {
         let standing = match state.light {
             Light::Paused(standing) => Some(standing),
             _ => None,
@@ -124,7 +140,7 @@ impl Lane {
                 retry::wait(&self.retry, state.pauses, 0.0)
             }
         };
-        let until = after(Timestamp::now(), at_least.map_or(own, |least| least.max(own)));
+        let until = after(now, at_least.map_or(own, |least| least.max(own)));
         let until = standing.map_or(until, |standing| standing.max(until));
         state.light = Light::Paused(until);
         until
@@ -148,28 +164,30 @@ impl Leave {
 
     /// The channel took the message. Tells whether the lane is open now: a success that was under
     /// way when the lane paused does not lift the pause.
-    pub fn worked(mut self) -> bool {
+    pub fn worked(mut self, now: Timestamp) -> bool {
         self.told = true;
         let mut open = true;
         let probe = self.probe;
         self.lane.set(|state| match state.light {
-            Light::Paused(until) if !probe && until > Timestamp::now() => open = false,
+            Light::Paused(until) if !probe && until > now => open = false,
             _ => *state = State { light: Light::Open, ..State::default() },
         });
         open
     }
 
-    /// The server answered, but took nothing. Tells until when the lane pauses if that was one such
-    /// answer too many.
-    pub fn refused(mut self) -> Option<Timestamp> {
+    /// The server answered, but did not take the message of this key. Tells until when the lane
+    /// pauses if that was one such message too many.
+    pub fn refused(mut self, key: &str, now: Timestamp) -> Option<Timestamp> {
         self.told = true;
         let mut until = None;
         let lane = self.lane.clone();
         lane.set(|state| {
             state.failures = 0;
-            state.refusals += 1;
-            if state.refusals >= REFUSED {
-                until = Some(lane.pause(state, None));
+            if state.refused.len() < REFUSED {
+                state.refused.insert(key.to_owned());
+            }
+            if state.refused.len() >= REFUSED {
+                until = Some(lane.pause(state, None, now));
             } else if state.light == Light::Probing {
                 state.light = Light::Open;
             }
@@ -177,10 +195,21 @@ impl Leave {
         until
     }
 
+    /// The server answered in a way that is no word on the message's content: it was too large.
+    pub fn answered(mut self) {
+        self.told = true;
+        self.lane.set(|state| {
+            state.failures = 0;
+            if state.light == Light::Probing {
+                state.light = Light::Open;
+            }
+        });
+    }
+
     /// There was no answer, or one that asks to be left alone. Tells until when the lane pauses
     /// for it, if it does: at once when it was a probe or the server asked for it, else after
     /// three in a row.
-    pub fn failed(mut self, asked: Option<Duration>) -> Option<Timestamp> {
+    pub fn failed(mut self, asked: Option<Duration>, now: Timestamp) -> Option<Timestamp> {
         self.told = true;
         let mut until = None;
         let (lane, probe) = (self.lane.clone(), self.probe);
@@ -188,18 +217,18 @@ impl Leave {
             state.failures += 1;
             if probe || asked.is_some() || state.failures >= PATIENCE {
                 let asked = asked.map(|asked| retry::hold(&lane.retry, asked));
-                until = Some(lane.pause(state, asked));
+                until = Some(lane.pause(state, asked, now));
             }
         });
         until
     }
 
-    /// No record is to blame: the lane pauses, for so long at least. Tells until when.
-    pub fn pause(mut self, at_least: Option<Duration>) -> Timestamp {
+    /// No record is to blame: the lane pauses. Tells until when.
+    pub fn pause(mut self, now: Timestamp) -> Timestamp {
         self.told = true;
         let mut until = Timestamp::MAX;
         let lane = self.lane.clone();
-        lane.set(|state| until = lane.pause(state, at_least));
+        lane.set(|state| until = lane.pause(state, None, now));
         until
     }
 }
@@ -230,88 +259,130 @@ mod tests {
         })
     }
 
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[track_caller]
+    fn go(lane: &Lane, second: i64) -> Leave {
+        match lane.look(at(second)) {
+            Entry::Go(leave) => leave,
+            Entry::Wait => panic!("it waits"),
+            Entry::Paused(until) => panic!("it is paused until {until}"),
+        }
+    }
+
+    fn paused(lane: &Lane, second: i64) -> Option<i64> {
+        match lane.look(at(second)) {
+            Entry::Paused(until) => Some(until.as_second()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn the_first_message_goes_alone_until_it_worked() {
+        let lane = lane();
+        let first = go(&lane, 0);
+        assert!(matches!(lane.look(at(0)), Entry::Wait));
+        first.worked(at(1));
+        let (_second, _third) = (go(&lane, 1), go(&lane, 1));
+    }
+
     #[tokio::test]
-    async fn the_first_message_goes_alone_until_it_worked() {
+    async fn who_waits_for_a_probe_goes_on_when_it_worked() {
         let lane = lane();
         let first = lane.enter().await.ok().unwrap();
-        assert!(lane.enter().now_or_never().is_none());
-        first.worked();
-        assert!(lane.enter().await.is_ok());
-        assert!(lane.enter().await.is_ok());
+        let mut second = Box::pin(lane.enter());
+        assert!(second.as_mut().now_or_never().is_none());
+        first.worked(Timestamp::now());
+        assert!(second.now_or_never().is_some_and(|entered| entered.is_ok()));
     }
 
-    #[tokio::test]
-    async fn a_probe_that_fails_pauses_the_lane() {
+    #[test]
+    fn a_probe_that_fails_pauses_the_lane() {
         let lane = lane();
-        let until = lane.enter().await.ok().unwrap().failed(None).unwrap();
-        assert!(until > Timestamp::now());
-        assert_eq!(lane.enter().await.err(), Some(until));
+        assert_eq!(go(&lane, 0).failed(None, at(10)), Some(at(70)));
+        assert_eq!(paused(&lane, 69), Some(70));
+        assert_eq!(go(&lane, 70).failed(None, at(80)), Some(at(200)), "twice as long");
     }
 
-    #[tokio::test]
-    async fn a_lane_that_works_bears_two_failures_in_a_row() {
+    #[test]
+    fn a_lane_that_works_bears_two_failures_in_a_row() {
         let lane = lane();
-        lane.enter().await.ok().unwrap().worked();
-        assert_eq!(lane.enter().await.ok().unwrap().failed(None), None);
-        assert_eq!(lane.enter().await.ok().unwrap().failed(None), None);
-        assert!(lane.enter().await.ok().unwrap().failed(None).is_some());
+        go(&lane, 0).worked(at(0));
+        assert_eq!(go(&lane, 0).failed(None, at(0)), None);
+        assert_eq!(go(&lane, 0).failed(None, at(0)), None);
+        assert_eq!(go(&lane, 0).failed(None, at(0)), Some(at(60)));
     }
 
-    #[tokio::test]
-    async fn a_success_that_was_under_way_does_not_lift_a_pause() {
+    #[test]
+    fn a_success_that_was_under_way_does_not_lift_a_pause() {
         let lane = lane();
-        lane.enter().await.ok().unwrap().worked();
-        let (slow, asked) = (lane.enter().await.ok().unwrap(), lane.enter().await.ok().unwrap());
-        let until = asked.failed(Some(Duration::from_secs(30))).unwrap();
-        assert!(!slow.worked());
-        assert_eq!(lane.enter().await.err(), Some(until));
+        go(&lane, 0).worked(at(0));
+        let (slow, asked) = (go(&lane, 0), go(&lane, 0));
+        assert_eq!(asked.failed(Some(Duration::from_secs(90)), at(0)), Some(at(90)));
+        assert!(!slow.worked(at(1)));
+        assert_eq!(paused(&lane, 1), Some(90));
     }
 
-    #[tokio::test]
-    async fn messages_under_way_together_pause_the_lane_once() {
+    #[test]
+    fn messages_under_way_together_pause_the_lane_once() {
         let lane = lane();
-        lane.enter().await.ok().unwrap().worked();
-        let mut leaves = Vec::new();
-        for _ in 0..10 {
-            leaves.push(lane.enter().await.ok().unwrap());
+        go(&lane, 0).worked(at(0));
+        let leaves: Vec<Leave> = (0..10).map(|_| go(&lane, 0)).collect();
+        let last = leaves.into_iter().filter_map(|leave| leave.failed(None, at(5))).max();
+        assert_eq!(last, Some(at(65)), "not doubled ten times");
+    }
+
+    #[test]
+    fn twenty_messages_in_a_row_that_are_not_taken_pause_the_lane() {
+        let lane = lane();
+        for n in 0..19 {
+            assert_eq!(go(&lane, 0).refused(&n.to_string(), at(0)), None);
         }
-        let last = leaves.into_iter().filter_map(|leave| leave.failed(None)).max().unwrap();
-        assert!(last <= Timestamp::now() + Duration::from_secs(61), "not doubled ten times");
+        assert_eq!(go(&lane, 0).refused("19", at(0)), Some(at(60)));
+        assert_eq!(paused(&lane, 0), Some(60));
+        assert_eq!(go(&lane, 60).refused("20", at(60)), Some(at(180)), "and so does each probe");
     }
 
-    #[tokio::test]
-    async fn twenty_answers_in_a_row_that_take_nothing_pause_the_lane() {
+    #[test]
+    fn one_message_that_is_never_taken_does_not_pause_the_lane() {
         let lane = lane();
-        for _ in 0..19 {
-            assert_eq!(lane.enter().await.ok().unwrap().refused(), None);
+        for second in 0..100 {
+            assert_eq!(go(&lane, second).refused("the same", at(second)), None);
         }
-        let until = lane.enter().await.ok().unwrap().refused().unwrap();
-        assert_eq!(lane.enter().await.err(), Some(until));
     }
 
-    #[tokio::test]
-    async fn a_success_forgets_the_refusals_before_it() {
+    #[test]
+    fn a_success_forgets_the_refusals_before_it() {
         let lane = lane();
-        for _ in 0..19 {
-            lane.enter().await.ok().unwrap().refused();
+        for n in 0..19 {
+            go(&lane, 0).refused(&n.to_string(), at(0));
         }
-        lane.enter().await.ok().unwrap().worked();
-        assert_eq!(lane.enter().await.ok().unwrap().refused(), None);
+        go(&lane, 0).worked(at(0));
+        assert_eq!(go(&lane, 0).refused("19", at(0)), None);
     }
 
-    #[tokio::test]
-    async fn a_dropped_probe_lets_another_one_try() {
+    #[test]
+    fn messages_that_were_too_large_do_not_pause_the_lane() {
         let lane = lane();
-        drop(lane.enter().await);
-        assert!(lane.enter().now_or_never().is_some());
+        for _ in 0..50 {
+            go(&lane, 0).answered();
+        }
+        let (_one, _two) = (go(&lane, 0), go(&lane, 0));
     }
 
-    #[tokio::test]
-    async fn a_pause_asked_for_by_the_server_is_bounded() {
+    #[test]
+    fn a_dropped_probe_lets_another_one_try() {
         let lane = lane();
-        lane.enter().await.ok().unwrap().worked();
-        let until =
-            lane.enter().await.ok().unwrap().failed(Some(Duration::from_secs(86_400))).unwrap();
-        assert!(until <= Timestamp::now() + Duration::from_secs(601));
+        drop(go(&lane, 0));
+        drop(go(&lane, 0));
+    }
+
+    #[test]
+    fn a_pause_asked_for_by_the_server_is_bounded() {
+        let lane = lane();
+        go(&lane, 0).worked(at(0));
+        assert_eq!(go(&lane, 0).failed(Some(Duration::from_secs(86_400)), at(0)), Some(at(600)));
     }
 }

@@ -139,13 +139,13 @@ impl Message {
         }
     }
 
-    /// It waits, as one piece.
+    /// It waits, as one piece; `counts` tells whether the wait counts towards `give_up_after`.
     pub fn wait(
         &self,
         wait: Wait,
         due: Timestamp,
         now: Timestamp,
-        answered: bool,
+        counts: bool,
         reason: &str,
     ) -> Outcome {
         let earlier = self.earlier.as_ref();
@@ -164,10 +164,11 @@ impl Message {
                 .filter(|earlier| earlier.wait == wait)
                 .map_or(now, |earlier| earlier.since),
             last_attempt: now,
-            answered,
+            answered: counts,
             spent: earlier.map_or(0, |earlier| earlier.spent) + passed as u64,
             reason: reason.chars().take(160).collect(),
             address: None,
+            unknown: earlier.is_some_and(|earlier| earlier.unknown),
         };
         Outcome { changes: vec![Change::Wait(waiting)], ..Outcome::default() }
     }
@@ -206,6 +207,7 @@ impl Message {
                 spent: self.earlier.as_ref().map_or(0, |earlier| earlier.spent),
                 reason: reason.chars().take(160).collect(),
                 address: None,
+                unknown: self.earlier.as_ref().is_some_and(|earlier| earlier.unknown),
             })
         };
         let mut changes: Vec<Change> = self.stop_waiting().into_iter().collect();

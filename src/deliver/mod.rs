@@ -2,11 +2,13 @@
 //! message was made.
 
 pub mod assignment;
+pub mod consequence;
 mod ingestion;
 pub mod lane;
 pub mod message;
 mod open;
 pub mod order;
+mod pace;
 mod resolve;
 pub mod retry;
 pub mod room;
@@ -31,8 +33,10 @@ pub use rota::InUse;
 pub use scr::{Gate, Prepared};
 
 use crate::config::{self, Retry};
-use crate::ledger::{Alarm, AlarmKind, Change, Ledger, Wait};
-use crate::model::{Reply, State};
+use crate::ledger::{Alarm, AlarmKind, Ledger};
+use crate::model::Reply;
+use consequence::consequence;
+use pace::Pace;
 use verdict::Verdict;
 
 /// The channels of all customers, by customer and name.
@@ -48,6 +52,8 @@ pub struct Channel {
     /// The traffic on it.
     pub lane: Lane,
     kind: Kind,
+    /// Where `rate` sets one.
+    pace: Option<Pace>,
     /// The places of requests in flight, SCR's apart.
     rooms: Rooms,
 }
@@ -81,11 +87,18 @@ impl Channel {
     /// How many messages of one file are worked on at once.
     pub fn window(&self) -> usize {
         match &self.kind {
+            Kind::Ingestion(_) if self.keeps_order() => 1,
             Kind::Ingestion(_) => usize::MAX,
             // Records that wait for their release's turn hold no permit, but a record of another
             // release must get past them.
             Kind::Scr(_) => 512,
         }
+    }
+
+    /// Whether a file's messages go one by one, and none overtakes one that waits (design, section
+    /// 3.4).
+    pub fn keeps_order(&self) -> bool {
+        matches!(&self.kind, Kind::Ingestion(lines) if lines.keeps_order)
     }
 
     /// Waits until one more message may be built and sent.
@@ -111,6 +124,7 @@ impl Channel {
             Ok(leave) => leave,
             Err(until) => return Clearance::Paused(until),
         };
+        self.keep_pace().await;
         let room = self.rooms.take(&self.customer, lines.batch_bytes as u64).await;
         // Others that were under way may have paused it meanwhile.
         match self.lane.paused_until() {
@@ -155,68 +169,12 @@ impl Channel {
         }
     }
 
-    /// What a verdict that is the same for all channels makes of a message.
-    fn outcome(&self, verdict: Verdict, message: &Message, leave: lane::Leave) -> Outcome {
+    /// What a verdict makes of a message, the same for all channels.
+    fn outcome(&self, verdict: Verdict, message: &Message, leave: Leave) -> Outcome {
         let now = Timestamp::now();
-        match verdict {
-            Verdict::Delivered | Verdict::Accepted => {
-                Outcome { worked: leave.worked(), ..message.end(State::Delivered) }
-            }
-            Verdict::Refused(told) => {
-                let paused = leave.refused();
-                let mut outcome = self.refuse(message, &told, now);
-                if paused.is_some() {
-                    let advice = format!(
-                        "one message after the other is refused, the last with {told}; compare the \
-                         mapping with what the channel takes"
-                    );
-                    outcome.alarm = Some(self.alarm(AlarmKind::EverythingRefused, advice));
-                }
-                outcome
-            }
-            Verdict::TooLarge(told) => {
-                leave.refused();
-                self.refuse(message, &told, now)
-            }
-            Verdict::Later { reason, hold, answered, .. } => {
-                // A server that answers with a fault may mean this message alone.
-                let paused = match (hold, answered) {
-                    (None, true) => leave.refused(),
-                    _ => leave.failed(hold),
-                };
-                let attempts = message.earlier.as_ref().map_or(0, |earlier| earlier.attempts) + 1;
-                let chance = retry::chance(message.key().as_bytes());
-                let own = after(now, retry::wait(&self.retry, attempts, chance));
-                let due = paused.map_or(own, |paused| paused.max(own));
-                let mut outcome = message.wait(Wait::Time, due, now, answered, &reason);
-                if let Some(Change::Wait(waiting)) = outcome.changes.first()
-                    && waiting.spent >= self.retry.give_up_after.as_secs()
-                {
-                    let told = format!("given up after {} attempts: {reason}", waiting.attempts);
-                    outcome = self.refuse(message, &told, now);
-                }
-                if paused.is_some() {
-                    let advice = format!("{reason}; it is tried again by itself");
-                    outcome.alarm = Some(self.alarm(AlarmKind::Unreachable, advice));
-                }
-                outcome
-            }
-            Verdict::Pause(kind, advice) => {
-                let due = leave.pause(None);
-                let mut outcome = message.wait(Wait::Time, due, now, false, &advice);
-                outcome.alarm = Some(self.alarm(kind, advice));
-                outcome
-            }
-        }
-    }
-
-    /// Sets a message's record aside; one of several is cut in half, until the guilty stand alone.
-    fn refuse(&self, message: &Message, told: &str, now: Timestamp) -> Outcome {
-        match message.count() {
-            1 => message
-                .quarantine(|record, line| message.problem(record, line, "refused", "", told)),
-            _ => message.halve(now, told),
-        }
+        let (outcome, trouble) = consequence(&self.retry, verdict, message, leave, now);
+        let alarm = trouble.map(|(kind, advice)| self.alarm(kind, advice));
+        Outcome { alarm, ..outcome }
     }
 
     fn alarm(&self, kind: AlarmKind, advice: String) -> Alarm {
@@ -227,6 +185,13 @@ impl Channel {
             source: None,
             kind,
             advice,
+        }
+    }
+
+    /// Waits until the channel's rate allows one more request.
+    async fn keep_pace(&self) {
+        if let Some(pace) = &self.pace {
+            pace.wait().await;
         }
     }
 
@@ -267,7 +232,12 @@ impl Channel {
             None => Ok(()),
             Some(Reply::Answered(answer)) => Err(verdict::told(&answer)),
             Some(Reply::TimedOut) => Err("no answer within the time-out".to_owned()),
-            Some(Reply::Broken(why) | Reply::NoLogin(why) | Reply::LoginRefused(why)) => Err(why),
+            Some(
+                Reply::Broken(why)
+                | Reply::Lost(why)
+                | Reply::NoLogin(why)
+                | Reply::LoginRefused(why),
+            ) => Err(why),
         }
     }
 }

@@ -8,6 +8,7 @@ use anyhow::Context;
 use tokio::sync::Semaphore;
 
 use super::order::OrderBook;
+use super::pace::Pace;
 use super::{Channel, Channels, Gate, Kind, Lane, Rooms, ingestion, scr};
 use crate::config::{self, ChannelKind, Config, Customer, ScrApi, ScrChannel};
 use crate::remote::http::Clients;
@@ -72,6 +73,7 @@ pub fn open(
                             retry: settings.retry.clone(),
                             lane: Lane::new(settings.retry.clone()),
                             kind,
+                            pace: settings.every.map(Pace::new),
                             rooms: shared.rooms.clone(),
                         })
                     });
@@ -110,6 +112,7 @@ fn open_ingestion(settings: &config::IngestionChannel, shared: &Shared) -> anyho
         login: settings.login.clone(),
         rules: settings.answers.clone(),
         permits: Arc::new(Semaphore::new(settings.concurrency)),
+        keeps_order: settings.concurrency == 1,
         batch_bytes: settings.batch_bytes,
     })))
 }

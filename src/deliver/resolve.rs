@@ -125,12 +125,19 @@ impl Releases {
                 return Err(Unread { answered: false, reason, outcome });
             }
         };
+        channel.keep_pace().await;
         match read(&self.gate.client).await {
             Ok(found) => {
-                leave.worked();
+                leave.worked(Timestamp::now());
                 Ok(found)
             }
             Err(reply) => {
+                // A read changes nothing, so there is nothing that may have been taken.
+                let reply = match reply {
+                    Reply::TimedOut => Reply::Broken("no answer within the time-out".to_owned()),
+                    Reply::Lost(why) => Reply::Broken(why),
+                    reply => reply,
+                };
                 let answered = matches!(reply, Reply::Answered(_));
                 let reason = match &reply {
                     Reply::Answered(answer) => told(answer),

@@ -9,10 +9,11 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::assignment::{self, Action, Assignment, ReleaseName};
+use super::consequence::UNKNOWN_OUTCOME;
 use super::order::{OrderBook, Turn};
 use super::resolve::{Found, Unread};
 use super::room::{Room, Rooms};
-use super::verdict::{Remote, Verdict, judge};
+use super::verdict::{Heard, Remote, Verdict, judge};
 use super::{Channel, Message, Outcome, after};
 use crate::ledger::{Change, Ledger, ReleaseAge, Wait};
 use crate::model::{Level, Problem, Reply, State};
@@ -223,10 +224,14 @@ impl Releases {
             Ok(leave) => leave,
             Err(until) => return Some((message.paused(until), Answered::Nothing)),
         };
+        let place = async {
+            channel.keep_pace().await;
+            self.gate.rooms.take(channel.customer(), 0).await
+        };
         let room = tokio::select! {
             biased;
             () = halt.cancelled() => return None,
-            room = self.gate.rooms.take(channel.customer(), 0) => room,
+            room = place => room,
         };
         if let Some(until) = channel.lane.paused_until() {
             return Some((message.paused(until), Answered::Nothing));
@@ -239,13 +244,13 @@ impl Releases {
             answer.text = assignment.mask(&answer.text);
         }
         let verdict = judge(Remote::Scr, &reply, &BTreeMap::new());
-        if matches!(verdict, Verdict::Later { working: true, .. }) {
+        if matches!(verdict, Verdict::Later { heard: Heard::TimedOut, .. }) {
             hold(room, std::mem::take(&mut prepared.turns));
         } else {
             drop(room);
         }
         if verdict == Verdict::Accepted && assignment.action == Action::Unassign {
-            let worked = leave.worked();
+            let worked = leave.worked(Timestamp::now());
             let outcome = self.confirm(channel, message, address, age).await;
             return Some((Outcome { worked, ..outcome }, Answered::Noted));
         }
@@ -294,7 +299,7 @@ impl Releases {
                  the SCR application, then drop the record again if it is still wanted"
             );
             let mut given_up = message.quarantine(|record, line| {
-                message.problem(record, line, "unknown outcome", "", &told)
+                message.problem(record, line, UNKNOWN_OUTCOME, "", &told)
             });
             given_up.changes.push(self.note(address, done));
             return given_up;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::config::AnswerRule;
 use crate::ledger::AlarmKind;
 use crate::model::{Answer, Reply};
+use crate::remote::ingestion::speaks_of_subscription_key;
 
 /// Which table judges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,13 +35,34 @@ pub enum Verdict {
         reason: String,
         /// How long the server asks to be left alone.
         hold: Option<Duration>,
-        /// Whether the server answered: only then does the wait count towards `give_up_after`.
-        answered: bool,
-        /// Whether the server may still be at work on it.
-        working: bool,
+        /// What came back.
+        heard: Heard,
     },
     /// No record is to blame: the channel pauses until it works again.
     Pause(AlarmKind, String),
+}
+
+/// What came back of an attempt that did not succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// A fault of the server, which may mean this message: only then does the wait count towards
+    /// `give_up_after`.
+    Fault,
+    /// The server is busy, or only what stands before it answered: no word on the message.
+    Busy,
+    /// Nothing: it was not sent.
+    Nothing,
+    /// Nothing, though it was sent: the server may have taken it.
+    Lost,
+    /// Nothing in time: the server may have taken it, and may be at work on it still.
+    TimedOut,
+}
+
+impl Heard {
+    /// Whether the server may have the message, for all that is known.
+    pub fn may_have_arrived(self) -> bool {
+        matches!(self, Heard::Lost | Heard::TimedOut)
+    }
 }
 
 /// Judges what came back for one attempt; `rules` are the channel's `answers`.
@@ -52,18 +74,12 @@ pub fn judge(remote: Remote, reply: &Reply, rules: &BTreeMap<u16, AnswerRule>) -
             Some(AnswerRule::Channel) => {
                 Verdict::Pause(AlarmKind::ChannelRefused, channel_advice(answer))
             }
-            Some(AnswerRule::Later) => later(answer, true),
+            Some(AnswerRule::Later) => later(answer),
             None => judge_status(remote, answer),
         },
-        Reply::TimedOut => Verdict::Later {
-            reason: "no answer within the time-out".to_owned(),
-            hold: None,
-            answered: false,
-            working: true,
-        },
-        Reply::Broken(why) | Reply::NoLogin(why) => {
-            Verdict::Later { reason: why.clone(), hold: None, answered: false, working: false }
-        }
+        Reply::TimedOut => silent("no answer within the time-out", Heard::TimedOut),
+        Reply::Lost(why) => silent(why, Heard::Lost),
+        Reply::Broken(why) | Reply::NoLogin(why) => silent(why, Heard::Nothing),
         Reply::LoginRefused(why) => Verdict::Pause(
             AlarmKind::LoginRefused,
             format!("the login is refused: {why}; correct the user, the password or the client"),
@@ -94,18 +110,26 @@ fn judge_status(remote: Remote, answer: &Answer) -> Verdict {
                 told(answer)
             ),
         ),
-        403 if answer.retry_after.is_some() => later(answer, true),
-        // 502, 503 and 504 tell that the server is not there, which is not a word on the message.
-        502..=504 => later(answer, false),
-        408 | 425 | 429 | 500..=599 => later(answer, true),
+        403 if answer.retry_after.is_some() => later(answer),
+        408 | 425 | 429 | 500..=599 => later(answer),
         413 => Verdict::TooLarge(told(answer)),
         400 | 409 | 422 => Verdict::Refused(told(answer)),
         _ => Verdict::Pause(AlarmKind::ChannelRefused, channel_advice(answer)),
     }
 }
 
-fn later(answer: &Answer, answered: bool) -> Verdict {
-    Verdict::Later { reason: told(answer), hold: answer.retry_after, answered, working: false }
+fn later(answer: &Answer) -> Verdict {
+    let heard = match answer.status {
+        // 502, 503 and 504 tell that the server is not there (RFC 9110, section 15.6).
+        502..=504 => Heard::Busy,
+        500..=599 => Heard::Fault,
+        _ => Heard::Busy,
+    };
+    Verdict::Later { reason: told(answer), hold: answer.retry_after, heard }
+}
+
+fn silent(why: &str, heard: Heard) -> Verdict {
+    Verdict::Later { reason: why.to_owned(), hold: None, heard }
 }
 
 fn channel_advice(answer: &Answer) -> String {
@@ -114,12 +138,6 @@ fn channel_advice(answer: &Answer) -> String {
          and ask whether the login may use it",
         told(answer)
     )
-}
-
-/// Azure API Management answers 401 for a missing or wrong subscription key too
-/// (reference/domain.md, section 1).
-fn speaks_of_subscription_key(text: &str) -> bool {
-    text.to_ascii_lowercase().contains("subscription key")
 }
 
 /// An answer's status and text, short enough for a cell.
@@ -194,10 +212,31 @@ mod tests {
             Verdict::Later {
                 reason: "403 quota".to_owned(),
                 hold: Some(Duration::from_secs(7)),
-                answered: true,
-                working: false
+                heard: Heard::Busy
             }
         );
+    }
+
+    #[test]
+    fn what_was_heard_tells_whether_a_wait_counts_and_whether_the_message_may_be_there() {
+        let heard = |reply: &Reply| match judge(Remote::Ingestion, reply, &BTreeMap::new()) {
+            Verdict::Later { heard, .. } => heard,
+            other => panic!("{other:?}"),
+        };
+        for status in [500, 501, 505, 507, 599] {
+            assert_eq!(heard(&answered(status, "")), Heard::Fault, "{status}");
+        }
+        for status in [408, 425, 429, 502, 503, 504] {
+            assert_eq!(heard(&answered(status, "")), Heard::Busy, "{status}");
+        }
+        assert_eq!(heard(&Reply::TimedOut), Heard::TimedOut);
+        assert_eq!(heard(&Reply::Lost(String::new())), Heard::Lost);
+        assert_eq!(heard(&Reply::Broken(String::new())), Heard::Nothing);
+        assert_eq!(heard(&Reply::NoLogin(String::new())), Heard::Nothing);
+        let unsure = [Heard::Lost, Heard::TimedOut].map(Heard::may_have_arrived);
+        assert_eq!(unsure, [true, true]);
+        let sure = [Heard::Fault, Heard::Busy, Heard::Nothing].map(Heard::may_have_arrived);
+        assert_eq!(sure, [false, false, false]);
     }
 
     #[test]
@@ -209,10 +248,22 @@ mod tests {
 
     #[test]
     fn the_configuration_overrides_the_table() {
-        let rules = BTreeMap::from([(409, AnswerRule::Delivered), (404, AnswerRule::Later)]);
+        let rules = BTreeMap::from([
+            (409, AnswerRule::Delivered),
+            (404, AnswerRule::Later),
+            (401, AnswerRule::Record),
+            (500, AnswerRule::Record),
+            (503, AnswerRule::Channel),
+            (200, AnswerRule::Record),
+        ]);
         let judged = |status| judge(Remote::Ingestion, &answered(status, ""), &rules);
         assert_eq!(judged(409), Verdict::Delivered);
         assert!(matches!(judged(404), Verdict::Later { .. }));
+        assert!(matches!(judged(401), Verdict::Refused(_)));
+        assert!(matches!(judged(500), Verdict::Refused(_)));
+        assert!(matches!(judged(503), Verdict::Pause(AlarmKind::ChannelRefused, _)));
+        assert!(matches!(judged(200), Verdict::Refused(_)));
+        assert_eq!(judged(201), Verdict::Delivered);
     }
 
     #[test]

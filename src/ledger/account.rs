@@ -147,7 +147,8 @@ pub struct Waiting {
     pub since: Timestamp,
     /// When the last attempt ended, and whether the server answered it.
     pub last_attempt: Timestamp,
-    /// Whether the server answered the last attempt.
+    /// Whether the server answered the last attempt with a fault of its own while the channel was
+    /// not paused: only then does the wait count.
     pub answered: bool,
     /// Seconds that count towards `give_up_after`.
     pub spent: u64,
@@ -156,6 +157,9 @@ pub struct Waiting {
     /// The release whose 202 is to be confirmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
+    /// Whether an attempt was sent and not answered, so that the channel may have it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unknown: bool,
 }
 
 impl Account {

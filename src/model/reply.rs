@@ -9,8 +9,11 @@ pub enum Reply {
     Answered(Answer),
     /// No answer within the channel's own time-out: the server may still be working on it.
     TimedOut,
-    /// The connection could not be made or broke; the text is the whole chain of causes.
+    /// The connection could not be made, so nothing was sent, or what came back cannot be read;
+    /// the text is the whole chain of causes.
     Broken(String),
+    /// The connection broke after the request was sent, or while it was: the server may have it.
+    Lost(String),
     /// No login for this channel could be had; nothing was sent. The text says why.
     NoLogin(String),
     /// The token server refused the login itself (not a fault of the network). The text says why.

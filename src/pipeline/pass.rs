@@ -81,6 +81,8 @@ struct Pass {
     /// Where the pieces start that are not answered yet, and where the next cut starts.
     cuts: Arc<Mutex<Cuts>>,
     running: JoinSet<anyhow::Result<()>>,
+    /// Where the channel keeps the order: until when a message waits that none may overtake.
+    kept_back: Arc<Mutex<Option<Timestamp>>>,
     /// Nothing more is sent once the run is to stop, or an outcome could not be noted.
     halt: CancellationToken,
 }
@@ -127,6 +129,7 @@ impl Pass {
             origin: super::again::origin(&parts.spool, &work.account)?,
             cuts: Arc::default(),
             running: JoinSet::new(),
+            kept_back: Arc::default(),
             halt: stop.child_token(),
         })
     }
@@ -145,20 +148,33 @@ impl Pass {
     /// Sends again what is due of the records that wait.
     async fn send_what_waited(&mut self, occasion: Occasion) -> anyhow::Result<()> {
         let now = Timestamp::now();
-        let due: Vec<Waiting> = self
+        let (mut due, rest): (Vec<Waiting>, Vec<Waiting>) = self
             .progress
             .waiting
             .values()
-            .filter(|waiting| is_due(waiting, occasion, now))
             .cloned()
-            .collect();
+            .partition(|waiting| is_due(waiting, occasion, now));
+        let mut then_kept_back = None;
+        if self.channel.keeps_order() {
+            if let Some(first) = rest.first() {
+                due.retain(|waiting| waiting.first < first.first);
+                then_kept_back = Some(first.due);
+            }
+        } else if !self.channel.lane.is_open() {
+            // The one that goes alone must not be the same again and again.
+            due.sort_by_key(|waiting| waiting.attempts);
+        }
         if due.is_empty() {
+            self.keep_back(then_kept_back);
             return Ok(());
         }
         let progress = Arc::new(self.progress.clone());
         let mut cursor = self.cursor();
         for waiting in due {
             self.make_way().await?;
+            if self.kept_back().is_some() {
+                return Ok(());
+            }
             let Clearance::Go(go) = self.channel.clear(&self.halt).await else { break };
             let (first, last) = (waiting.first, waiting.last);
             let wanted = Arc::clone(&progress);
@@ -174,6 +190,7 @@ impl Pass {
             // The problems of these records were noted when they were first mapped.
             self.spawn(message, prepared, go, Vec::new(), Vec::new(), None);
         }
+        self.keep_back(then_kept_back);
         Ok(())
     }
 
@@ -185,6 +202,11 @@ impl Pass {
         let mut cursor = self.cursor();
         while next < end {
             self.make_way().await?;
+            if let Some(until) = self.kept_back() {
+                let hold = vec![Change::Hold(Some(until))];
+                self.parts.ledger.note(self.arrival, hold).await?;
+                return Ok(());
+            }
             let go = match self.channel.clear(&self.halt).await {
                 Clearance::Go(go) => go,
                 Clearance::Paused(until) => {
@@ -307,6 +329,7 @@ impl Pass {
     ) {
         let (parts, channel) = (Arc::clone(&self.parts), Arc::clone(&self.channel));
         let cuts = Arc::clone(&self.cuts);
+        let kept_back = self.channel.keeps_order().then(|| Arc::clone(&self.kept_back));
         let (arrival, mapping) = (self.arrival, Arc::clone(&self.mapping));
         let halt = self.halt.clone();
         go.shrink(message.body.len());
@@ -320,6 +343,12 @@ impl Pass {
                 let sent =
                     channel.send(&parts.ledger, &mut message, go, prepared.as_mut(), &halt).await;
                 let Some(outcome) = sent.inspect_err(|_| halt.cancel())? else { return Ok(()) };
+                if let (Some(kept_back), Some(Change::Wait(waiting))) = (
+                    kept_back,
+                    outcome.changes.iter().find(|change| matches!(change, Change::Wait(_))),
+                ) {
+                    *kept_back.lock().unwrap_or_else(PoisonError::into_inner) = Some(waiting.due);
+                }
                 changes.extend(outcome.changes);
                 problems
                     .extend(outcome.problems.into_iter().map(|problem| named(problem, &mapping)));
@@ -368,6 +397,16 @@ impl Pass {
             drop(prepared);
             Ok(())
         });
+    }
+
+    fn kept_back(&self) -> Option<Timestamp> {
+        *self.kept_back.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep_back(&self, until: Option<Timestamp>) {
+        if let Some(until) = until {
+            *self.kept_back.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Cuts> {

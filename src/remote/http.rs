@@ -157,6 +157,7 @@ pub(super) fn without_secrets(reply: Reply, secrets: &[&str]) -> Reply {
             Reply::Answered(Answer { text: redact(answer.text, secrets), ..answer })
         }
         Reply::Broken(text) => Reply::Broken(redact(text, secrets)),
+        Reply::Lost(text) => Reply::Lost(redact(text, secrets)),
         Reply::NoLogin(text) => Reply::NoLogin(redact(text, secrets)),
         Reply::LoginRefused(text) => Reply::LoginRefused(redact(text, secrets)),
         Reply::TimedOut => Reply::TimedOut,
@@ -225,9 +226,11 @@ async fn read(
     }
 }
 
-/// The whole chain of causes. The URL stays out of it: its query may hold what is not to be told.
+/// What broke, and whether anything had been sent by then. The whole chain of causes; the URL stays out of it: its query may hold what is not to be told.
 fn broken(place: &str, error: reqwest::Error) -> Reply {
-    Reply::Broken(format!("{place}: {:#}", anyhow::Error::new(error.without_url())))
+    let unsent = error.is_connect() || error.is_builder();
+    let text = format!("{place}: {:#}", anyhow::Error::new(error.without_url()));
+    if unsent { Reply::Broken(text) } else { Reply::Lost(text) }
 }
 
 /// The bytes as text; a character that the limit has cut in two is left out.
@@ -378,9 +381,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_dropped_connection_is_broken() {
+    async fn a_connection_dropped_after_the_request_is_told_apart() {
         let url = raw_server(b"").await;
-        let text = broken(get(&url, LONG).await);
+        let Reply::Lost(text) = get(&url, LONG).await else { panic!("the request was sent") };
         assert!(text.starts_with(&format!("{url}: error sending request: ")), "{text}");
     }
 

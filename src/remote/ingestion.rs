@@ -146,7 +146,7 @@ impl fmt::Debug for Ingestion {
 
 /// Whether a 401 is about the subscription key: "Access denied due to missing subscription key"
 /// (reference/domain.md, section 1).
-fn speaks_of_subscription_key(text: &str) -> bool {
+pub fn speaks_of_subscription_key(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     ["subscription key", "subscription-key", "subscriptionkey"]
         .iter()
@@ -399,11 +399,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_dropped_connection_is_broken() {
+    async fn a_connection_dropped_after_the_request_is_told_apart() {
         let (server, files) = (server(|_| answer(200, "")).await, Secrets::new());
         let channel = channel(&raw_server(b"").await, login(&server, &files));
         let reply = open(&channel).post("k", "{}").await;
-        assert!(matches!(reply, Reply::Broken(_)), "{reply:?}");
+        assert!(matches!(reply, Reply::Lost(_)), "{reply:?}");
     }
 
     #[tokio::test]

@@ -152,7 +152,7 @@ impl Tokens {
             .map_err(|error| TokenError::Unavailable(format!("{error:#}")))?;
         let received = http::send(request, TIMEOUT, 64 * 1024).await.map_err(|reply| {
             TokenError::Unavailable(match reply {
-                Reply::Broken(text) => http::redact(text, &secrets.shown()),
+                Reply::Broken(text) | Reply::Lost(text) => http::redact(text, &secrets.shown()),
                 _ => format!("the token server did not answer within {} s", TIMEOUT.as_secs()),
             })
         })?;

@@ -42,6 +42,9 @@ pub struct Receipt {
     pub messages: u64,
     /// The problems file, if there is one.
     pub problems: Option<String>,
+    /// How many of those set aside the channel may have all the same: an attempt was not answered.
+    #[serde(default)]
+    pub unknown_outcome: u64,
     /// Whose repeat it is.
     pub repeat_of: Option<Repeat>,
     /// Whose records these are, if they were set aside and are tried again.
@@ -110,6 +113,11 @@ pub fn write(report: &Report<'_>, name: &str) -> anyhow::Result<()> {
         records: Records { total: report.counts.total(), counts: report.counts },
         messages: account.messages,
         problems: (!report.problems.is_empty()).then(|| whole_path(&problems)),
+        unknown_outcome: report
+            .problems
+            .iter()
+            .filter(|problem| problem.rule == "unknown outcome")
+            .count() as u64,
         repeat_of: pinned.and_then(|pinned| pinned.repeat_of.clone()),
         retry_of: round(account, |how| how != How::Resend),
         resend_of: round(account, |how| how == How::Resend),

@@ -37,6 +37,9 @@ mod world;
 // One customer cannot hurt another.
 mod neighbours;
 
+// Order, rate, and what is told of a record that may have arrived.
+mod delivery;
+
 // A process that is killed loses nothing and repeats only what was in flight.
 mod crash;
 

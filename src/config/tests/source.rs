@@ -167,7 +167,7 @@ channel = "pickup"
             ),
             "customers/acme.toml:43: cpu channels are not available in this version",
             "customers/acme.toml:46: unknown key \"foo\" in [channels.pickup]: \
-             known here are ca, concurrency, confirm, login, retry, timeout, type",
+             known here are ca, concurrency, confirm, login, rate, retry, timeout, type",
         ]
     );
 }

@@ -74,11 +74,11 @@ fn a_key_that_is_none_is_told_in_every_table_of_a_customer() {
         )
     );
     let ingestion = "answers, batch, ca, channel_id, concurrency, headers, login, media_type, \
-                     message_type, message_type_in, retry, timeout, type";
+                     message_type, message_type_in, rate, retry, timeout, type";
     assert_eq!(in_customer("[channels.releases]"), told(14, " in [channels.releases]", ingestion));
     assert_eq!(
         in_customer("[channels.assignments]"),
-        told(19, " in [channels.assignments]", "api, park_for, retry, type, verdict_within")
+        told(19, " in [channels.assignments]", "api, park_for, rate, retry, type, verdict_within")
     );
     assert_eq!(
         in_customer("[[routes]]"),
