@@ -3,13 +3,11 @@
 
 mod tabular;
 
-use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
-
 use super::condition::Condition;
 use super::mapping::Compile;
 use crate::config::Section;
 use crate::config::section::nearest;
-use crate::read::{Dialect, Format, Json, Xml};
+use crate::read::{Dialect, Encoding, Format, Json, Xml};
 
 /// What a key that only a later version has is answered with.
 pub const LATER: &str = "not available in this version";
@@ -91,33 +89,29 @@ fn xml(section: &mut Section) -> Option<Xml> {
     Some(Xml { records: records?, namespaces })
 }
 
-/// Looks an encoding up by its label (WHATWG Encoding Standard, section 4.2).
-fn encoding(section: &mut Section) -> &'static Encoding {
-    let Some(label) = section.text("encoding") else { return UTF_8 };
-    if ["cp850", "cp437", "cp858"].contains(&label.trim().to_ascii_lowercase().as_str()) {
-        section.error("encoding", format!("the encoding {label} is {LATER}"));
-        return UTF_8;
-    }
-    match Encoding::for_label(label.as_bytes()) {
-        Some(encoding) if encoding.is_single_byte() => encoding,
-        Some(encoding) if [UTF_8, UTF_16LE, UTF_16BE].contains(&encoding) => encoding,
-        Some(encoding) => {
-            let what = format!(
-                "the encoding {} is not read: known are UTF-8, UTF-16 and those of one byte a \
-                 character",
-                encoding.name()
-            );
-            section.error("encoding", what);
-            UTF_8
-        }
-        None => {
-            let labels = ["utf-8", "utf-16le", "utf-16be", "windows-1252", "iso-8859-15"];
-            let advice = match nearest(&label.to_ascii_lowercase(), labels.into_iter()) {
-                Some(near) => format!("did you mean \"{near}\"?"),
-                None => format!("known are {} and the other WHATWG labels", labels.join(", ")),
-            };
-            section.error("encoding", format!("unknown encoding \"{label}\": {advice}"));
-            UTF_8
-        }
-    }
+/// Looks an encoding up by its label.
+fn encoding(section: &mut Section) -> Encoding {
+    let Some(label) = section.text("encoding") else { return Encoding::UTF_8 };
+    Encoding::for_label(&label).unwrap_or_else(|| {
+        const KNOWN: [&str; 8] = [
+            "utf-8",
+            "utf-16le",
+            "utf-16be",
+            "windows-1252",
+            "iso-8859-15",
+            "cp850",
+            "cp437",
+            "cp858",
+        ];
+        let what = match encoding_rs::Encoding::for_label(label.as_bytes()) {
+            Some(_) => format!("no file is written in the encoding \"{label}\""),
+            None => format!("unknown encoding \"{label}\""),
+        };
+        let advice = match nearest(&label.to_ascii_lowercase(), KNOWN.into_iter()) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => format!("known are {} and the other WHATWG labels", KNOWN.join(", ")),
+        };
+        section.error("encoding", format!("{what}: {advice}"));
+        Encoding::UTF_8
+    })
 }

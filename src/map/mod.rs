@@ -142,6 +142,10 @@ impl Mapping {
         if self.only.as_ref().is_some_and(|only| !only.holds(record)) {
             return Mapped::Discarded;
         }
+        for warning in &record.warnings {
+            let advice = warning.advice.clone();
+            report.note(Level::Warn, "", &warning.value, warning.rule, advice);
+        }
         let start = out.len();
         self.form.write(&mut report, out);
         if report.rejected {

@@ -26,6 +26,8 @@ pub struct Record {
     pub place: Place,
     /// What the reader found wrong with this one record, as rule and advice; the file goes on.
     pub faults: Vec<Fault>,
+    /// What looks wrong with it and may be right.
+    pub warnings: Vec<Fault>,
     text: String,
     hits: Vec<Hit>,
     /// Whether every hit stands in the place of its slot, as in a row of a table.
@@ -56,6 +58,7 @@ impl Record {
         self.ordinal = ordinal;
         self.place = Place::default();
         self.faults.clear();
+        self.warnings.clear();
         self.text.clear();
         self.hits.clear();
         self.in_place = true;
@@ -72,6 +75,11 @@ impl Record {
         let start = self.text.len();
         self.text.push_str(text);
         start
+    }
+
+    /// All text that the record holds.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// Notes that the selector in `slot` hit this part of what the record holds, in the order of

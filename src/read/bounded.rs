@@ -3,7 +3,7 @@
 
 use std::io::{self, BufRead, Read};
 
-use super::text::Text;
+use super::text::{Flaw, Text};
 use super::{RECORD_LIMIT, Unsound};
 
 /// Text that a parser reads; it stops with an error when one record grows too large.
@@ -39,6 +39,11 @@ impl Bounded {
     /// The name of the encoding in use.
     pub(super) fn encoding(&self) -> &'static str {
         self.text.encoding().name()
+    }
+
+    /// The first undecodable bytes since this was asked last.
+    pub(super) fn take_flaw(&mut self) -> Option<Flaw> {
+        self.text.take_flaw()
     }
 
     /// Where in the file the stream stands.
@@ -168,7 +173,7 @@ pub(super) mod pieces {
     }
 
     pub(in crate::read) fn text_at(bytes: &[u8], mark: Mark, cuts: &[usize]) -> Text {
-        Text::resume(UTF_8, pieces(&bytes[mark.byte as usize..], cuts), mark).unwrap()
+        Text::resume(UTF_8, pieces(&bytes[mark.byte as usize..], cuts), mark)
     }
 
     /// A record as it was read.

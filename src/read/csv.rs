@@ -10,7 +10,7 @@ use crate::model::{Place, Record};
 
 use self::columns::{Columns, Names};
 use self::row::{Row, Split, Splitter};
-use super::text::Text;
+use super::text::{Flaw, Text};
 use super::trailer::{self, Counted};
 use super::{Csv, Layout, Mark, RECORD_LIMIT, Trailer, Unsound, lines};
 
@@ -58,6 +58,9 @@ impl CsvReader {
             let names = (0..fields).map(|n| reader.splitter.field(ahead, row, n));
             reader.columns = Columns::named(names);
             reader.consume(row);
+            if let Some(flaw) = reader.text.take_flaw() {
+                return Err(flaw.unsound);
+            }
         } else {
             reader.columns = Columns::numbered(fields);
         }
@@ -134,6 +137,11 @@ impl CsvReader {
         record.place = Place { line, byte, length: self.text.byte() - byte };
         self.ordinal += 1;
         Ok(true)
+    }
+
+    /// The first undecodable bytes since this was asked last.
+    pub(super) fn take_flaw(&mut self) -> Option<Flaw> {
+        self.text.take_flaw()
     }
 
     fn at(text: Text, dialect: &Csv, ordinal: u64) -> Result<Self, Unsound> {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use crate::model::record::Fault;
 use crate::model::{Place, Record};
 
-use super::text::Text;
+use super::text::{Flaw, SUBSTITUTE, Text};
 use super::trailer::{self, Counted};
 use super::{Fixed, Layout, Mark, Span, Unsound, lines};
 
@@ -69,10 +69,13 @@ impl FixedReader {
                 return self.trailer(line.content);
             }
             let content = &self.text.ahead()[..line.content];
-            if self.dialect.records.is_empty() || starts(content, &self.dialect.records) {
+            let starts = &self.dialect.records;
+            // A line whose first characters are lost may be a record, and is one with a fault.
+            if starts.is_empty() || self::starts(content, starts) || lost(content, starts) {
                 break line;
             }
             lines::consume(&mut self.text, line);
+            self.text.take_flaw();
         };
         record.start(self.ordinal);
         let place = (self.text.line(), self.text.byte());
@@ -84,6 +87,11 @@ impl FixedReader {
         record.place = Place { line, byte, length: self.text.byte() - byte };
         self.ordinal += 1;
         Ok(true)
+    }
+
+    /// The first undecodable bytes since this was asked last.
+    pub(super) fn take_flaw(&mut self) -> Option<Flaw> {
+        self.text.take_flaw()
     }
 
     fn at(
@@ -255,6 +263,12 @@ fn trimmed(line: &str, part: Range<usize>) -> Range<usize> {
     let text = &line[part.clone()];
     let end = part.start + text.trim_ascii_end().len();
     end - text.trim_ascii().len()..end
+}
+
+/// Whether undecodable bytes stand where these starts would.
+fn lost(content: &str, starts: &[String]) -> bool {
+    let longest = starts.iter().map(|start| start.chars().count()).max().unwrap_or(0);
+    content.chars().take(longest).any(|character| character == SUBSTITUTE)
 }
 
 fn starts(line: &str, with: &[String]) -> bool {

@@ -14,17 +14,17 @@ mod excerpt;
 
 use std::io::Read;
 
-use encoding_rs::Encoding;
-
 use crate::model::Record;
+use crate::model::record::Fault;
 
 pub use self::excerpt::excerpt;
+pub use self::text::Encoding;
 
 use self::csv::CsvReader;
 use self::fixed::FixedReader;
 use self::json::JsonReader;
 use self::ndjson::NdjsonReader;
-use self::text::Text;
+use self::text::{Flaw, Mojibake, Text};
 use self::trailer::Counted;
 use self::xml::XmlReader;
 
@@ -34,7 +34,7 @@ pub struct Dialect {
     /// The format and what belongs to it alone.
     pub format: Format,
     /// The encoding if no byte order mark says otherwise.
-    pub encoding: &'static Encoding,
+    pub encoding: Encoding,
 }
 
 /// The formats that can be read.
@@ -252,6 +252,9 @@ impl Format {
 /// A stream of records: `open` reads a file from its start, `resume` from a mark of the same file.
 pub struct Reader {
     format: FormatReader,
+    encoding: Encoding,
+    /// Sees UTF-8 where the encoding is another.
+    mojibake: Option<Mojibake>,
 }
 
 /// One reader a format.
@@ -278,7 +281,8 @@ impl Reader {
             Format::Xml(_) => xml::sniff(dialect.encoding, input)?,
             _ => (dialect.encoding, input),
         };
-        let text = Text::open(encoding, input)?;
+        let text = dialect.format.decoded(Text::open(encoding, input)?);
+        let encoding = text.encoding();
         let format = match &dialect.format {
             Format::Csv(csv) => FormatReader::Csv(CsvReader::open(text, csv, selectors)?),
             Format::Fixed(fixed) => FormatReader::Fixed(FixedReader::open(text, fixed, selectors)?),
@@ -286,7 +290,11 @@ impl Reader {
             Format::Json(json) => FormatReader::Json(JsonReader::open(text, json, selectors)?),
             Format::Ndjson => FormatReader::Ndjson(NdjsonReader::open(text, selectors)?),
         };
-        Ok(Reader { format })
+        let mut reader = Reader { format, encoding, mojibake: Mojibake::of(encoding) };
+        match reader.take_flaw() {
+            Some(flaw) => Err(flaw.unsound),
+            None => Ok(reader),
+        }
     }
 
     /// Reads on from `mark`; `input` stands at `mark.byte` of the file that `layout` came from.
@@ -306,8 +314,8 @@ impl Reader {
                 advice: "drop it again".to_owned(),
             });
         }
-        let encoding = Encoding::for_label(layout.encoding.as_bytes()).unwrap_or(dialect.encoding);
-        let text = Text::resume(encoding, input, mark)?;
+        let encoding = Encoding::for_label(&layout.encoding).unwrap_or(dialect.encoding);
+        let text = dialect.format.decoded(Text::resume(encoding, input, mark));
         let format = match &dialect.format {
             Format::Csv(csv) => {
                 FormatReader::Csv(CsvReader::resume(text, csv, selectors, layout, mark)?)
@@ -325,7 +333,7 @@ impl Reader {
                 FormatReader::Ndjson(NdjsonReader::resume(text, selectors, layout, mark)?)
             }
         };
-        Ok(Reader { format })
+        Ok(Reader { format, encoding, mojibake: Mojibake::of(encoding) })
     }
 
     /// What was learnt from the head of the file.
@@ -340,15 +348,17 @@ impl Reader {
     }
 
     /// Whether a mark may stand at the record that was read last. It may not in XML where the
-    /// elements around the record are named otherwise than those around the first record.
+    /// elements around the record are named otherwise than those around the first record, nor where
+    /// what bytes mean hangs on those before them.
     pub fn resumable(&self) -> bool {
-        match &self.format {
-            FormatReader::Xml(xml) => xml.resumable(),
-            FormatReader::Csv(_)
-            | FormatReader::Fixed(_)
-            | FormatReader::Json(_)
-            | FormatReader::Ndjson(_) => true,
-        }
+        !self.encoding.is_stateful()
+            && match &self.format {
+                FormatReader::Xml(xml) => xml.resumable(),
+                FormatReader::Csv(_)
+                | FormatReader::Fixed(_)
+                | FormatReader::Json(_)
+                | FormatReader::Ndjson(_) => true,
+            }
     }
 
     /// The count of the records in the file's trailer, once `next` has told the end.
@@ -374,12 +384,61 @@ impl Reader {
     /// Fills `record` with the next record; `false` at the sound end of the file. A record with
     /// faults may lack texts, so that there is nothing in it to map.
     pub fn next(&mut self, record: &mut Record) -> Result<bool, Unsound> {
-        match &mut self.format {
+        let more = match &mut self.format {
             FormatReader::Csv(csv) => csv.next(record),
             FormatReader::Fixed(fixed) => fixed.next(record),
             FormatReader::Xml(xml) => xml.next(record),
             FormatReader::Json(json) => json.next(record),
             FormatReader::Ndjson(ndjson) => ndjson.next(record),
+        }?;
+        if !more {
+            return Ok(false);
+        }
+        if let Some(flaw) = self.take_flaw() {
+            // What else seems wrong with the record may come of these bytes.
+            let fault = Fault {
+                rule: flaw.unsound.rule,
+                value: flaw.value,
+                advice: flaw.unsound.to_string(),
+            };
+            record.faults = vec![fault];
+        } else if let Some((seen, meant)) =
+            self.mojibake.as_ref().and_then(|mojibake| mojibake.find(record.text()))
+        {
+            let name = self.encoding.name();
+            record.warnings.push(Fault {
+                rule: "encoding",
+                value: seen.to_owned(),
+                advice: format!(
+                    "in UTF-8 this is {meant}: if the file is UTF-8 and not {name}, name that as \
+                     its encoding under [input] in the mapping"
+                ),
+            });
+        }
+        Ok(true)
+    }
+
+    /// The first undecodable bytes since this was asked last, in the formats that pass over them.
+    fn take_flaw(&mut self) -> Option<Flaw> {
+        match &mut self.format {
+            FormatReader::Csv(csv) => csv.take_flaw(),
+            FormatReader::Fixed(fixed) => fixed.take_flaw(),
+            FormatReader::Ndjson(ndjson) => ndjson.take_flaw(),
+            FormatReader::Xml(_) | FormatReader::Json(_) => None,
         }
     }
 }
+
+impl Format {
+    /// Lets undecodable bytes be faults of single records where lines make it certain which record
+    /// they belong to. In one document nothing behind them is certain.
+    fn decoded(&self, text: Text) -> Text {
+        match self {
+            Format::Csv(_) | Format::Fixed(_) | Format::Ndjson => text.lenient(),
+            Format::Xml(_) | Format::Json(_) => text,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

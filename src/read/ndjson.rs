@@ -7,7 +7,7 @@ use crate::model::{Place, Record};
 
 use super::bounded::{Bounded, beginning};
 use super::json::{Grammar, Picker, expected, fill};
-use super::text::Text;
+use super::text::{Flaw, Text};
 use super::{Layout, Mark, Unsound};
 
 /// A stream of records.
@@ -48,6 +48,11 @@ impl NdjsonReader {
         let result = self.advance(record);
         self.failed = result.as_ref().err().cloned();
         result
+    }
+
+    /// The first undecodable bytes since this was asked last.
+    pub(super) fn take_flaw(&mut self) -> Option<Flaw> {
+        self.input.take_flaw()
     }
 
     fn new(text: Text, selectors: &[String], ordinal: u64) -> NdjsonReader {

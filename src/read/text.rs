@@ -1,10 +1,18 @@
 //! Text: a file's bytes as UTF-8, with the place in the file as it came. What cannot be decoded is
 //! a fault with its line and offset, never U+FFFD.
 
+mod decode;
+mod encoding;
+mod guess;
+
+use std::collections::VecDeque;
 use std::io::{self, BufRead, Read};
 
-use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
+pub use self::encoding::{DosPage, Encoding};
+pub(super) use self::guess::Mojibake;
 
+use self::decode::{Culprit, Decoder, Notes, Stop};
+pub(super) use self::encoding::SUBSTITUTE;
 use super::{Mark, Unsound};
 
 /// How much is read at once, at least and at most; the more is kept, the more is read. Unit tests
@@ -16,9 +24,9 @@ const LARGEST_CHUNK: usize = 1024 * 1024;
 /// offset in the original file.
 pub struct Text {
     input: Box<dyn Read + Send>,
-    encoding: &'static Encoding,
-    /// None for UTF-8: the bytes of the file are the text.
-    decoder: Option<Decoder>,
+    encoding: Encoding,
+    decoder: Decoder,
+    notes: Notes,
     /// Bytes that were read and not decoded yet: the head, or a character's first half.
     raw: Vec<u8>,
     buffer: String,
@@ -27,56 +35,69 @@ pub struct Text {
     ended: bool,
     /// What stops the reading behind the end of `buffer`; its place is told when it is reached.
     fault: Option<Unsound>,
+    /// Whether there are substitutes in view.
+    flawed: bool,
+    /// The first substitute that was consumed since the last was taken.
+    flaw: Option<Flaw>,
     line: u64,
     byte: u64,
     after_cr: bool,
 }
 
+/// Undecodable bytes that were passed over.
+pub struct Flaw {
+    /// The first of them.
+    pub value: String,
+    /// Where they stand, and what to do.
+    pub unsound: Unsound,
+}
+
 impl Text {
-    /// Reads from the start of a file; a byte order mark wins over `encoding`.
-    ///
-    /// An encoding whose characters are neither UTF-8, nor UTF-16, nor one byte each is refused,
-    /// because the place of a record in the file could not be told.
+    /// Opens a file at its start; a byte order mark wins over `encoding`.
     pub fn open(
-        encoding: &'static Encoding,
+        encoding: impl Into<Encoding>,
         mut input: Box<dyn Read + Send>,
     ) -> Result<Text, Unsound> {
         let mut head = Vec::new();
         if let Err(error) = (&mut input).take(3).read_to_end(&mut head) {
             return Err(unreadable(&error, 1, 0));
         }
-        let marked = Encoding::for_bom(&head);
-        let (encoding, skip) = marked.unwrap_or((encoding, 0));
-        let mut text = Text::at(encoding, input, Mark { ordinal: 1, line: 1, byte: skip as u64 })?;
-        if !text.is_utf_16() && head.iter().take(2).any(|byte| *byte == 0) {
-            let likely = if head[0] == 0 { UTF_16BE } else { UTF_16LE };
-            return Err(Unsound {
-                rule: "encoding",
-                line: 1,
-                byte: 0,
-                what: format!("a zero byte at the start, which {} has not", encoding.name()),
-                advice: format!(
-                    "if the file is UTF-16 without a byte order mark, name {} as its encoding",
-                    likely.name()
-                ),
-            });
+        let marked = encoding_rs::Encoding::for_bom(&head);
+        let (encoding, skip) = match marked {
+            Some((encoding, length)) => (encoding.into(), length),
+            None => (encoding.into(), 0),
+        };
+        if marked.is_none() {
+            check_zeros(encoding, &head)?;
         }
+        let mut text = Text::at(encoding, input, Mark { ordinal: 1, line: 1, byte: skip as u64 });
         text.raw.extend_from_slice(&head[skip..]);
         Ok(text)
     }
 
     /// Reads on from a place inside a file whose encoding `open` has settled; `input` stands at
-    /// `mark.byte`.
-    pub fn resume(
-        encoding: &'static Encoding,
-        input: Box<dyn Read + Send>,
-        mark: Mark,
-    ) -> Result<Text, Unsound> {
-        Text::at(encoding, input, mark)
+    /// `mark.byte`. The encoding is not a stateful one.
+    pub fn resume(encoding: impl Into<Encoding>, input: Box<dyn Read + Send>, mark: Mark) -> Text {
+        Text::at(encoding.into(), input, mark)
+    }
+
+    /// Lets bytes that are no character pass as SUBSTITUTE (1A), and tells them by `take_flaw`:
+    /// for formats in which it is certain all the same where the next record starts.
+    ///
+    /// In a stateful encoding nothing behind such bytes is certain; there they stop the reading. A
+    /// single 1A at the end of the file is DOS's mark of that, and no text.
+    pub fn lenient(mut self) -> Text {
+        self.notes.lenient = !self.encoding.is_stateful();
+        self
+    }
+
+    /// What is wrong with the first undecodable bytes that were consumed since this was asked last.
+    pub fn take_flaw(&mut self) -> Option<Flaw> {
+        self.flaw.take()
     }
 
     /// The encoding in use.
-    pub fn encoding(&self) -> &'static Encoding {
+    pub fn encoding(&self) -> Encoding {
         self.encoding
     }
 
@@ -99,7 +120,7 @@ impl Text {
     /// The line and the offset in the file after the next `amount` bytes in view.
     pub fn place_ahead(&self, amount: usize) -> (u64, u64) {
         let ahead = &self.buffer.as_bytes()[self.start..self.start + amount];
-        (self.line + line_ends(ahead, self.after_cr), self.byte + self.width(ahead))
+        (self.line + line_ends(ahead, self.after_cr), self.byte + self.width(amount))
     }
 
     /// Brings more into view behind what is in view already; `false` at the end of the file.
@@ -117,21 +138,15 @@ impl Text {
         }
         self.buffer.drain(..consumed);
         self.start -= consumed;
-        let room = self.buffer.len().clamp(CHUNK, LARGEST_CHUNK);
-        match self.decoder.is_some() {
-            true => self.read_decoded(room),
-            false => self.read_utf_8(room),
-        }
+        self.notes.forget(consumed);
+        self.read_and_decode(self.buffer.len().clamp(CHUNK, LARGEST_CHUNK));
         Ok(true)
     }
 
     /// Consumes `amount` bytes that are one line with its line end, and hold no other.
     pub fn consume_line(&mut self, amount: usize) {
-        let line = &self.buffer.as_bytes()[self.start..self.start + amount];
-        self.after_cr = line.last() == Some(&b'\r');
-        self.line += 1;
-        self.byte += self.width(line);
-        self.start += amount;
+        let after_cr = self.buffer.as_bytes()[self.start..self.start + amount].ends_with(b"\r");
+        self.pass(amount, self.line + 1, self.byte + self.width(amount), after_cr);
     }
 
     /// Takes back the fault that a read from a `Text` reported, through whatever passed it on.
@@ -142,96 +157,97 @@ impl Text {
         }
     }
 
-    fn at(
-        encoding: &'static Encoding,
-        input: Box<dyn Read + Send>,
-        mark: Mark,
-    ) -> Result<Text, Unsound> {
-        let decoder = if encoding == UTF_8 {
-            None
-        } else if encoding == UTF_16LE || encoding == UTF_16BE || encoding.is_single_byte() {
-            Some(encoding.new_decoder_without_bom_handling())
-        } else {
-            return Err(Unsound {
-                rule: "encoding",
-                line: mark.line,
-                byte: mark.byte,
-                what: format!("the encoding {} is not read", encoding.name()),
-                advice: "write the file as UTF-8, UTF-16 or in a page of one byte a character"
-                    .to_owned(),
-            });
-        };
-        Ok(Text {
+    fn at(encoding: Encoding, input: Box<dyn Read + Send>, mark: Mark) -> Text {
+        Text {
             input,
             encoding,
-            decoder,
+            decoder: Decoder::new(encoding),
+            notes: Notes { encoding, lenient: false, base: 0, culprits: VecDeque::new() },
             raw: Vec::new(),
             buffer: String::new(),
             start: 0,
             ended: false,
             fault: None,
+            flawed: false,
+            flaw: None,
             line: mark.line,
             byte: mark.byte,
             after_cr: false,
-        })
-    }
-
-    /// The new bytes go behind the text where they lie, so that they are checked once and never
-    /// copied.
-    fn read_utf_8(&mut self, room: usize) {
-        let mut bytes = std::mem::take(&mut self.buffer).into_bytes();
-        bytes.append(&mut self.raw);
-        self.read_raw(&mut bytes, room);
-        if !self.ended {
-            let whole = bytes.len() - half_character(&bytes);
-            self.raw.extend_from_slice(&bytes[whole..]);
-            bytes.truncate(whole);
         }
-        self.buffer = String::from_utf8(bytes).unwrap_or_else(|error| {
-            let valid = error.utf8_error().valid_up_to();
-            let mut bytes = error.into_bytes();
-            self.fault = Some(undecodable(self.encoding, bytes.get(valid)));
-            bytes.truncate(valid);
-            String::from_utf8(bytes).unwrap_or_default()
-        });
-    }
-
-    fn read_decoded(&mut self, room: usize) {
-        let mut raw = std::mem::take(&mut self.raw);
-        self.read_raw(&mut raw, room);
-        let Some(decoder) = &mut self.decoder else { return };
-        let longest = decoder.max_utf8_buffer_length_without_replacement(raw.len());
-        self.buffer.reserve(longest.unwrap_or(4 * raw.len()));
-        let (result, read) =
-            decoder.decode_to_string_without_replacement(&raw, &mut self.buffer, self.ended);
-        if let DecoderResult::Malformed(_, _) = result {
-            let single = self.encoding.is_single_byte();
-            let culprit = raw[..read].last().filter(|_| single);
-            self.fault = Some(undecodable(self.encoding, culprit));
-        }
-        raw.drain(..read);
-        self.raw = raw;
     }
 
     /// Reads up to `room` bytes, fewer only at the end or before a fault, so that what a reader
     /// of records sees does not hang on how the bytes arrive.
-    fn read_raw(&mut self, bytes: &mut Vec<u8>, room: usize) {
-        bytes.reserve(room);
-        match (&mut self.input).take(room as u64).read_to_end(bytes) {
+    fn read_and_decode(&mut self, room: usize) {
+        self.raw.reserve(room);
+        match (&mut self.input).take(room as u64).read_to_end(&mut self.raw) {
             Ok(read) => self.ended = read < room,
             Err(error) => self.fault = Some(unreadable(&error, 0, 0)),
         }
+        // A character that a fault of the disk cuts off is none of the file's faults.
+        let last = self.ended && self.fault.is_none();
+        let dos_end = self.notes.lenient
+            && !self.encoding.is_utf_16()
+            && self.raw.last() == Some(&(SUBSTITUTE as u8));
+        if dos_end {
+            self.raw.pop();
+        }
+        let decoded = self.decoder.decode(&mut self.raw, last, &mut self.buffer, &mut self.notes);
+        if dos_end && !last {
+            self.raw.push(SUBSTITUTE as u8);
+        }
+        if let Err(stop) = decoded {
+            self.fault = Some(stopped(self.encoding, &stop));
+        }
+        if self.notes.lenient {
+            let ahead = &self.buffer.as_bytes()[self.start..];
+            self.flawed = memchr::memchr(SUBSTITUTE as u8, ahead).is_some();
+        }
     }
 
-    fn is_utf_16(&self) -> bool {
-        self.encoding == UTF_16LE || self.encoding == UTF_16BE
+    /// Moves on by `amount` bytes in view, to this place.
+    fn pass(&mut self, amount: usize, line: u64, byte: u64, after_cr: bool) {
+        if self.flawed && self.flaw.is_none() {
+            let ahead = &self.buffer.as_bytes()[self.start..self.start + amount];
+            let found = memchr::memchr(SUBSTITUTE as u8, ahead);
+            self.flaw = found.map(|at| self.flaw_ahead(at));
+        }
+        if let Decoder::Several(several) = &mut self.decoder {
+            several.widths.consume(amount);
+        }
+        (self.line, self.byte, self.after_cr) = (line, byte, after_cr);
+        self.start += amount;
     }
 
-    /// How many bytes of the file became this text.
-    fn width(&self, text: &[u8]) -> u64 {
-        let length = text.len() as u64;
-        if self.decoder.is_none() {
-            return length;
+    /// What is wrong with the substitute that stands `ahead` bytes further on.
+    fn flaw_ahead(&mut self, ahead: usize) -> Flaw {
+        let (line, byte) = self.place_ahead(ahead);
+        let at = self.notes.base + (self.start + ahead) as u64;
+        let culprits = &mut self.notes.culprits;
+        while culprits.front().is_some_and(|first| first.at < at) {
+            culprits.pop_front();
+        }
+        let culprit = culprits.front().filter(|first| first.at == at);
+        let (value, unsound) = match culprit {
+            Some(culprit) => {
+                (format!("byte {:02X}", culprit.byte), undecodable(self.encoding, culprit))
+            }
+            None => ("byte 1A".to_owned(), substituted()),
+        };
+        Flaw { value, unsound: Unsound { line, byte, ..unsound } }
+    }
+
+    /// How many bytes of the file became the next `amount` bytes of text.
+    fn width(&self, amount: usize) -> u64 {
+        let text = &self.buffer.as_bytes()[self.start..self.start + amount];
+        let length = amount as u64;
+        let several = match &self.decoder {
+            Decoder::Utf8 => return length,
+            Decoder::Several(several) => Some(several),
+            Decoder::One(_) | Decoder::Utf16(_) => None,
+        };
+        if let Some(several) = several {
+            return several.widths.raw(amount);
         }
         let (mut characters, mut pairs) = (length, 0);
         if !text.is_ascii() {
@@ -240,7 +256,7 @@ impl Text {
             characters -= count(text, |byte| byte & 0xC0 == 0x80);
             pairs = count(text, |byte| byte >= 0xF0);
         }
-        if self.is_utf_16() { 2 * (characters + pairs) } else { characters }
+        if self.encoding.is_utf_16() { 2 * (characters + pairs) } else { characters }
     }
 }
 
@@ -255,9 +271,8 @@ impl BufRead for Text {
         let amount = amount.min(ahead.len());
         let Some(last) = ahead[..amount].last() else { return };
         let after_cr = *last == b'\r';
-        (self.line, self.byte) = self.place_ahead(amount);
-        self.after_cr = after_cr;
-        self.start += amount;
+        let (line, byte) = self.place_ahead(amount);
+        self.pass(amount, line, byte, after_cr);
     }
 }
 
@@ -292,34 +307,72 @@ fn count(text: &[u8], counts: impl Fn(u8) -> bool) -> u64 {
     text.chunks(usize::from(u8::MAX)).map(|part| u64::from(few(part))).sum()
 }
 
-/// How many bytes at the end start a UTF-8 character without ending it.
-fn half_character(bytes: &[u8]) -> usize {
-    for (behind, byte) in bytes.iter().rev().take(3).enumerate() {
-        let length = match byte {
-            0xF0.. => 4,
-            0xE0.. => 3,
-            0xC0.. => 2,
-            0x80.. => continue,
-            _ => 1,
-        };
-        return if length > behind + 1 { behind + 1 } else { 0 };
+/// A zero byte in the first two is half of a UTF-16 unit (XML 1.0, appendix F, reasons likewise).
+fn check_zeros(encoding: Encoding, head: &[u8]) -> Result<(), Unsound> {
+    let likely = match head {
+        [0, second, ..] if *second != 0 => encoding_rs::UTF_16BE,
+        [first, 0, ..] if *first != 0 => encoding_rs::UTF_16LE,
+        [0, ..] | [_, 0, ..] if !encoding.is_utf_16() => encoding_rs::UTF_16LE,
+        _ => return Ok(()),
+    };
+    if encoding == likely.into() {
+        return Ok(());
     }
-    0
+    Err(Unsound {
+        rule: "encoding",
+        line: 1,
+        byte: 0,
+        what: format!("zero bytes at the start, where {} has none", encoding.name()),
+        advice: format!(
+            "if the file is UTF-16 without a byte order mark, name {} as its encoding",
+            likely.name()
+        ),
+    })
 }
 
-fn undecodable(encoding: &'static Encoding, culprit: Option<&u8>) -> Unsound {
-    let what = match culprit {
-        Some(byte) => format!("byte {byte:02X} is not {} here", encoding.name()),
-        None => format!("bytes that are not {}", encoding.name()),
+fn stopped(encoding: Encoding, stop: &Stop) -> Unsound {
+    let (rule, what, advice) = match stop {
+        Stop::Undecodable(culprit) => return undecodable(encoding, culprit),
+        Stop::CutOff => (
+            "truncated",
+            format!("the file ends inside a character of {}", encoding.name()),
+            "send the whole file again, or name its encoding under [input] in the mapping if it \
+             is another",
+        ),
+        Stop::Roman => (
+            "encoding",
+            "a line or a record starts or ends in the Roman set of ISO-2022-JP".to_owned(),
+            "switch back to ASCII there, or write the file as UTF-8",
+        ),
     };
+    Unsound { rule, line: 0, byte: 0, what, advice: advice.to_owned() }
+}
+
+fn undecodable(encoding: Encoding, culprit: &Culprit) -> Unsound {
+    let advice = match culprit.likely {
+        Some(likely) => format!(
+            "if the file is written in {likely}, name that as its encoding under [input] in the \
+             mapping; else correct what stands here"
+        ),
+        None => "name the encoding in which the file is written under [input] in the mapping, or \
+                 write the file in the one that is named there"
+            .to_owned(),
+    };
+    let what = format!("byte {:02X} is not {} here", culprit.byte, encoding.name());
+    Unsound { rule: "encoding", line: 0, byte: 0, what, advice }
+}
+
+/// A SUBSTITUTE that the file itself holds. Systems that convert from EBCDIC write it for what they
+/// cannot convert (IBM, Character Data Representation Architecture, chapter on conversion).
+fn substituted() -> Unsound {
     Unsound {
         rule: "encoding",
         line: 0,
         byte: 0,
-        what,
-        advice: "name the encoding in which the file is written under [input] in the mapping, or \
-                 write the file in the one that is named there"
-            .to_owned(),
+        what: "a substitute (byte 1A) stands where a character was lost".to_owned(),
+        advice:
+            "see what the system that writes the file could not convert, and correct the record"
+                .to_owned(),
     }
 }
 

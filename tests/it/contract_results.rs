@@ -378,13 +378,33 @@ fn a_file_without_a_route_lies_whole_in_the_rejects_with_the_nearest_routes() {
 }
 
 #[test]
+fn undecodable_bytes_in_one_row_set_that_row_aside_and_never_become_u_fffd() {
+    let fake = Fake::willing();
+    let provider = mapped(&fake, &mapping("format = \"csv\"\ndelimiter = \";\""));
+    provider.drop_file("acme", "A.csv", b"ID;WEIGHT\n1;1\n2\xFC;2\n3;3\n");
+    let run = provider.run_once(&[]);
+    assert_eq!(run.code, 3, "{run}");
+    // Nothing else lets U+FFFD in: `text` demands UTF-8.
+    let sent: Vec<String> = fake.to("/").iter().map(|seen| seen.text()).collect();
+    assert!(sent.iter().any(|body| body.contains("\"3\"")), "{sent:?}");
+    assert!(!sent.iter().any(|body| body.contains('\u{FFFD}')), "{sent:?}");
+    assert_eq!(rejects(&provider, "A.csv"), b"ID;WEIGHT\n2\xFC;2\n");
+    let problems = provider.problems("acme", "A.csv");
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert_eq!((problems[0].record, problems[0].line), (2, 3), "{problems:?}");
+    assert_eq!(problems[0].rule, "encoding");
+    assert!(problems[0].advice.contains("line 3, byte 15"), "{problems:?}");
+    assert!(problems[0].advice.contains("windows-1252"), "{problems:?}");
+}
+
+#[test]
 fn an_unsound_file_is_set_aside_whole_with_the_place_and_nothing_of_it_is_sent() {
     let csv = "format = \"csv\"\ndelimiter = \";\"";
     let xml = "format = \"xml\"\nrecords = \"Orders/Order\"";
     let json = "format = \"json\"";
     let many: String = (0..2000).map(|n| format!("{n};1\n")).collect();
     let cases: [(&str, &str, Vec<u8>, &str); 8] = [
-        (csv, "A.csv", b"ID;WEIGHT\n1;1\n2;\xFF\n".to_vec(), "line 3"),
+        (csv, "A.csv", b"ID;WEIGHT\xFF\n1;1\n2;2\n".to_vec(), "line 1, byte 9"),
         (
             csv,
             "B.csv",

@@ -16,7 +16,7 @@ fn input(bytes: &[u8]) -> Box<dyn Read + Send> {
 }
 
 fn dialect(csv: Csv, encoding: &'static Encoding) -> Dialect {
-    Dialect { format: Format::Csv(csv), encoding }
+    Dialect { format: Format::Csv(csv), encoding: encoding.into() }
 }
 
 fn selectors(names: &[&str]) -> Vec<String> {
@@ -206,7 +206,7 @@ fn a_row_above_the_limit_is_unsound() {
 
 #[test]
 fn a_fault_is_told_again_when_asked_again() {
-    for bytes in [&b"A\n1\n\xFF\n"[..], b"A\n1\n\"2\n"] {
+    for bytes in [&b"A\n1\n\xE2\x82"[..], b"A\n1\n\"2\n"] {
         let dialect = dialect(PLAIN, UTF_8);
         let mut reader = Reader::open(&dialect, &selectors(&["A"]), input(bytes)).unwrap();
         let mut record = Record::default();
@@ -362,7 +362,7 @@ proptest! {
         prop_assert!(after.chars().all(|c| "; \t\r\n".contains(c)), "{:?}", after);
 
         // The same records, with their true number of fields, and their places alone.
-        let strict = super::super::Dialect { format: Format::Csv(PLAIN), encoding };
+        let strict = super::super::Dialect { format: Format::Csv(PLAIN), encoding: encoding.into() };
         let faults = rest(&mut Reader::open(&strict, &names, input(&bytes)).unwrap(), 8).unwrap();
         for ((.., faults), expected) in faults.iter().zip(&expected) {
             let fault = match expected.len() {

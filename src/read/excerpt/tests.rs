@@ -58,7 +58,7 @@ fn excerpt_of(dialect: &Dialect, file: &[u8], keep: impl Fn(u64) -> bool) -> (Ve
 
 /// The excerpt of a UTF-8 file with the records of these ordinals.
 fn kept(format: Format, file: &str, ordinals: &[u64]) -> String {
-    let dialect = Dialect { format, encoding: UTF_8 };
+    let dialect = Dialect { format, encoding: UTF_8.into() };
     let (out, kept) = excerpt_of(&dialect, file.as_bytes(), |n| ordinals.contains(&n));
     assert_eq!(kept, ordinals.len() as u64);
     String::from_utf8(out).unwrap()
@@ -142,7 +142,7 @@ fn long_filler_is_not_held_whole() {
 
 #[test]
 fn an_unsound_file_or_a_failing_disk_is_an_error() {
-    let dialect = Dialect { format: csv(0), encoding: UTF_8 };
+    let dialect = Dialect { format: csv(0), encoding: UTF_8.into() };
     let open = |file: &'static [u8]| move || Ok(Box::new(file) as Box<dyn Read + Send>);
     let error = excerpt(&dialect, open(b"A\n\"1"), &mut |_| true, &mut Vec::new()).unwrap_err();
     assert!(format!("{error:#}").starts_with("line 2, byte 2: "), "{error:#}");
@@ -248,7 +248,7 @@ proptest! {
         (file, records) in any_tree(),
         picks in proptest::collection::vec(any::<bool>(), 1..9),
     ) {
-        let dialect = Dialect { format: xml("**/o"), encoding: UTF_8 };
+        let dialect = Dialect { format: xml("**/o"), encoding: UTF_8.into() };
         let whole = slots(&dialect, &above(), file.as_bytes());
         prop_assert_eq!(whole.len() as u64, records, "{}", file);
         let keep = |ordinal: u64| picks[ordinal as usize % picks.len()];
@@ -259,7 +259,7 @@ proptest! {
 
     #[test]
     fn xml_records_map_the_same_from_any_mark((file, _) in any_tree()) {
-        let dialect = Dialect { format: xml("**/o"), encoding: UTF_8 };
+        let dialect = Dialect { format: xml("**/o"), encoding: UTF_8.into() };
         let whole = slots(&dialect, &above(), file.as_bytes());
         let asked = dialect.format.above(&above());
         let open = || Box::new(Cursor::new(file.clone().into_bytes()));
@@ -302,7 +302,7 @@ proptest! {
         let written: Vec<_> = records.iter().map(|(v, between, _)| (v.clone(), *between)).collect();
         let (format, selector, text) = file(which, &written);
         let file = encode(&text, encoding);
-        let dialect = Dialect { format, encoding };
+        let dialect = Dialect { format, encoding: encoding.into() };
 
         let values: Vec<_> = records.iter().map(|record| record.0.clone()).collect();
         prop_assert_eq!(texts(&dialect, selector, &file), values, "{}", text);

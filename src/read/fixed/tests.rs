@@ -62,7 +62,7 @@ fn characters_are_counted_and_not_bytes() {
         ["Liège|ÄÖÜ€", "é|\u{1F6A2}b"]
     );
     let fixed = plain();
-    let dialect = Dialect { format: Format::Fixed(fixed), encoding: WINDOWS_1252 };
+    let dialect = Dialect { format: Format::Fixed(fixed), encoding: WINDOWS_1252.into() };
     let bytes = b"1\xC4\xD6\xDC\x80 Li\xE8ge\r\n";
     let input = Box::new(&bytes[..]);
     let mut reader = Reader::open(&dialect, &starts(&["TOWN", "CONT"]), input).unwrap();
@@ -205,7 +205,7 @@ proptest! {
         if header {
             fixed.header = starts(&["0", "a"]);
         }
-        let dialect = Dialect { format: Format::Fixed(fixed), encoding };
+        let dialect = Dialect { format: Format::Fixed(fixed), encoding: encoding.into() };
         let Ok(mut reader) = Reader::open(&dialect, &starts(&["TOWN"]), Box::new(std::io::Cursor::new(bytes))) else {
             return Ok(());
         };

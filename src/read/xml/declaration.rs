@@ -2,11 +2,11 @@
 
 use std::io::{Cursor, Read};
 
-use encoding_rs::{Encoding, UTF_16BE, UTF_16LE};
+use encoding_rs::{UTF_16BE, UTF_16LE};
 use quick_xml::events::BytesStart;
 
-use super::super::Unsound;
 use super::super::bounded::{Spot, laid_open};
+use super::super::{Encoding, Unsound};
 
 /// How far into a file its declaration may reach.
 const HEAD: u64 = 1024;
@@ -14,9 +14,9 @@ const HEAD: u64 = 1024;
 /// The encoding of an XML file: the declared one if there is one, else `default`. Gives the input
 /// back whole.
 pub(in crate::read) fn sniff(
-    default: &'static Encoding,
+    default: Encoding,
     mut input: Box<dyn Read + Send>,
-) -> Result<(&'static Encoding, Box<dyn Read + Send>), Unsound> {
+) -> Result<(Encoding, Box<dyn Read + Send>), Unsound> {
     let mut head = Vec::new();
     if let Err(error) = (&mut input).take(HEAD).read_to_end(&mut head) {
         return Err(laid_open(&error, Spot { line: 1, byte: 0 }));
@@ -30,13 +30,13 @@ pub(in crate::read) fn sniff(
 /// None if a byte order mark says it, if nothing is declared, or if the label is unknown. A file
 /// whose declaration can be read as ASCII and says UTF-16 does not speak of itself: programs that
 /// build a document as a UTF-16 string and write it as UTF-8 leave that behind. None for it too.
-pub fn declared_encoding(head: &[u8]) -> Option<&'static Encoding> {
-    if Encoding::for_bom(head).is_some() {
+pub fn declared_encoding(head: &[u8]) -> Option<Encoding> {
+    if encoding_rs::Encoding::for_bom(head).is_some() {
         return None;
     }
     match head {
-        [b'<', 0, b'?', 0, ..] => return Some(UTF_16LE),
-        [0, b'<', 0, b'?', ..] => return Some(UTF_16BE),
+        [b'<', 0, b'?', 0, ..] => return Some(UTF_16LE.into()),
+        [0, b'<', 0, b'?', ..] => return Some(UTF_16BE.into()),
         _ => {}
     }
     let inside = head.trim_ascii_start().strip_prefix(b"<?")?;
@@ -47,8 +47,8 @@ pub fn declared_encoding(head: &[u8]) -> Option<&'static Encoding> {
         return None;
     }
     let label = declaration.try_get_attribute("encoding").ok()??.value;
-    let encoding = Encoding::for_label(label.as_bytes())?;
-    (encoding != UTF_16LE && encoding != UTF_16BE).then_some(encoding)
+    let encoding = Encoding::for_label(&label)?;
+    (encoding != UTF_16LE.into() && encoding != UTF_16BE.into()).then_some(encoding)
 }
 
 #[cfg(test)]
@@ -79,7 +79,7 @@ mod tests {
             ("<??>", None),
             ("", None),
         ] {
-            assert_eq!(declared_encoding(head.as_bytes()), encoding, "{head}");
+            assert_eq!(declared_encoding(head.as_bytes()), encoding.map(Encoding::from), "{head}");
         }
     }
 
@@ -87,7 +87,7 @@ mod tests {
     fn utf_16_without_a_byte_order_mark_is_seen_by_its_zeros() {
         let le: Vec<u8> = "<?xml".encode_utf16().flat_map(u16::to_le_bytes).collect();
         let be: Vec<u8> = "<?xml".encode_utf16().flat_map(u16::to_be_bytes).collect();
-        assert_eq!(declared_encoding(&le), Some(UTF_16LE));
-        assert_eq!(declared_encoding(&be), Some(UTF_16BE));
+        assert_eq!(declared_encoding(&le), Some(UTF_16LE.into()));
+        assert_eq!(declared_encoding(&be), Some(UTF_16BE.into()));
     }
 }

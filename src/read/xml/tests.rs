@@ -36,7 +36,7 @@ fn texts(document: &str, records: &str, selectors: &[&str]) -> Vec<Vec<Vec<Strin
 
 /// Reads as a file is read, by its own declaration and byte order mark.
 fn read_file(bytes: &[u8], selectors: &[&str]) -> Result<Vec<Taken>, Unsound> {
-    let dialect = Dialect { format: Format::Xml(xml("r/o")), encoding: UTF_8 };
+    let dialect = Dialect { format: Format::Xml(xml("r/o")), encoding: UTF_8.into() };
     let input = Box::new(std::io::Cursor::new(bytes.to_vec()));
     let mut reader = Reader::open(&dialect, &owned(selectors), input)?;
     take(selectors.len(), |record| reader.next(record))
@@ -297,7 +297,7 @@ fn a_windows_1252_file_says_so_itself() {
 fn reading_on_keeps_the_encoding_that_the_file_declared() {
     let document = "<?xml version='1.0' encoding='iso-8859-15'?><r><o>ü</o>\n<o>€</o></r>";
     let (bytes, ..) = encoding_rs::ISO_8859_15.encode(document);
-    let dialect = Dialect { format: Format::Xml(xml("r/o")), encoding: UTF_8 };
+    let dialect = Dialect { format: Format::Xml(xml("r/o")), encoding: UTF_8.into() };
     let mut reader =
         Reader::open(&dialect, &owned(&["."]), Box::new(std::io::Cursor::new(bytes.to_vec())))
             .unwrap();
@@ -407,7 +407,7 @@ fn values_above_a_record_are_those_before_it_in_its_own_parent() {
 fn reading_on_from_any_mark_knows_what_stands_above() {
     let selectors = owned(&ABOVE);
     for path in ["ORDERS05/IDOC/E1EDP01", "**/E1EDP01"] {
-        let dialect = Dialect { format: Format::Xml(xml(path)), encoding: UTF_8 };
+        let dialect = Dialect { format: Format::Xml(xml(path)), encoding: UTF_8.into() };
         let asked = dialect.format.above(&selectors);
         assert_eq!(asked, ABOVE[1..]);
         let whole = Box::new(IDOCS.as_bytes());
@@ -435,7 +435,7 @@ fn reading_on_from_any_mark_knows_what_stands_above() {
 
 #[test]
 fn a_layout_for_other_selectors_is_not_read_on_from() {
-    let dialect = Dialect { format: Format::Xml(xml("r/o")), encoding: UTF_8 };
+    let dialect = Dialect { format: Format::Xml(xml("r/o")), encoding: UTF_8.into() };
     let reader = Reader::open(&dialect, &[], Box::new(&b"<r><o/></r>"[..])).unwrap();
     let layout = reader.layout();
     let mark = Mark { ordinal: 1, line: 1, byte: 3 };
