@@ -7,7 +7,6 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
 use super::quarantine::{Refused, way_of};
-use super::selection::parse_records;
 use crate::config::Config;
 use crate::inspect::identify;
 use crate::ledger::Ordinals;
@@ -90,7 +89,7 @@ async fn work(
     let state = state(desk, &first).await?;
     let total = first.records.total;
     let mut delivered = Ordinals::default();
-    for (from, to) in rounds.iter().flat_map(|receipt| ranges(receipt, "delivered")) {
+    for (from, to) in rounds.iter().flat_map(|receipt| receipt.ordinals_in("delivered")) {
         delivered.insert(from, to);
     }
     let wanted = wish.records.clone().unwrap_or_else(|| vec![(1, total)]);
@@ -203,7 +202,7 @@ fn find(config: &Config, wish: &Wish) -> anyhow::Result<BTreeMap<String, Files>>
                 if receipt.customer != *id || receipt.source != source.name {
                     continue;
                 }
-                let of = numbered_by(&receipt);
+                let of = receipt.numbered_by();
                 let is_meant = receipt.file == wish.file
                     || result == wish.file
                     || wish.file.parse() == Ok(receipt.arrival.0);
@@ -252,15 +251,4 @@ fn receipts(folder: &Path) -> anyhow::Result<Vec<(String, Receipt)>> {
 /// Reads a receipt.
 pub fn read(path: &Path) -> Option<Receipt> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
-}
-
-/// The pick-up by which a receipt's records are numbered.
-pub fn numbered_by(receipt: &Receipt) -> Arrival {
-    let round = receipt.retry_of.as_ref().or(receipt.resend_of.as_ref());
-    round.filter(|round| !round.whole).map_or(receipt.arrival, |round| round.arrival)
-}
-
-fn ranges(receipt: &Receipt, state: &str) -> Vec<(u64, u64)> {
-    let text = receipt.ordinals.get(state);
-    text.and_then(|text| parse_records(text).ok()).unwrap_or_default()
 }

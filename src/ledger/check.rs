@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use super::account::{Phase, Waiting};
 use super::entry::Entry;
 use super::ordinals::Ordinals;
-use super::store::{SCHEMA, WHOLE, newer_text};
+use super::store::{SCHEMA, newer_text};
 use crate::model::{Arrival, State};
 
 /// The most records that a file can have here: 512 bytes of memory a chunk of them.
@@ -156,11 +156,9 @@ impl Check {
             return self.fault(line, "records are kept in a final state only");
         };
         for (first, last) in ranges {
-            // A whole file that is set aside.
-            if (*first, *last) == (WHOLE, WHOLE) && state == State::Quarantined {
-                continue;
-            }
-            if *first == 0 || first > last || *last > RECORDS {
+            // Of a settled file, 0 is the file as a whole.
+            let least = u64::from(state != State::Quarantined);
+            if *first < least || first > last || *last > RECORDS {
                 return self.fault(line, format!("{first} to {last} are no records"));
             }
         }
@@ -178,11 +176,11 @@ impl Check {
         for ((arrival, tag), (line, set)) in &self.records {
             let last = set.ranges().last().map_or(0, |range| range.1);
             match self.files.get(arrival) {
-                Some(_) if set.contains(WHOLE) => {
-                    faults.push((*line, "an open file is not set aside whole yet".to_owned()));
-                }
                 Some((_, total)) if last > *total => {
                     faults.push((*line, format!("the file has {total} records, not {last}")));
+                }
+                Some(_) if set.contains(0) => {
+                    faults.push((*line, "records are counted from 1".to_owned()));
                 }
                 None if super::entry::STATES[usize::from(*tag)].0 != State::Quarantined => {
                     faults.push((*line, "only quarantined records outlive their file".to_owned()));

@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::account::{Account, Waiting};
 use super::entries::{Pair, parse};
 use super::keys::{
-    account_key, alarm_key, chunk_key, generation_key, identity_key, login_key, tally_key,
-    waiting_key,
+    account_key, alarm_key, chunk_key, identity_key, login_key, tally_key, waiting_key,
 };
 use super::ordinals::Ordinals;
 use super::{Alarm, LoginRefusals, ReleaseAge, Settled, Tally};
@@ -82,10 +81,17 @@ pub enum Entry {
         #[serde(flatten)]
         settled: Settled,
     },
+    /// How often records of a settled file were worked again.
+    Generation {
+        /// The pick-up's number.
+        arrival: Arrival,
+        /// How often.
+        generation: u32,
+    },
     /// An open file.
     File(Box<Account>),
     /// Records of a file that are in a final state. Of a settled file only those are kept that
-    /// are quarantined; record 0 stands for a whole file.
+    /// are quarantined.
     Records {
         /// The pick-up's number.
         arrival: Arrival,
@@ -93,13 +99,6 @@ pub enum Entry {
         state: State,
         /// Their ordinals, both ends inclusive.
         ranges: Vec<(u64, u64)>,
-    },
-    /// How often records of a settled file were worked again.
-    Generation {
-        /// The pick-up's number.
-        arrival: Arrival,
-        /// How often.
-        generation: u32,
     },
     /// Records of a file that wait.
     Waiting {
@@ -117,6 +116,26 @@ pub enum Entry {
 }
 
 impl Entry {
+    /// What keys start with, by kind: what belongs to no file comes first.
+    pub const PREFIXES: [&'static [u8]; 10] =
+        [b"m/", b"c/", b"a/", b"l/", b"r/", b"i/", b"g/", b"f/", b"s/", b"w/"];
+
+    /// What a kind of entry is about, in words.
+    pub fn kind(key: &[u8]) -> &'static str {
+        match key.get(..2) {
+            Some(b"c/") => "counters of a customer",
+            Some(b"a/") => "an alarm",
+            Some(b"l/") => "how often a login was refused",
+            Some(b"r/") => "the age of a release",
+            Some(b"i/") => "the identity of a file",
+            Some(b"g/") => "how often records were worked again",
+            Some(b"f/") => "the account of an open file",
+            Some(b"s/") => "final records of a file",
+            Some(b"w/") => "records that wait",
+            _ => "something of the ledger itself",
+        }
+    }
+
     /// What a stored pair means; none for what only serves the program.
     pub fn read(key: &[u8], value: &[u8]) -> anyhow::Result<Option<Entry>> {
         let (kind, rest) = key.split_at_checked(2).context("a key is cut short")?;
@@ -149,16 +168,17 @@ impl Entry {
                 }
             }
             b"i/" => identity(rest, parse(value)?)?,
+            b"g/" => {
+                let (arrival, rest) = number(rest)?;
+                ensure!(rest.is_empty(), "a key is too long");
+                Entry::Generation { arrival, generation: parse(value)? }
+            }
             b"f/" => {
                 let account: Account = parse(value)?;
                 ensure!(account_key(account.arrival) == key, "an account has another's number");
                 Entry::File(Box::new(account))
             }
             b"s/" => records(rest, value)?,
-            b"g/" => {
-                let (arrival, _) = number(rest)?;
-                Entry::Generation { arrival, generation: parse(value)? }
-            }
             b"w/" => {
                 let (arrival, _) = number(rest)?;
                 let waiting: Waiting = parse(value)?;
@@ -188,6 +208,9 @@ impl Entry {
             Entry::Identity { customer, source, identity, settled } => {
                 vec![pair(&identity_key(customer, source, identity), settled)?]
             }
+            Entry::Generation { arrival, generation } => {
+                vec![pair(&[b"g/".as_slice(), &arrival.0.to_be_bytes()].concat(), generation)?]
+            }
             Entry::File(account) => vec![pair(&account_key(account.arrival), account)?],
             Entry::Records { arrival, state, ranges } => {
                 let tag = STATES.iter().find(|(of, _)| of == state).map(|(_, tag)| *tag);
@@ -198,9 +221,6 @@ impl Entry {
                 }
                 let chunk = |chunk| (chunk_key(*arrival, tag, chunk), set.chunk_to_bytes(chunk));
                 set.chunks().map(chunk).collect()
-            }
-            Entry::Generation { arrival, generation } => {
-                vec![pair(&generation_key(*arrival), generation)?]
             }
             Entry::Waiting { arrival, waiting } => {
                 vec![pair(&waiting_key(*arrival, waiting.first), waiting)?]
@@ -249,7 +269,8 @@ fn number(key: &[u8]) -> anyhow::Result<(Arrival, &[u8])> {
     Ok((Arrival(u64::from_be_bytes(number.try_into()?)), rest))
 }
 
-fn to_hex(bytes: &[u8]) -> String {
+/// Bytes as hexadecimal digits.
+pub fn to_hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

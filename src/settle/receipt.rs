@@ -92,6 +92,32 @@ pub struct Records {
     pub counts: Counts,
 }
 
+impl Receipt {
+    /// The pick-up by which its records are numbered.
+    pub fn numbered_by(&self) -> Arrival {
+        self.round().filter(|round| !round.whole).map_or(self.arrival, |round| round.arrival)
+    }
+
+    /// Whether it tells of an excerpt, and not of a file that came.
+    pub fn is_excerpt(&self) -> bool {
+        self.round().is_some_and(|round| !round.whole)
+    }
+
+    /// The records in a final state, as ranges, both ends inclusive.
+    pub fn ordinals_in(&self, state: &str) -> Vec<(u64, u64)> {
+        let text = self.ordinals.get(state).map_or("", String::as_str);
+        let range = |part: &str| {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            Some((first.parse().ok()?, last.parse().ok()?))
+        };
+        text.split(',').filter_map(range).filter(|(first, last)| first <= last).collect()
+    }
+
+    fn round(&self) -> Option<&Round> {
+        self.retry_of.as_ref().or(self.resend_of.as_ref())
+    }
+}
+
 /// Writes the receipt of a file whose results have this name.
 pub fn write(report: &Report<'_>, name: &str) -> anyhow::Result<()> {
     let account = report.account;
