@@ -258,6 +258,7 @@ mod tests {
 
     fn api(server: &Server, auth: ScrAuth) -> ScrApi {
         ScrApi {
+            normal: String::new(),
             url: format!("{}/tmining/api/v1", server.url),
             auth,
             concurrency: 20,
