@@ -128,6 +128,18 @@ impl Spool {
         disk::sync_folder(&self.files())
     }
 
+    /// Moves what lies of an arrival out of the spool, to where nothing works on it; tells where.
+    pub fn set_aside(&self, arrival: Arrival) -> anyhow::Result<PathBuf> {
+        let aside = self.root.join("aside");
+        let to = aside.join(format!("{:020}", arrival.0));
+        let moved = disk::make_folder(&aside, 0o700)
+            .and_then(|()| disk::rename(&self.folder(arrival), &to))
+            .and_then(|()| disk::sync_folder(&aside))
+            .and_then(|()| disk::sync_folder(&self.files()));
+        moved.with_context(|| format!("{} cannot be made", to.display()))?;
+        Ok(to)
+    }
+
     /// Appends problems to the journal of a file and makes them durable.
     pub fn note_problems(&self, arrival: Arrival, problems: &[Problem]) -> anyhow::Result<()> {
         let path = self.journal(arrival);

@@ -9,8 +9,10 @@ use anyhow::Context;
 use clap::Subcommand;
 
 use super::{FATAL, LATER, Setting, WELL};
+use crate::config::Config;
 use crate::disk::sync_folder;
-use crate::ledger::{renewal, transfer};
+use crate::ledger::{renewal, salvage, transfer};
+use crate::repair::{self, Repaired};
 use crate::spool::Spool;
 use crate::worker::StateLock;
 
@@ -26,11 +28,22 @@ pub enum Action {
         /// The export
         file: PathBuf,
     },
+    /// Save what can be read of a damaged ledger, and tell what was lost
+    Repair,
+    /// Write what can be read of the copy of a damaged ledger
+    #[command(hide = true)]
+    Salvage {
+        /// The copy
+        folder: PathBuf,
+    },
     /// Give back the room that the ledger no longer needs
     Compact,
 }
 
 pub async fn run(setting: &Setting, action: Action) -> anyhow::Result<u8> {
+    if let Action::Salvage { folder } = action {
+        return salvage(&folder);
+    }
     let Some(config) = setting.load_to_look() else { return Ok(FATAL) };
     let _lock = match StateLock::take(&config.state, Duration::ZERO).await? {
         Ok(lock) => lock,
@@ -43,7 +56,8 @@ pub async fn run(setting: &Setting, action: Action) -> anyhow::Result<u8> {
             return Ok(LATER);
         }
     };
-    let folder = Spool::open(&config.state)?.ledger();
+    let spool = Spool::open(&config.state)?;
+    let folder = spool.ledger();
     tokio::task::spawn_blocking(move || match action {
         Action::Export { file: Some(file) } => export(&folder, &file),
         Action::Export { file: None } => {
@@ -53,6 +67,9 @@ pub async fn run(setting: &Setting, action: Action) -> anyhow::Result<u8> {
             Ok(WELL)
         }
         Action::Import { file } => import(&folder, &file),
+        Action::Repair => repair(&config, &spool),
+        // It needs no config and holds no state.
+        Action::Salvage { folder } => salvage(&folder),
         Action::Compact => {
             let (before, after) = renewal::compact(&folder)?;
             eprintln!("the ledger took {} KiB and takes {} KiB now", before >> 10, after >> 10);
@@ -60,6 +77,30 @@ pub async fn run(setting: &Setting, action: Action) -> anyhow::Result<u8> {
         }
     })
     .await?
+}
+
+fn repair(config: &Config, spool: &Spool) -> anyhow::Result<u8> {
+    let Repaired { findings, kept } = repair::repair(config, spool)?;
+    if findings.is_empty() {
+        println!("nothing is wrong with the ledger; nothing was changed");
+        return Ok(WELL);
+    }
+    for finding in findings {
+        println!("{finding}");
+    }
+    if let Some(kept) = kept {
+        println!("the damaged ledger is kept in {}; remove it once all is well", kept.display());
+    }
+    println!("the ledger is made anew; prove it with: lighterman check-ledger");
+    Ok(WELL)
+}
+
+fn salvage(folder: &Path) -> anyhow::Result<u8> {
+    let mut out = BufWriter::new(std::io::stdout());
+    Ok(match salvage::write_pairs(folder, &mut out)? {
+        0 => WELL,
+        _ => FATAL,
+    })
 }
 
 /// Written whole or not at all, for its owner's eyes only, over nothing that is there.

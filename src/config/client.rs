@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{SecretSource, Section, address, ca};
+use super::{SecretSource, Section, TlsIdentity, address, ca};
 
 /// The keys of a client as far as they are given: a login may complete and override them.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +14,7 @@ pub(super) struct Client {
     pub client_secret: Option<SecretSource>,
     pub scope: Option<String>,
     pub ca: Option<PathBuf>,
+    pub identity: Option<TlsIdentity>,
 }
 
 /// How a token is asked for (RFC 6749, sections 4.3 and 4.4).
@@ -53,6 +54,7 @@ impl Client {
             client_secret: SecretSource::parse(section, "client_secret"),
             scope: section.filled("scope"),
             ca: ca::parse(section),
+            identity: TlsIdentity::parse(section),
         }
     }
 
@@ -65,6 +67,7 @@ impl Client {
             client_secret: self.client_secret.or(other.client_secret),
             scope: self.scope.or(other.scope),
             ca: self.ca.or(other.ca),
+            identity: self.identity.or(other.identity),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::client::{Client, GrantType};
-use super::{SecretSource, Section};
+use super::{SecretSource, Section, TlsIdentity};
 
 /// A customer's login at a token server, with the client it comes through.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +25,8 @@ pub struct Login {
     pub subscription_key: Option<SecretSource>,
     /// A further root certificate in PEM.
     pub ca: Option<PathBuf>,
+    /// The client certificate that the token server and the channels see.
+    pub identity: Option<TlsIdentity>,
 }
 
 /// An OAuth 2.0 grant.
@@ -110,6 +112,7 @@ impl Login {
             scope: merged.scope,
             subscription_key,
             ca: merged.ca,
+            identity: merged.identity,
         })
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::address::Address;
 use super::clash::{Stake, Thing};
-use super::{SecretSource, Section, ca};
+use super::{SecretSource, Section, TlsIdentity, ca};
 
 /// What an SCR API's batch service takes at once (`/v1/batch`; the design's section 3.5): more
 /// calls open at once only wait there.
@@ -25,6 +25,8 @@ pub struct ScrApi {
     pub timeout: Duration,
     /// A further root certificate in PEM.
     pub ca: Option<PathBuf>,
+    /// The client certificate that the API sees.
+    pub identity: Option<TlsIdentity>,
 }
 
 /// How calls to an SCR API prove who they come from (SCR API 1.2.9, "General principles for
@@ -76,8 +78,16 @@ impl ScrApi {
             section.error("timeout", "timeout is 0: no call could be answered");
         }
         let ca = ca::parse(&mut section);
+        let identity = TlsIdentity::parse(&mut section);
         section.finish();
-        Some(ScrApi { url: url?.text, auth: auth?, concurrency: concurrency?, timeout, ca })
+        Some(ScrApi {
+            url: url?.text,
+            auth: auth?,
+            concurrency: concurrency?,
+            timeout,
+            ca,
+            identity,
+        })
     }
 }
 

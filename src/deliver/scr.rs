@@ -330,3 +330,20 @@ fn hold(room: Room, turns: Vec<Turn>) {
         drop((room, turns));
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_time_out_the_call_and_its_release_stay_taken_for_a_minute() {
+        let (rooms, book) = (Rooms::new(1, u64::MAX, false), OrderBook::default());
+        hold(rooms.take("acme", 0).await, vec![book.line_up("0xa")]);
+        let begun = Instant::now();
+        let mut next = book.line_up("0xa");
+        let (_room, ()) = tokio::join!(rooms.take("zeta", 0), next.wait());
+        assert_eq!(begun.elapsed(), Duration::from_secs(60));
+    }
+}

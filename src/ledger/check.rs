@@ -137,6 +137,7 @@ impl Check {
                     self.fault(line, format!("{lines} lines were written before it"));
                 }
             }
+            Entry::Generation { arrival, .. } => self.arrival(line, *arrival),
             Entry::Alarm(_) | Entry::Login { .. } | Entry::Release { .. } => {}
         }
     }
@@ -155,7 +156,9 @@ impl Check {
             return self.fault(line, "records are kept in a final state only");
         };
         for (first, last) in ranges {
-            if *first == 0 || first > last || *last > RECORDS {
+            // Of a settled file, 0 is the file as a whole.
+            let least = u64::from(state != State::Quarantined);
+            if *first < least || first > last || *last > RECORDS {
                 return self.fault(line, format!("{first} to {last} are no records"));
             }
         }
@@ -175,6 +178,9 @@ impl Check {
             match self.files.get(arrival) {
                 Some((_, total)) if last > *total => {
                     faults.push((*line, format!("the file has {total} records, not {last}")));
+                }
+                Some(_) if set.contains(0) => {
+                    faults.push((*line, "records are counted from 1".to_owned()));
                 }
                 None if super::entry::STATES[usize::from(*tag)].0 != State::Quarantined => {
                     faults.push((*line, "only quarantined records outlive their file".to_owned()));

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::ErrorKind;
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,10 @@ pub type Pair = (Vec<u8>, Vec<u8>);
 
 /// What is done with each key and value.
 pub type Each<'a> = dyn FnMut(&[u8], &[u8]) -> anyhow::Result<()> + 'a;
+
+/// What to do where reading fails in the middle.
+const UNREADABLE: &str =
+    "the ledger cannot be read to its end; `lighterman ledger repair` saves what can be";
 
 /// How many entries are read at once where all of a kind are.
 const PAGE: usize = 1000;
@@ -50,20 +55,12 @@ impl Entries {
                 disk::remove(&entry.path())?;
             }
         }
-        let db = open_db(folder).map_err(|error| {
-            let advice = match &error {
-                sled::Error::Io(error) if error.kind() == ErrorKind::PermissionDenied => {
-                    "see whom the folder belongs to"
-                }
-                sled::Error::Io(_) => "see whether the disk is full or failing",
-                _ => {
-                    "keep a copy of the folder and restore it from a backup, or move it away: \
-                     files in the spool are then taken in anew"
-                }
-            };
-            let folder = folder.display();
-            anyhow!(error).context(format!("the ledger in {folder} cannot be opened; {advice}"))
-        })?;
+        let db = match catch_unwind(|| open_db(folder)) {
+            Ok(Ok(db)) => db,
+            Ok(Err(error)) => return Err(cannot_be_opened(folder, error)),
+            // Some damage makes the library panic.
+            Err(_) => return Err(anyhow!("reading it panics").context(damaged(folder))),
+        };
         let file = File::open(folder.join("db")).context("the ledger's db file is not there")?;
         Ok(Entries { folder: folder.to_owned(), db: Some(db), file, batch: BTreeMap::new() })
     }
@@ -96,7 +93,7 @@ impl Entries {
         if let Some(value) = self.batch.get(key) {
             return Ok(value.clone());
         }
-        let value = self.db()?.get(key).context("the ledger cannot be read")?;
+        let value = self.db()?.get(key).context(UNREADABLE)?;
         Ok(value.map(|value| value.to_vec()))
     }
 
@@ -104,7 +101,7 @@ impl Entries {
     pub fn starting_with(&self, prefix: &[u8]) -> anyhow::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
         let mut entries = BTreeMap::new();
         for pair in self.db()?.scan_prefix(prefix) {
-            let (key, value) = pair.context("the ledger cannot be read")?;
+            let (key, value) = pair.context(UNREADABLE)?;
             entries.insert(key.to_vec(), value.to_vec());
         }
         let batch = self.batch.range(prefix.to_vec()..);
@@ -123,7 +120,7 @@ impl Entries {
         let start = prefix.max(after).to_vec();
         let mut page = Vec::new();
         for pair in self.db()?.range(start..) {
-            let (key, value) = pair.context("the ledger cannot be read")?;
+            let (key, value) = pair.context(UNREADABLE)?;
             if page.len() == limit || !key.starts_with(prefix) {
                 break;
             }
@@ -215,9 +212,41 @@ impl Entries {
     }
 }
 
+/// What to do about a ledger that does not open.
+fn cannot_be_opened(folder: &Path, error: sled::Error) -> anyhow::Error {
+    let shown = folder.display();
+    let advice = match &error {
+        sled::Error::Io(error) if error.kind() == ErrorKind::PermissionDenied => format!(
+            "the ledger in {shown} belongs to another user; run this as that user, or give it away \
+             with `chown -R`"
+        ),
+        sled::Error::Io(error) if error.to_string().contains("could not acquire lock") => format!(
+            "the ledger in {shown} is open in another process; see which with `fuser {shown}/db`, \
+             and stop it"
+        ),
+        sled::Error::Io(_) => format!(
+            "the ledger in {shown} cannot be read; see whether the disk is full or failing, with \
+             `df {shown}` and in the system's log"
+        ),
+        _ => damaged(folder),
+    };
+    anyhow!(error).context(advice)
+}
+
+/// What to do about a ledger that is damaged.
+fn damaged(folder: &Path) -> String {
+    format!(
+        "the ledger in {} is damaged; nothing was changed: `lighterman ledger repair` saves what can \
+         be read, keeps the damaged one aside and tells what was lost",
+        folder.display()
+    )
+}
+
 /// Reads a value.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> anyhow::Result<T> {
-    serde_json::from_slice(bytes).context("an entry of the ledger cannot be read")
+    serde_json::from_slice(bytes).context(
+        "an entry of the ledger cannot be read; `lighterman ledger repair` saves what can be",
+    )
 }
 
 /// Opens the database, waiting a moment for a handle of our own that sled is still letting go: its

@@ -81,6 +81,13 @@ pub enum Entry {
         #[serde(flatten)]
         settled: Settled,
     },
+    /// How often records of a settled file were worked again.
+    Generation {
+        /// The pick-up's number.
+        arrival: Arrival,
+        /// How often.
+        generation: u32,
+    },
     /// An open file.
     File(Box<Account>),
     /// Records of a file that are in a final state. Of a settled file only those are kept that
@@ -109,6 +116,26 @@ pub enum Entry {
 }
 
 impl Entry {
+    /// What keys start with, by kind: what belongs to no file comes first.
+    pub const PREFIXES: [&'static [u8]; 10] =
+        [b"m/", b"c/", b"a/", b"l/", b"r/", b"i/", b"g/", b"f/", b"s/", b"w/"];
+
+    /// What a kind of entry is about, in words.
+    pub fn kind(key: &[u8]) -> &'static str {
+        match key.get(..2) {
+            Some(b"c/") => "counters of a customer",
+            Some(b"a/") => "an alarm",
+            Some(b"l/") => "how often a login was refused",
+            Some(b"r/") => "the age of a release",
+            Some(b"i/") => "the identity of a file",
+            Some(b"g/") => "how often records were worked again",
+            Some(b"f/") => "the account of an open file",
+            Some(b"s/") => "final records of a file",
+            Some(b"w/") => "records that wait",
+            _ => "something of the ledger itself",
+        }
+    }
+
     /// What a stored pair means; none for what only serves the program.
     pub fn read(key: &[u8], value: &[u8]) -> anyhow::Result<Option<Entry>> {
         let (kind, rest) = key.split_at_checked(2).context("a key is cut short")?;
@@ -141,6 +168,11 @@ impl Entry {
                 }
             }
             b"i/" => identity(rest, parse(value)?)?,
+            b"g/" => {
+                let (arrival, rest) = number(rest)?;
+                ensure!(rest.is_empty(), "a key is too long");
+                Entry::Generation { arrival, generation: parse(value)? }
+            }
             b"f/" => {
                 let account: Account = parse(value)?;
                 ensure!(account_key(account.arrival) == key, "an account has another's number");
@@ -175,6 +207,9 @@ impl Entry {
             }
             Entry::Identity { customer, source, identity, settled } => {
                 vec![pair(&identity_key(customer, source, identity), settled)?]
+            }
+            Entry::Generation { arrival, generation } => {
+                vec![pair(&[b"g/".as_slice(), &arrival.0.to_be_bytes()].concat(), generation)?]
             }
             Entry::File(account) => vec![pair(&account_key(account.arrival), account)?],
             Entry::Records { arrival, state, ranges } => {
@@ -234,7 +269,8 @@ fn number(key: &[u8]) -> anyhow::Result<(Arrival, &[u8])> {
     Ok((Arrival(u64::from_be_bytes(number.try_into()?)), rest))
 }
 
-fn to_hex(bytes: &[u8]) -> String {
+/// Bytes as hexadecimal digits.
+pub fn to_hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

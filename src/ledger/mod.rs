@@ -11,6 +11,7 @@ mod entry;
 mod keys;
 pub mod ordinals;
 pub mod renewal;
+pub mod salvage;
 mod store;
 pub mod transfer;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use tokio::sync::oneshot;
 
 pub use account::{Account, Phase, Pinned, Progress, Repeat, ResultNames, Wait, Waiting};
 pub use alarm::{Alarm, AlarmKind};
+pub use entries::Pair;
 pub use entry::Entry;
 pub use ordinals::Ordinals;
 pub use store::{Store, WHOLE};

@@ -14,6 +14,9 @@ use super::keys::{chunk_prefix, waiting_prefix};
 use super::store::{SCHEMA, newer};
 use crate::model::{Arrival, State};
 
+/// The version that exports are of.
+pub const VERSION: u32 = SCHEMA;
+
 /// Ranges of one line at most, so that lines stay readable.
 const RANGES: usize = 500;
 
@@ -33,7 +36,7 @@ pub fn export(folder: &Path, out: &mut dyn Write) -> anyhow::Result<u64> {
         None => bail!("{} holds no ledger", folder.display()),
     }
     entries.each(b"", &mut |key, value| known(key, value))?;
-    for prefix in [b"m/", b"c/", b"a/", b"l/", b"r/", b"i/"] {
+    for prefix in [b"m/", b"c/", b"a/", b"l/", b"r/", b"i/", b"g/"] {
         entries.each(prefix, &mut |key, value| match read(key, value)? {
             None | Some(Entry::Schema { .. }) => Ok(()),
             Some(entry) => lines.write(&entry),
@@ -70,6 +73,29 @@ pub fn check(lines: impl BufRead) -> anyhow::Result<Vec<String>> {
         Ok(())
     })?;
     Ok(check.end())
+}
+
+/// Fills an empty ledger with entries.
+pub fn write(folder: &Path, all: &[Entry]) -> anyhow::Result<()> {
+    let mut entries = Entries::open(folder)?;
+    for (count, entry) in (1..).zip(all) {
+        for (key, value) in entry.pairs()? {
+            entries.put_bytes(key, value);
+        }
+        if count % BATCH == 0 {
+            entries.write()?;
+        }
+    }
+    entries.write()
+}
+
+/// Every fault of entries that are to make a ledger, as of the lines of an export.
+pub fn check_entries(all: &[Entry]) -> Vec<String> {
+    let mut check = Check::default();
+    for (number, entry) in (1..).zip(all) {
+        check.entry(number, entry);
+    }
+    check.end()
 }
 
 /// Fills an empty ledger with what an export says; it must have been checked before.

@@ -244,7 +244,8 @@ fn hidden_path(folder: &Path, installation: &str, arrival: Arrival) -> PathBuf {
     folder.join(format!(".lighterman-{}-{arrival}", &installation[..installation.len().min(12)]))
 }
 
-fn account(arrival: Arrival, slip: Slip) -> Account {
+/// The account of a file whose claim has begun.
+pub fn account(arrival: Arrival, slip: Slip) -> Account {
     Account {
         arrival,
         customer: slip.customer,

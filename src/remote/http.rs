@@ -4,15 +4,16 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use jiff::Timestamp;
 use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Certificate, Client, ClientBuilder, RequestBuilder, Url};
+use reqwest::{Certificate, Client, ClientBuilder, Identity, RequestBuilder, Url};
 use tracing::warn;
 
+use crate::config::TlsIdentity;
 use crate::model::{Answer, Reply};
 
 /// How much of an answer's body is kept as text.
@@ -31,9 +32,11 @@ pub struct Clients {
 }
 
 /// What tells two clients apart.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Kind {
-    ca: Option<PathBuf>,
+    /// A hash of the further root and of the client certificate with its key, so that renewed ones
+    /// make a client anew.
+    tls: [u8; 32],
     /// Speaks to this machine, which no proxy of the environment is asked for.
     loopback: bool,
 }
@@ -45,19 +48,43 @@ impl Clients {
     }
 
     /// The client for a URL: it trusts the system's roots and, if one is named, a further root in
-    /// PEM.
-    pub fn get(&self, url: &Url, ca: Option<&Path>) -> anyhow::Result<Client> {
-        let kind = Kind { ca: ca.map(Path::to_owned), loopback: is_loopback(url) };
+    /// PEM; and it shows a certificate where it has one. The files are read every time.
+    pub fn get(
+        &self,
+        url: &Url,
+        ca: Option<&Path>,
+        identity: Option<&TlsIdentity>,
+    ) -> anyhow::Result<Client> {
+        let ca = ca.map(|path| read_pem(path, "CA").map(|pem| (path, pem))).transpose()?;
+        let identity = identity.map(|identity| Ok::<_, anyhow::Error>((identity, pem(identity)?)));
+        let identity = identity.transpose()?;
+        let mut tls = blake3::Hasher::new();
+        for pem in [ca.as_ref().map(|(_, pem)| pem), identity.as_ref().map(|(_, pem)| pem)] {
+            let pem = pem.map_or(&[][..], Vec::as_slice);
+            tls.update(&(pem.len() as u64).to_le_bytes());
+            tls.update(pem);
+        }
+        let kind = Kind { tls: *tls.finalize().as_bytes(), loopback: is_loopback(url) };
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = made.get(&kind) {
             return Ok(client.clone());
         }
+        let mut builder = builder(&kind);
+        if let Some((TlsIdentity { certificate, .. }, pem)) = &identity {
+            let identity = Identity::from_pem(pem).with_context(|| {
+                format!("the certificate {} cannot be used with its key", certificate.display())
+            })?;
+            builder = builder.identity(identity);
+        }
         let client = match ca {
-            Some(ca) => builder(&kind)
-                .tls_certs_merge(certificates(ca)?)
+            Some((path, pem)) => builder
+                .tls_certs_merge(certificates(path, &pem)?)
                 .build()
-                .with_context(|| format!("the CA file {} cannot be used", ca.display()))?,
-            None => builder(&kind).build().or_else(|error| {
+                .with_context(|| format!("the CA file {} cannot be used", path.display()))?,
+            None if identity.is_some() => {
+                builder.build().context("the client certificate cannot be used")?
+            }
+            None => builder.build().or_else(|error| {
                 warn!(
                     "No HTTPS server can be trusted ({:#}): install the package ca-certificates",
                     anyhow::Error::new(error)
@@ -67,6 +94,46 @@ impl Clients {
         };
         made.insert(kind, client.clone());
         Ok(client)
+    }
+}
+
+/// The client for one server, made anew when its certificate was renewed.
+pub(super) struct Caller {
+    clients: Arc<Clients>,
+    url: Url,
+    ca: Option<PathBuf>,
+    identity: Option<TlsIdentity>,
+    client: Mutex<Client>,
+}
+
+impl Caller {
+    /// The client as the files are now.
+    pub fn open(
+        clients: &Arc<Clients>,
+        url: &Url,
+        ca: Option<&Path>,
+        identity: Option<&TlsIdentity>,
+    ) -> anyhow::Result<Caller> {
+        Ok(Caller {
+            clients: Arc::clone(clients),
+            url: url.clone(),
+            ca: ca.map(Path::to_owned),
+            identity: identity.cloned(),
+            client: Mutex::new(clients.get(url, ca, identity)?),
+        })
+    }
+
+    /// The client.
+    pub fn client(&self) -> Client {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads the files again; the client stays as it is if they cannot be used.
+    pub fn renew(&self) {
+        match self.clients.get(&self.url, self.ca.as_deref(), self.identity.as_ref()) {
+            Ok(client) => *self.client.lock().unwrap_or_else(PoisonError::into_inner) = client,
+            Err(error) => warn!("The former certificates stay in use: {error:#}"),
+        }
     }
 }
 
@@ -194,15 +261,26 @@ fn is_loopback(url: &Url) -> bool {
     host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
-fn certificates(ca: &Path) -> anyhow::Result<Vec<Certificate>> {
-    let pem = std::fs::read(ca)
-        .with_context(|| format!("the CA file {} cannot be read", ca.display()))?;
-    let certificates = Certificate::from_pem_bundle(&pem)
+fn certificates(ca: &Path, pem: &[u8]) -> anyhow::Result<Vec<Certificate>> {
+    let certificates = Certificate::from_pem_bundle(pem)
         .with_context(|| format!("the CA file {} is not a PEM file", ca.display()))?;
     if certificates.is_empty() {
         bail!("the CA file {} holds no certificate in PEM", ca.display());
     }
     Ok(certificates)
+}
+
+/// A certificate and its key in one text.
+fn pem(identity: &TlsIdentity) -> anyhow::Result<Vec<u8>> {
+    let mut pem = read_pem(&identity.certificate, "certificate")?;
+    pem.push(b'\n');
+    pem.extend_from_slice(identity.key.read()?.reveal().as_bytes());
+    Ok(pem)
+}
+
+fn read_pem(path: &Path, what: &str) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path)
+        .with_context(|| format!("the {what} file {} cannot be read", path.display()))
 }
 
 /// Reads the body up to the limit; says why it is not whole.
@@ -265,8 +343,6 @@ fn http_date(value: &HeaderValue) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
     use tokio_rustls::TlsAcceptor;
@@ -281,7 +357,7 @@ mod tests {
 
     async fn get(url: &str, timeout: Duration) -> Reply {
         let url: Url = url.parse().unwrap();
-        exchange(Clients::new().get(&url, None).unwrap().get(url), timeout).await
+        exchange(Clients::new().get(&url, None, None).unwrap().get(url), timeout).await
     }
 
     fn answered(reply: Reply) -> Answer {
@@ -414,7 +490,7 @@ mod tests {
     #[tokio::test]
     async fn without_root_certificates_plain_http_still_works() {
         let server = Server::always(200, "").await;
-        let client = trusting_nobody(&Kind { ca: None, loopback: true }).unwrap();
+        let client = trusting_nobody(&Kind { tls: [0; 32], loopback: true }).unwrap();
         assert_eq!(answered(exchange(client.get(&server.url), LONG).await).status, 200);
     }
 
@@ -425,7 +501,7 @@ mod tests {
         for url in ["https://one.example/", "https://two.example/"] {
             let url: Url = url.parse().unwrap();
             for ca in [None, Some(ca.as_path())] {
-                clients.get(&url, ca).unwrap();
+                clients.get(&url, ca, None).unwrap();
             }
         }
         assert_eq!(clients.made.lock().unwrap().len(), 2);
@@ -445,7 +521,7 @@ mod tests {
     fn a_ca_file_that_cannot_be_used_is_named() {
         let error = |path: PathBuf| {
             let url: Url = "https://scr.example/".parse().unwrap();
-            format!("{:#}", Clients::new().get(&url, Some(&path)).unwrap_err())
+            format!("{:#}", Clients::new().get(&url, Some(&path), None).unwrap_err())
         };
         assert!(error(test_key("missing.pem")).contains("missing.pem cannot be read: No such"));
         assert!(error(test_key("README.md")).contains("README.md holds no certificate in PEM"));
@@ -455,12 +531,12 @@ mod tests {
     async fn a_further_ca_is_trusted_beside_the_systems() {
         let url: Url = tls_server().await.parse().unwrap();
         let clients = Clients::new();
-        let untrusted = clients.get(&url, None).unwrap().get(url.clone());
+        let untrusted = clients.get(&url, None, None).unwrap().get(url.clone());
         let text = broken(exchange(untrusted, LONG).await);
         assert!(text.contains("invalid peer certificate"), "{text}");
 
         let ca = test_key("tls-ca.pem");
-        let trusted = clients.get(&url, Some(&ca)).unwrap().get(url);
+        let trusted = clients.get(&url, Some(&ca), None).unwrap().get(url);
         assert_eq!(answered(exchange(trusted, LONG).await).text, "safe");
     }
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Body, Client, RequestBuilder, Url};
+use reqwest::{Body, RequestBuilder, Url};
 
-use super::http::{self, Clients, exchange, without_secrets};
+use super::http::{self, Caller, Clients, exchange, without_secrets};
 use super::oauth2::{Token, Tokens};
 use crate::config::{IngestionChannel, Login, MessageType};
 use crate::model::Reply;
@@ -20,7 +20,7 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// An ingestion channel, ready to be posted to.
 pub struct Ingestion {
-    client: Client,
+    caller: Caller,
     tokens: Arc<Tokens>,
     login: Login,
     url: Url,
@@ -34,7 +34,7 @@ impl Ingestion {
     /// Prepares a channel. No secret is read yet and nothing is sent.
     pub fn open(
         channel: &IngestionChannel,
-        clients: &Clients,
+        clients: &Arc<Clients>,
         tokens: Arc<Tokens>,
     ) -> anyhow::Result<Ingestion> {
         let mut url = Url::parse(&channel.url)
@@ -50,8 +50,9 @@ impl Ingestion {
             MessageType::None => {}
         }
         headers.insert(CONTENT_TYPE, header_value("media_type", &channel.media_type)?);
+        let identity = channel.login.identity.as_ref();
         Ok(Ingestion {
-            client: clients.get(&url, channel.ca.as_deref())?,
+            caller: Caller::open(clients, &url, channel.ca.as_deref(), identity)?,
             tokens,
             login: channel.login.clone(),
             url,
@@ -65,7 +66,8 @@ impl Ingestion {
     /// with the same key, unless it speaks of the subscription key, which no token cures.
     pub async fn post(&self, key: &str, body: impl Into<Body>) -> Reply {
         let mut request = self
-            .client
+            .caller
+            .client()
             .post(self.url.clone())
             .headers(self.headers.clone())
             .header(IDEMPOTENCY_KEY, key)
@@ -97,8 +99,13 @@ impl Ingestion {
         }
     }
 
-    /// Forgets what was read from secrets, so that they are read anew.
+    /// Forgets what was read from secrets, so that they are read anew, and the certificate.
     pub fn reload(&self) {
+        self.caller.renew();
+        self.forget_subscription_key();
+    }
+
+    fn forget_subscription_key(&self) {
         *self.cached_subscription_key() = None;
     }
 
@@ -113,7 +120,7 @@ impl Ingestion {
         if let Reply::Answered(answer) = &reply
             && matches!(answer.status, 401 | 403)
         {
-            self.reload();
+            self.forget_subscription_key();
         }
         let subscription_key = subscription_key.and_then(|value| value.to_str().ok());
         without_secrets(reply, &[token.reveal(), subscription_key.unwrap_or_default()])

@@ -165,7 +165,7 @@ impl Tokens {
     fn request_of(&self, login: &Login, secrets: &Secrets) -> anyhow::Result<RequestBuilder> {
         let url = Url::parse(&login.token_url)
             .with_context(|| format!("the token URL \"{}\" is not valid", login.token_url))?;
-        let client = self.clients.get(&url, login.ca.as_deref())?;
+        let client = self.clients.get(&url, login.ca.as_deref(), login.identity.as_ref())?;
         Ok(client.post(url).header(ACCEPT, "application/json").form(&secrets.form(login)))
     }
 

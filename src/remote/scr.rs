@@ -9,10 +9,10 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use jiff::Timestamp;
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH};
-use reqwest::{Client, Method, RequestBuilder, Url};
+use reqwest::{Method, RequestBuilder, Url};
 use serde_json::Value;
 
-use super::http::{self, Clients, exchange, without_secrets};
+use super::http::{self, Caller, Clients, exchange, without_secrets};
 use super::jwt::Signer;
 use super::release::{Assignee, Release};
 use crate::config::{ScrApi, ScrAuth};
@@ -28,7 +28,7 @@ const PAGE_LIMIT: usize = 8 * 1024 * 1024;
 
 /// An SCR API, ready to be called.
 pub struct Scr {
-    client: Client,
+    caller: Caller,
     url: Url,
     auth: ScrAuth,
     timeout: Duration,
@@ -38,14 +38,14 @@ pub struct Scr {
 
 impl Scr {
     /// Prepares an API. No key is read yet and nothing is sent.
-    pub fn open(api: &ScrApi, clients: &Clients) -> anyhow::Result<Scr> {
+    pub fn open(api: &ScrApi, clients: &Arc<Clients>) -> anyhow::Result<Scr> {
         let url = Url::parse(&api.url)
             .with_context(|| format!("the SCR URL \"{}\" is not valid", api.url))?;
         if url.cannot_be_a_base() {
             bail!("the SCR URL \"{}\" is not one of HTTP", api.url);
         }
         Ok(Scr {
-            client: clients.get(&url, api.ca.as_deref())?,
+            caller: Caller::open(clients, &url, api.ca.as_deref(), api.identity.as_ref())?,
             url,
             auth: api.auth.clone(),
             timeout: api.timeout,
@@ -88,8 +88,13 @@ impl Scr {
         Ok(releases)
     }
 
-    /// Forgets the key, so that it is read anew.
+    /// Forgets the key, so that it is read anew, and the certificate.
     pub fn reload(&self) {
+        self.caller.renew();
+        self.forget_key();
+    }
+
+    fn forget_key(&self) {
         *self.signer.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
@@ -130,7 +135,7 @@ impl Scr {
             Ok(url) => url,
             Err(reply) => return reply,
         };
-        let request = self.client.request(Method::PUT, url);
+        let request = self.caller.client().request(Method::PUT, url);
         let request = match body {
             Some(body) => request.json(body),
             // Some servers answer 411 to a PUT that does not say that it has no body.
@@ -147,7 +152,7 @@ impl Scr {
 
     /// The JSON of a successful answer; any other answer is the error.
     async fn get(&self, url: Url) -> Result<Value, Reply> {
-        let (request, token) = self.sign(self.client.get(url)).await?;
+        let (request, token) = self.sign(self.caller.client().get(url)).await?;
         let received = http::send(request, self.timeout, PAGE_LIMIT).await;
         let received = received.map_err(|reply| self.after(reply, &token))?;
         if !(200..300).contains(&received.status) {
@@ -193,7 +198,7 @@ impl Scr {
         if let Reply::Answered(answer) = &reply
             && matches!(answer.status, 401 | 403)
         {
-            self.reload();
+            self.forget_key();
         }
         without_pin(without_secrets(reply, &[token]))
     }
@@ -258,11 +263,12 @@ mod tests {
             concurrency: 20,
             timeout: Duration::from_secs(60),
             ca: None,
+            identity: None,
         }
     }
 
     fn open(server: &Server) -> Scr {
-        Scr::open(&api(server, ScrAuth::None), &Clients::new()).unwrap()
+        Scr::open(&api(server, ScrAuth::None), &Arc::default()).unwrap()
     }
 
     fn signed(algorithm: &str, key: SecretSource) -> ScrAuth {
@@ -361,7 +367,7 @@ mod tests {
     async fn every_attempt_carries_a_token_of_its_own() {
         let server = Server::always(204, "").await;
         let key = SecretSource::File(test_key("ec-p256-sec1.pem"));
-        let scr = Scr::open(&api(&server, signed("ES256", key)), &Clients::new()).unwrap();
+        let scr = Scr::open(&api(&server, signed("ES256", key)), &Arc::default()).unwrap();
         scr.unassign("0xAB1").await;
         scr.unassign("0xAB1").await;
         let public = std::fs::read(test_key("ec-p256-public.pem")).unwrap();
@@ -392,7 +398,7 @@ mod tests {
             }
         })
         .await;
-        let scr = Scr::open(&api(&server, signed("HS256", key)), &Clients::new()).unwrap();
+        let scr = Scr::open(&api(&server, signed("HS256", key)), &Arc::default()).unwrap();
         assert_eq!(scr.unassign("0xAB1").await, answered(401, "who is ***?"));
         files.file("key", "the new secret");
         assert_eq!(scr.unassign("0xAB1").await, answered(204, ""));
@@ -402,7 +408,7 @@ mod tests {
     async fn without_a_usable_key_nothing_is_sent() {
         let server = Server::always(204, "").await;
         let key = SecretSource::File(test_key("missing.pem"));
-        let scr = Scr::open(&api(&server, signed("RS256", key)), &Clients::new()).unwrap();
+        let scr = Scr::open(&api(&server, signed("RS256", key)), &Arc::default()).unwrap();
         let reply = scr.assign("0xAB1", &driver()).await;
         assert!(
             matches!(&reply, Reply::NoLogin(text) if text.contains("missing.pem")),
@@ -549,7 +555,7 @@ mod tests {
         let server = Server::start(|_, _| std::future::pending()).await;
         let timeout = Duration::from_millis(50);
         let api = ScrApi { timeout, ..api(&server, ScrAuth::None) };
-        let scr = Scr::open(&api, &Clients::new()).unwrap();
+        let scr = Scr::open(&api, &Arc::default()).unwrap();
         assert_eq!(scr.unassign("0xAB1").await, Reply::TimedOut);
         assert_eq!(scr.find(CONTAINER, None).await, Err(Reply::TimedOut));
     }
@@ -563,8 +569,9 @@ mod tests {
                 concurrency: 20,
                 timeout: Duration::from_secs(60),
                 ca: None,
+                identity: None,
             };
-            let error = Scr::open(&api, &Clients::new()).unwrap_err().to_string();
+            let error = Scr::open(&api, &Arc::default()).unwrap_err().to_string();
             assert!(error.starts_with(&format!("the SCR URL \"{url}\" is not")), "{error}");
         }
     }

@@ -130,6 +130,7 @@ impl Secrets {
             scope: None,
             subscription_key: None,
             ca: None,
+            identity: None,
         }
     }
 

@@ -8,13 +8,19 @@ use crate::harness::*;
 const CSV: &str = "format = \"csv\"\ndelimiter = \";\"";
 const SMALL: &str = "batch = { records = 10, bytes = \"64 KiB\" }";
 
-/// A provider of acme, whose file of 60 orders is delivered but for what its channel does not take
-/// now: from the fourth message on its server is out of order.
-fn half_delivered() -> (Port, Provider) {
+/// A provider of acme.
+fn provider() -> (Port, Provider) {
     let port = Port::open(Port::world(&["acme"]));
     let provider = Provider::new(&port);
     provider.mapping("orders", &orders(CSV, "json"));
     provider.forwarder("acme", "orders", &format!("{SMALL}\nconcurrency = 1"));
+    (port, provider)
+}
+
+/// A provider of acme, whose file of 60 orders is delivered but for what its channel does not take
+/// now: from the fourth message on its server is out of order.
+fn half_delivered() -> (Port, Provider) {
+    let (port, provider) = provider();
     let fault = Fault::status("/ingestion/c-acme", 503);
     port.fault(fault.skip(3)).unwrap();
     provider.drop_file("acme", "A.csv", csv((0..60).map(|n| n.to_string()), |_| false));
@@ -37,7 +43,8 @@ fn goes_on(port: &Port, provider: &Provider) {
     assert_eq!(run.code, 0, "{run}");
     provider.check_ledger();
     assert_eq!(port.stats().ingestion.by_channel["c-acme"].records, 60);
-    assert_eq!(provider.receipt("acme", "A.csv")["records"]["delivered"], 60);
+    let receipt = provider.receipt("acme", "A.csv");
+    assert_eq!(receipt["records"]["delivered"], 60, "{receipt}");
 }
 
 #[test]
@@ -98,4 +105,136 @@ fn a_ledger_that_a_daemon_holds_is_left_alone() {
         assert!(end.stderr.contains(&format!("process {}", daemon.id())), "{end}");
     }
     assert_eq!(daemon.stop().code, 0);
+}
+
+/// What the ledger says of A.csv, in an export.
+fn delivered(text: &str) -> Vec<(u64, u64)> {
+    text.lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .filter(|entry| entry["entry"] == "records" && entry["state"] == "delivered")
+        .flat_map(|entry| {
+            serde_json::from_value::<Vec<(u64, u64)>>(entry["ranges"].clone()).unwrap()
+        })
+        .collect()
+}
+
+#[test]
+fn a_ledger_damaged_anywhere_is_repaired_and_invents_no_delivery() {
+    let (seed, mut random) = Random::seeded();
+    let (port, provider) = half_delivered();
+    let state = provider.path("state/test");
+    let pristine = provider.path("pristine");
+    copy(&state, &pristine);
+    for round in 0..30 {
+        std::fs::remove_dir_all(&state).unwrap();
+        copy(&pristine, &state);
+        damage(&state.join("ledger/db"), round, &mut random);
+        let told = format!("seed {seed}, round {round}");
+        let status = provider.run(&["status"]);
+        let advised = status.stderr.contains("`lighterman ledger repair`");
+        assert!(status.code == 0 || (status.code == 1 && advised), "{told}: {status}");
+
+        let repair = provider.run(&["ledger", "repair"]);
+        assert_eq!(repair.code, 0, "{told}: {repair}");
+        let check = provider.run(&["check-ledger"]);
+        assert_eq!(check.code, 0, "{told}: {repair}\n{check}");
+        let believed = delivered(&export(&provider));
+        assert!(believed.iter().all(|(_, last)| *last <= 30), "{told}: {believed:?}");
+        let all = believed == [(1, 30)];
+        assert!(all || repair.stdout.contains("A.csv of acme (arrival 1): "), "{told}: {repair}");
+    }
+    goes_on(&port, &provider);
+}
+
+#[test]
+fn a_torn_snapshot_costs_nothing_below_the_mark() {
+    let (port, provider) = half_delivered();
+    let text = export(&provider);
+    let mut torn = 0;
+    for entry in std::fs::read_dir(provider.path("state/test/ledger")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_string_lossy().starts_with("snap.") {
+            std::fs::write(path, "torn").unwrap();
+            torn += 1;
+        }
+    }
+    assert!(torn > 0, "there is no snapshot to tear");
+    let run = provider.run_once(&[]);
+    assert_eq!(run.code, 1, "{run}");
+    assert!(run.stderr.contains("`lighterman ledger repair`"), "{run}");
+    let repair = provider.run(&["ledger", "repair"]);
+    assert_eq!(repair.code, 0, "{repair}");
+    // Answers may be noted in any order, so only what lies below the mark is sure to be whole.
+    let mark = text.split("\"mark\":").nth(1).unwrap().split(',').next().unwrap();
+    let mark: u64 = mark.parse().unwrap();
+    assert!(mark > 1, "{text}");
+    assert_eq!(delivered(&export(&provider)), [(1, (mark - 1).min(30))], "{repair}");
+    goes_on(&port, &provider);
+}
+
+/// Cuts a file short, flips bits in it, or writes over a part of it.
+fn damage(file: &std::path::Path, round: u64, random: &mut Random) {
+    let mut bytes = std::fs::read(file).unwrap();
+    let used = bytes.iter().rposition(|byte| *byte != 0).unwrap() as u64;
+    match round % 3 {
+        0 => bytes.truncate(random.below(used) as usize),
+        1 => {
+            for _ in 0..=random.below(20) {
+                bytes[random.below(used) as usize] ^= 1 << random.below(8);
+            }
+        }
+        _ => {
+            let (at, length) = (random.below(used) as usize, random.below(4000) as usize);
+            let end = (at + length).min(bytes.len());
+            bytes[at..end].fill(0xa5);
+        }
+    }
+    std::fs::write(file, bytes).unwrap();
+}
+
+#[test]
+fn a_ledger_that_is_sound_is_not_repaired() {
+    let (port, provider) = half_delivered();
+    let text = export(&provider);
+    let repair = provider.run(&["ledger", "repair"]);
+    assert_eq!(repair.code, 0, "{repair}");
+    assert!(repair.stdout.contains("nothing was changed"), "{repair}");
+    assert_eq!(export(&provider), text);
+    goes_on(&port, &provider);
+}
+
+#[test]
+fn a_lost_ledger_is_made_anew_from_what_lies_around_it() {
+    let (port, provider) = provider();
+    let orders = csv((0..60).map(|n| n.to_string()), |id| id.parse::<u32>().unwrap() >= 30);
+    provider.drop_file("acme", "A.csv", &orders);
+    assert_eq!(provider.run_once(&[]).code, 3);
+    let aside = provider.run(&["quarantine", "list"]).stdout;
+    assert_eq!(aside.lines().count(), 30);
+    std::fs::remove_dir_all(provider.path("state/test/ledger")).unwrap();
+    let repair = provider.run(&["ledger", "repair"]);
+    assert_eq!(repair.code, 0, "{repair}");
+    provider.check_ledger();
+    assert_eq!(provider.run(&["quarantine", "list"]).stdout, aside);
+    assert_eq!(provider.records("acme", "delivered"), 30);
+    assert_eq!(provider.records("acme", "quarantined"), 30);
+
+    // The same bytes are known again, and only what was set aside is tried again.
+    provider.drop_file("acme", "B.csv", &orders);
+    assert_eq!(provider.run_once(&[]).code, 3);
+    assert_eq!(provider.receipt("acme", "B.csv")["records"]["discarded"], 30);
+    assert_eq!(port.stats().ingestion.by_channel["c-acme"].records, 30);
+    provider.check_ledger();
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &to),
+            false => drop(std::fs::copy(entry.path(), to).unwrap()),
+        }
+    }
 }

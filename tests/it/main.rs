@@ -40,6 +40,12 @@ mod neighbours;
 // Order, rate, and what is told of a record that may have arrived.
 mod delivery;
 
+// Client certificates, and the proxy of the environment.
+mod wires;
+
+// Environments beside each other: nothing crosses.
+mod environments;
+
 // A process that is killed loses nothing and repeats only what was in flight.
 mod crash;
 

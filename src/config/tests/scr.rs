@@ -150,3 +150,24 @@ fn a_channel_to_scr_needs_a_vat_and_an_api() {
         ["customers/acme.toml:20: there is no SCR API \"walet\": did you mean \"wallet\"?"]
     );
 }
+
+#[test]
+fn a_client_certificate_comes_with_its_key() {
+    let below = |head: &str, lines: &str| provider_with(head, &format!("{head}\n{lines}"));
+    for (head, line) in [("[scr.wallet]", 13), ("[clients.nxtport]", 8)] {
+        let both = "certificate = \"secret\"\nkey = { file = \"secret\" }";
+        assert_eq!(below(head, both), [""; 0]);
+        let at = |what: &str| [format!("lighterman.toml:{line}: {what}")];
+        assert_eq!(
+            below(head, "certificate = \"secret\""),
+            at("certificate needs its key: key = { file = \"…\" }")
+        );
+        assert_eq!(
+            below(head, "key = { file = \"secret\" }"),
+            at("key belongs to a certificate: certificate = \"…\"")
+        );
+        let missing = below(head, &both.replace("\"secret\"\n", "\"none.pem\"\n"));
+        assert_eq!(missing.len(), 1, "{missing:?}");
+        assert!(missing[0].contains("certificate: none.pem cannot be read: "), "{missing:?}");
+    }
+}

@@ -30,11 +30,15 @@ fn a_key_that_is_none_is_told_in_every_table_of_the_provider() {
     assert_eq!(in_provider("[endpoints]"), told(5, " in [endpoints]", "cpu, ingestion"));
     assert_eq!(
         in_provider("[clients.nxtport]"),
-        told(8, " in [clients.nxtport]", "ca, client_id, client_secret, grant, scope, token_url")
+        told(
+            8,
+            " in [clients.nxtport]",
+            "ca, certificate, client_id, client_secret, grant, key, scope, token_url"
+        )
     );
     assert_eq!(
         in_provider("[scr.wallet]"),
-        told(13, " in [scr.wallet]", "auth, ca, concurrency, timeout, url")
+        told(13, " in [scr.wallet]", "auth, ca, certificate, concurrency, key, timeout, url")
     );
     assert_eq!(
         provider_with("[endpoints]", "[limits]\nfoo = 1\n[endpoints]"),
@@ -69,8 +73,8 @@ fn a_key_that_is_none_is_told_in_every_table_of_a_customer() {
         told(
             9,
             " in [logins.nxtport]",
-            "ca, client, client_id, client_secret, grant, password, scope, subscription_key, \
-             token_url, username"
+            "ca, certificate, client, client_id, client_secret, grant, key, password, scope, \
+             subscription_key, token_url, username"
         )
     );
     let ingestion = "answers, batch, ca, channel_id, concurrency, headers, login, media_type, \
