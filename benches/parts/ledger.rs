@@ -27,6 +27,7 @@ fn notes_until_durable(bencher: Bencher<'_, '_>, messages: u64) {
         held_until: None,
         answered: None,
         results: None,
+        again: None,
     };
     let opened = ledger.change(move |store| {
         store.set_account(account);
