@@ -84,6 +84,18 @@ impl Gate {
     }
 }
 
+impl Prepared {
+    /// What is to be told of the record before it is sent.
+    pub fn take_problems(&mut self, message: &Message) -> Vec<Problem> {
+        let problems = std::mem::take(&mut self.problems);
+        match message.earlier {
+            None => problems,
+            // They were told when the record was first tried.
+            Some(_) => Vec::new(),
+        }
+    }
+}
+
 impl Releases {
     pub fn line_up(&self, message: &Message) -> Prepared {
         let (assignment, problems) =
@@ -119,13 +131,8 @@ impl Releases {
         prepared: &mut Prepared,
         halt: &CancellationToken,
     ) -> anyhow::Result<Option<Outcome>> {
-        let mut problems = match message.earlier {
-            None => std::mem::take(&mut prepared.problems),
-            // They were told when the record was first tried.
-            Some(_) => Vec::new(),
-        };
         let Some(assignment) = prepared.assignment.clone() else {
-            return Ok(Some(Outcome { problems, ..message.end(State::Quarantined) }));
+            return Ok(Some(message.end(State::Quarantined)));
         };
         for turn in &mut prepared.turns {
             turn.wait().await;
@@ -133,11 +140,7 @@ impl Releases {
         if halt.is_cancelled() {
             return Ok(None);
         }
-        let outcome = self.work(channel, ledger, message, prepared, &assignment, halt).await?;
-        Ok(outcome.map(|mut outcome| {
-            problems.append(&mut outcome.problems);
-            Outcome { problems, ..outcome }
-        }))
+        self.work(channel, ledger, message, prepared, &assignment, halt).await
     }
 
     async fn work(
@@ -302,6 +305,8 @@ impl Releases {
                 message.problem(record, line, UNKNOWN_OUTCOME, "", &told)
             });
             given_up.changes.push(self.note(address, done));
+            // The lane may be paused by the read all the same.
+            given_up.alarm = outcome.alarm;
             return given_up;
         }
         let why = why.as_deref().unwrap_or("the API does not answer");

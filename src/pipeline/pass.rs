@@ -175,7 +175,15 @@ impl Pass {
             if self.kept_back().is_some() {
                 return Ok(());
             }
-            let Clearance::Go(go) = self.channel.clear(&self.halt).await else { break };
+            let go = match self.channel.clear(&self.halt).await {
+                Clearance::Go(go) => go,
+                Clearance::Paused(until) if self.channel.keeps_order() => {
+                    // Should the pause end now, the rest must not overtake this one.
+                    self.keep_back(Some(until));
+                    return Ok(());
+                }
+                Clearance::Paused(_) | Clearance::Halted => break,
+            };
             let (first, last) = (waiting.first, waiting.last);
             let wanted = Arc::clone(&progress);
             let (moved, piece) = tokio::task::spawn_blocking(move || {
@@ -336,6 +344,13 @@ impl Pass {
         let go = (message.count() > 0).then_some(go);
         self.running.spawn(async move {
             let count = message.count();
+            // What is known before the call is noted before it: a journal that cannot be written
+            // must not leave an answer that is not noted.
+            if let Some(prepared) = &mut prepared {
+                let told = prepared.take_problems(&message);
+                problems.extend(told.into_iter().map(|problem| named(problem, &mapping)));
+            }
+            note_problems(&parts, arrival, problems).await.inspect_err(|_| halt.cancel())?;
             let mut raised = None;
             let mut worked = false;
             if let Some(go) = go {
@@ -350,16 +365,12 @@ impl Pass {
                     *kept_back.lock().unwrap_or_else(PoisonError::into_inner) = Some(waiting.due);
                 }
                 changes.extend(outcome.changes);
-                problems
-                    .extend(outcome.problems.into_iter().map(|problem| named(problem, &mapping)));
+                let told = outcome.problems.into_iter().map(|problem| named(problem, &mapping));
+                note_problems(&parts, arrival, told.collect())
+                    .await
+                    .inspect_err(|_| halt.cancel())?;
                 raised = outcome.alarm;
                 worked = outcome.worked;
-            }
-            if !problems.is_empty() {
-                let spool = parts.spool.clone();
-                tokio::task::spawn_blocking(move || spool.note_problems(arrival, &problems))
-                    .await?
-                    .inspect_err(|_| halt.cancel())?;
             }
             if let Some(start) = start {
                 let cuts = cuts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -425,6 +436,19 @@ fn is_due(waiting: &Waiting, occasion: Occasion, now: Timestamp) -> bool {
             Wait::Time => !waiting.answered,
             Wait::Release | Wait::Confirmation => true,
         }
+}
+
+/// Appends problems to a file's journal, if there are any.
+async fn note_problems(
+    parts: &Parts,
+    arrival: Arrival,
+    problems: Vec<Problem>,
+) -> anyhow::Result<()> {
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let spool = parts.spool.clone();
+    tokio::task::spawn_blocking(move || spool.note_problems(arrival, &problems)).await?
 }
 
 /// A problem that names a mapping's `to` names its `from` instead.
