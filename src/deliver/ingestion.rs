@@ -29,7 +29,6 @@ pub struct Lines {
     pub permits: Arc<Semaphore>,
     /// Whether it sends one message at a time, in order.
     pub keeps_order: bool,
-    pub batch_bytes: usize,
 }
 
 impl Lines {

@@ -13,7 +13,7 @@ use super::cursor::{Cursor, Piece};
 use super::{Missing, Occasion, Parts, Work};
 use crate::deliver::{Channel, Clearance, Go, Message, Prepared, Turn};
 use crate::inspect::Inspection;
-use crate::ledger::{Change, Pinned, Progress, Wait, Waiting};
+use crate::ledger::{AlarmKind, Change, Pinned, Progress, Wait, Waiting};
 use crate::map::Mapping;
 use crate::model::{Arrival, Origin, Problem, State};
 use crate::read::Unsound;
@@ -175,7 +175,7 @@ impl Pass {
             if self.kept_back().is_some() {
                 return Ok(());
             }
-            let go = match self.channel.clear(&self.halt).await {
+            let go = match self.channel.clear(self.pinned.batch_bytes, &self.halt).await {
                 Clearance::Go(go) => go,
                 Clearance::Paused(until) if self.channel.keeps_order() => {
                     // Should the pause end now, the rest must not overtake this one.
@@ -215,7 +215,7 @@ impl Pass {
                 self.parts.ledger.note(self.arrival, hold).await?;
                 return Ok(());
             }
-            let go = match self.channel.clear(&self.halt).await {
+            let go = match self.channel.clear(self.pinned.batch_bytes, &self.halt).await {
                 Clearance::Go(go) => go,
                 Clearance::Paused(until) => {
                     let hold = vec![Change::Hold(Some(until))];
@@ -377,15 +377,17 @@ impl Pass {
                 let others = cuts.open.iter().find(|open| **open != start);
                 changes.push(Change::Mark(others.copied().unwrap_or(cuts.next)));
             }
-            let (customer, name) = (channel.customer().to_owned(), channel.name().to_owned());
             let new_alarm = parts
                 .ledger
                 .change(move |store| {
                     store.change(arrival, changes)?;
                     store.in_flight(arrival, -(count as i64));
-                    if worked {
+                    // It may have been paused again since.
+                    if channel.lane.is_open() {
                         store.clear(|alarm| {
-                            alarm.customer == customer && alarm.channel.as_ref() == Some(&name)
+                            alarm.customer == channel.customer()
+                                && alarm.channel.as_deref() == Some(channel.name())
+                                && (worked || alarm.kind == AlarmKind::Unreachable)
                         });
                     }
                     Ok(raised.filter(|alarm| store.raise(alarm.clone())))
