@@ -54,7 +54,9 @@ impl Releases {
             })))
         };
         match &assignment.release {
-            ReleaseName::Address(address) if !self.shared => Found::Address(address.clone(), None),
+            ReleaseName::Address(address) if !self.gate.is_shared() => {
+                Found::Address(address.clone(), None)
+            }
             ReleaseName::Address(address) => {
                 match self.read(channel, message, halt, |scr| scr.release(address)).await {
                     Ok((Some(release), leave)) if self.is_ours(&release) => {
@@ -173,7 +175,7 @@ impl Releases {
         let moved_on = release.next_owner.is_some();
         let vat = match (&release.self_owner_vat, &self.vat) {
             (Some(theirs), Some(ours)) => same_vat(theirs, ours),
-            _ => !self.shared,
+            _ => !self.gate.is_shared(),
         };
         vat && !moved_on
     }
