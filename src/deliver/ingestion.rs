@@ -29,7 +29,6 @@ pub struct Lines {
     pub permits: Arc<Semaphore>,
     /// Whether it sends one message at a time, in order.
     pub keeps_order: bool,
-    pub batch_bytes: usize,
 }
 
 impl Lines {
@@ -64,9 +63,15 @@ impl Lines {
         }
         let body = std::mem::take(&mut message.body);
         let reply = self.client.post(&message.key(), body).await;
+        let verdict = judge(Remote::Ingestion, &reply, &self.rules);
+        if matches!(verdict, Verdict::Pause(..)) {
+            self.client.reload();
+        }
+        // The lane is told first: while the ledger notes the refusal, none may ask for a token.
+        let outcome = channel.outcome(verdict, message, leave);
         match &reply {
-            // Several messages may share one refused request: the first of them pauses the lane.
-            Reply::LoginRefused(_) if channel.lane.paused_until().is_none() => {
+            // Several messages may share one refused request.
+            Reply::LoginRefused(_) if self.tokens.is_news(&self.login) => {
                 self.note_refusal(ledger).await?;
             }
             Reply::Answered(_) if refusals.is_some_and(|(refusals, _)| refusals.times > 0) => {
@@ -76,11 +81,7 @@ impl Lines {
             }
             _ => {}
         }
-        let verdict = judge(Remote::Ingestion, &reply, &self.rules);
-        if matches!(verdict, Verdict::Pause(..)) {
-            self.client.reload();
-        }
-        Ok(Some(channel.outcome(verdict, message, leave)))
+        Ok(Some(outcome))
     }
 
     /// Logs in and nothing else; what went wrong, if something did.
@@ -89,27 +90,31 @@ impl Lines {
     }
 
     async fn refusals(&self, ledger: &Ledger) -> anyhow::Result<(LoginRefusals, Option<u16>)> {
-        let login = self.login.clone();
+        let id = self.login.id.clone();
+        let (refusals, key) =
+            ledger.change(move |store| Ok((store.login(&id)?, store.secret_key()))).await?;
+        Ok((refusals, self.secret_mark(key).await?))
+    }
+
+    async fn note_refusal(&self, ledger: &Ledger) -> anyhow::Result<()> {
+        let key = ledger.change(|store| Ok(store.secret_key())).await?;
+        let (id, mark) = (self.login.id.clone(), self.secret_mark(key).await?);
         ledger
             .change(move |store| {
-                Ok((store.login(&login.id)?, secret_mark(&login, &store.secret_key())))
+                let before = store.login(&id)?;
+                let times = if before.secret_mark == mark { before.times + 1 } else { 1 };
+                let refusals =
+                    LoginRefusals { times, last: Some(Timestamp::now()), secret_mark: mark };
+                store.set_login(&id, &refusals);
+                Ok(())
             })
             .await
     }
 
-    async fn note_refusal(&self, ledger: &Ledger) -> anyhow::Result<()> {
+    /// The mark of the login's secrets. They may lie in files that hang: the ledger must not wait.
+    async fn secret_mark(&self, key: [u8; 32]) -> anyhow::Result<Option<u16>> {
         let login = self.login.clone();
-        ledger
-            .change(move |store| {
-                let mark = secret_mark(&login, &store.secret_key());
-                let before = store.login(&login.id)?;
-                let times = if before.secret_mark == mark { before.times + 1 } else { 1 };
-                let refusals =
-                    LoginRefusals { times, last: Some(Timestamp::now()), secret_mark: mark };
-                store.set_login(&login.id, &refusals);
-                Ok(())
-            })
-            .await
+        Ok(tokio::task::spawn_blocking(move || secret_mark(&login, &key)).await?)
     }
 }
 
