@@ -232,7 +232,10 @@ pub async fn gather(ledger: &Ledger, spool: &Spool) -> anyhow::Result<Vec<Aside>
             left.insert(WHOLE, WHOLE);
         }
         if !left.is_empty() {
-            let problems = by_record(spool.problems(account.arrival)?, &left);
+            let problems = by_record(
+                spool.problems(account.arrival)?.iter().collect::<Result<_, _>>()?,
+                &left,
+            );
             all.push(Aside { account, kept: None, left, problems });
         }
     }

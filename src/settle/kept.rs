@@ -3,12 +3,14 @@
 //! still set aside the ledger says.
 
 use std::fs;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
 use super::{Report, archive, make_folder};
+use crate::disk::Unfinished;
 use crate::ledger::{Account, Ordinals};
 use crate::model::{Arrival, Identity, Problem};
 use crate::spool::{Spool, write_whole};
@@ -31,6 +33,10 @@ pub struct Stock {
     pub identity: Identity,
     /// The original ordinals of the records in them, as ranges; none of a file that is kept whole.
     pub ordinals: Vec<(u64, u64)>,
+    /// The file was written to while it was worked: which record is which is not sure, and they
+    /// are not to be retried, but corrected and dropped again.
+    #[serde(default)]
+    pub changed: bool,
 }
 
 /// Keeps what a report sets aside; `rejects` is the file with the failed records.
@@ -40,12 +46,29 @@ pub fn keep(spool: &Spool, report: &Report<'_>, rejects: &Path) -> anyhow::Resul
     let data = folder.join("data");
     archive::put_copy(rejects, &data)?;
     let hash = archive::hash(&data)?;
-    let stock =
-        Stock { identity: Identity(*hash.as_bytes()), ordinals: report.quarantined.ranges() };
+    let stock = Stock {
+        identity: Identity(*hash.as_bytes()),
+        ordinals: report.quarantined.ranges(),
+        changed: report.changed,
+    };
     write_whole(&folder.join("stock.json"), &serde_json::to_vec(&stock)?, 0o600)?;
     let account = serde_json::to_vec_pretty(report.account)?;
     write_whole(&folder.join("account.json"), &account, 0o600)?;
-    write_whole(&folder.join("problems.json"), &serde_json::to_vec(report.problems)?, 0o600)
+    keep_problems(report, &folder.join("problems.json"))
+}
+
+fn keep_problems(report: &Report<'_>, path: &Path) -> anyhow::Result<()> {
+    let cannot = || format!("{} cannot be written", path.display());
+    let mut list = BufWriter::new(Unfinished::begin(path, 0o600).with_context(cannot)?);
+    let mut before = b"[";
+    for problem in report.problems.iter() {
+        list.write_all(before).with_context(cannot)?;
+        serde_json::to_writer(&mut list, &problem?).with_context(cannot)?;
+        before = b",";
+    }
+    list.write_all(if report.problems.is_empty() { b"[]" } else { b"]" }).with_context(cannot)?;
+    let list = list.into_inner().map_err(|error| error.into_error()).with_context(cannot)?;
+    list.replace().with_context(cannot)
 }
 
 impl Kept {

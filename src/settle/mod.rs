@@ -22,9 +22,9 @@ pub use receipt::Receipt;
 use crate::config::Source;
 use crate::disk;
 use crate::ledger::{Account, Ordinals, ResultNames};
-use crate::model::{Counts, Identity, Problem};
+use crate::model::{Counts, Identity};
 use crate::read::Dialect;
-use crate::spool::Spool;
+use crate::spool::{Problems, Spool};
 
 /// Everything that the results of one file say.
 pub struct Report<'a> {
@@ -41,7 +41,9 @@ pub struct Report<'a> {
     /// How many records are in each state.
     pub counts: Counts,
     /// What is wrong, by record.
-    pub problems: &'a [Problem],
+    pub problems: &'a Problems,
+    /// Whether the file was written to after it was taken.
+    pub changed: bool,
     /// Whether all records are final now.
     pub settled: Option<jiff::Timestamp>,
     /// The records that are quarantined.
@@ -59,12 +61,14 @@ pub fn write(spool: &Spool, report: &Report<'_>) -> anyhow::Result<()> {
     if report.counts.quarantined > 0
         && let Some(dialect) = report.dialect
     {
-        rejects::write(&data, dialect, report.quarantined, &source.rejects.join(&name))?;
+        rejects::write(&data, dialect, report, &source.rejects.join(&name))?;
     }
     write_rest(spool, report, &name)?;
     let day = source.archive.join(names.day.to_string());
     make_folder(&day)?;
     match report.settled {
+        // It came as it was put there before it was written to.
+        _ if report.changed && day.join(&name).exists() => {}
         Some(_) => archive::put(&data, &day.join(&name))?,
         None => archive::put_copy(&data, &day.join(&name))?,
     }
