@@ -275,6 +275,7 @@ pub fn account(arrival: Arrival, slip: Slip) -> Account {
         held_until: None,
         answered: None,
         results: None,
+        again: None,
     }
 }
 
@@ -296,7 +297,8 @@ pub async fn check_free_disk(state: &Path, source: &Source, least: u64) -> anyho
     tokio::task::spawn_blocking(check).await?
 }
 
-fn free_disk(folder: &Path, least: u64) -> anyhow::Result<()> {
+/// The same of one disk.
+pub fn free_disk(folder: &Path, least: u64) -> anyhow::Result<()> {
     // Results have no folder before the first of them.
     let Some(folder) = folder.ancestors().find(|folder| folder.is_dir()) else { return Ok(()) };
     let disk = rustix::fs::statvfs(folder)

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use anyhow::Context;
 use jiff::Timestamp;
 
-use super::{Left, Work, changed};
+use super::{Left, Work, again, changed};
 use crate::inspect::{Inspection, identify};
 use crate::ledger::{Account, FileCounts, Phase, Progress, Waiting};
 use crate::model::{Counts, Level, Problem};
@@ -91,7 +91,8 @@ impl Work<'_> {
         let spool = self.parts.spool.clone();
         let account = self.account.clone();
         let source = self.source.clone();
-        let quarantined = progress.quarantined.clone();
+        let progress = progress.clone();
+        let origin = again::origin(&self.parts.spool, &account)?;
         let mapping = match (&account.pinned, account.phase) {
             (Some(pinned), Phase::Open) => Some(Arc::clone(&self.parts.mapping(&pinned.bundle)?)),
             _ => None,
@@ -107,11 +108,15 @@ impl Work<'_> {
                 let told = Problem { level: Level::Warn, ..told };
                 spool.note_problems(account.arrival, &[told])?;
             }
-            let problems = spool.problems(account.arrival)?;
+            let mut problems = spool.problems(account.arrival)?;
             let changed = is_told(&problems)?;
-            let identity = match &account.pinned {
-                Some(pinned) => pinned.identity,
-                None => identify(&data)?,
+            if let Some(origin) = &origin {
+                problems = problems.by_origin(Arc::clone(origin));
+            }
+            let identity = match (&origin, &account.pinned) {
+                (Some(origin), _) => origin.identity,
+                (None, Some(pinned)) => pinned.identity,
+                (None, None) => identify(&data)?,
             };
             let names = account.results.as_ref().context("the results have no names")?;
             let report = Report {
@@ -124,7 +129,8 @@ impl Work<'_> {
                 problems: &problems,
                 changed,
                 settled,
-                quarantined: &quarantined,
+                progress: &progress,
+                origin: origin.as_deref(),
             };
             match account.phase {
                 Phase::Refused => settle::refuse(&spool, &report),
@@ -147,9 +153,14 @@ impl Work<'_> {
             _ => None,
         };
         let (customer, source) = (self.account.customer.clone(), self.account.source.clone());
+        let excerpt_of = self.account.excerpt_of();
+        let origin = again::origin(&self.parts.spool, &self.account)?;
         self.parts
             .ledger
             .change(move |store| {
+                if let (Some(of), Some(origin)) = (excerpt_of, origin) {
+                    return store.close_again(arrival, of, |here| origin.ranges(here));
+                }
                 if let Some(identity) = identity
                     && store
                         .settled(&customer, &source, &identity)?
@@ -164,6 +175,9 @@ impl Work<'_> {
         tokio::task::spawn_blocking(move || spool.remove(arrival))
             .await?
             .context("the spool cannot be cleared")?;
+        if let Some(of) = self.account.again.map(|again| again.of) {
+            again::tidy(&self.parts.ledger, &self.parts.spool, vec![of]).await?;
+        }
         self.parts.written.lock().unwrap_or_else(PoisonError::into_inner).remove(&arrival);
         log_settled(&self.account, counts);
         Ok(())

@@ -20,7 +20,7 @@ pub fn write(data: &Path, dialect: &Dialect, report: &Report<'_>, to: &Path) -> 
     let mut out = BufWriter::new(file);
     // What was added to a file that changed nobody has seen yet.
     let added = if report.changed { report.counts.total() } else { u64::MAX };
-    let mut keep = |ordinal| report.quarantined.contains(ordinal) || ordinal > added;
+    let mut keep = |ordinal| report.progress.quarantined.contains(ordinal) || ordinal > added;
     match excerpt(dialect, open, &mut keep, &mut out) {
         Ok(_) => {}
         // Its records cannot be told apart any more: all of it, rather than less than what failed.

@@ -7,11 +7,12 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context;
 
 use crate::disk::{self, Unfinished};
-use crate::model::Problem;
+use crate::model::{Origin, Problem};
 
 /// Bytes of the journal that are sorted in memory at once.
 const SORTED: usize = 4 * 1024 * 1024;
@@ -56,7 +57,11 @@ pub fn retain(path: &Path, keep: impl Fn(&Problem) -> bool) -> anyhow::Result<()
 
 /// The problems of a file by record, once each.
 #[derive(Debug)]
-pub struct Problems(Held);
+pub struct Problems {
+    held: Held,
+    /// By whose numbers and lines they are told, if not by the file's own.
+    origin: Option<Arc<Origin>>,
+}
 
 #[derive(Debug)]
 enum Held {
@@ -77,7 +82,7 @@ impl Problems {
 
     fn sort(path: &Path, at_once: usize) -> anyhow::Result<Problems> {
         let Some(mut journal) = open(path)? else {
-            return Ok(Problems(Held::InMemory(Vec::new())));
+            return Ok(Vec::new().into());
         };
         let (mut held, mut bytes, mut line) = (Vec::new(), 0, Vec::new());
         let mut parts: Option<(BufWriter<File>, Vec<Span>)> = None;
@@ -97,23 +102,38 @@ impl Problems {
             }
         }
         let Some((mut file, mut parts)) = parts else {
-            held.sort_by_key(|problem| problem.record);
-            return Ok(Problems(Held::InMemory(held)));
+            return Ok(held.into());
         };
         parts.push(put_away(&mut file, &mut held)?);
-        Ok(Problems(Held::OnDisk(file.into_inner().map_err(|error| error.into_error())?, parts)))
+        let file = file.into_inner().map_err(|error| error.into_error())?;
+        Ok(Problems { held: Held::OnDisk(file, parts), origin: None })
+    }
+
+    /// The same, told by the numbers and lines that the records have in the file they came in.
+    pub fn by_origin(self, origin: Arc<Origin>) -> Problems {
+        Problems { origin: Some(origin), ..self }
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        matches!(&self.0, Held::InMemory(problems) if problems.is_empty())
+        matches!(&self.held, Held::InMemory(problems) if problems.is_empty())
     }
 
     /// All of them, from the first record on.
     pub fn iter(&self) -> Box<dyn Iterator<Item = anyhow::Result<Problem>> + '_> {
-        match &self.0 {
-            Held::InMemory(problems) => Box::new(once_each(problems.iter().cloned().map(Ok))),
-            Held::OnDisk(file, parts) => Box::new(once_each(Merge::of(file, parts))),
+        let told = |problem: anyhow::Result<Problem>| {
+            problem.map(|problem| match &self.origin {
+                Some(origin) if problem.record > 0 => Problem {
+                    line: origin.line(problem.record, problem.line),
+                    record: origin.ordinal(problem.record),
+                    ..problem
+                },
+                _ => problem,
+            })
+        };
+        match &self.held {
+            Held::InMemory(all) => Box::new(once_each(all.iter().cloned().map(Ok)).map(told)),
+            Held::OnDisk(file, parts) => Box::new(once_each(Merge::of(file, parts)).map(told)),
         }
     }
 
@@ -130,7 +150,7 @@ impl Problems {
 impl From<Vec<Problem>> for Problems {
     fn from(mut problems: Vec<Problem>) -> Problems {
         problems.sort_by_key(|problem| problem.record);
-        Problems(Held::InMemory(problems))
+        Problems { held: Held::InMemory(problems), origin: None }
     }
 }
 
@@ -303,7 +323,7 @@ mod tests {
         }
         note(&path, &[problem(0, "empty")]).unwrap();
         let in_parts = Problems::sort(&path, 5000).unwrap();
-        assert!(matches!(&in_parts.0, Held::OnDisk(_, parts) if parts.len() > 10));
+        assert!(matches!(&in_parts.held, Held::OnDisk(_, parts) if parts.len() > 10));
         let mut wanted = vec![problem(0, "empty")];
         for record in 1..=1000 {
             wanted.extend([problem(record, "r7"), problem(record, "r11")]);

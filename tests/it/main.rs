@@ -58,6 +58,9 @@ mod custody;
 // The ledger as a whole: written as text and read back, and what is said when it does not open.
 mod ledger;
 
+// Everything at once, and kills.
+mod storm;
+
 // The contract, tried from outside with a server of its own: what the servers see.
 mod contract_fake;
 mod contract_http;
@@ -72,3 +75,4 @@ mod contract_map;
 
 // What was set aside can be looked at, discarded and tried again.
 mod aside;
+mod again;
