@@ -5,7 +5,6 @@ mod text;
 
 use std::collections::BTreeMap;
 
-use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use super::selection::Selection;
@@ -162,32 +161,8 @@ pub async fn discard(
         let records = records.iter().filter(|record| **record != WHOLE).count() as u64;
         all.push(Done { customer, file: name, arrival, records, refused });
     }
-    tidy(ledger, spool).await?;
+    crate::tidy::quarantine(ledger, spool).await?;
     Ok(all)
-}
-
-/// Removes what quarantine keeps of files of which nothing is set aside any more.
-pub async fn tidy(ledger: &Ledger, spool: &Spool) -> anyhow::Result<()> {
-    let kept = spool.quarantined_arrivals()?;
-    let empty = ledger
-        .change(move |store| {
-            let mut empty = Vec::new();
-            for arrival in kept {
-                if !store.files.contains_key(&arrival)
-                    && store.left_quarantined(arrival)?.is_empty()
-                {
-                    empty.push(arrival);
-                }
-            }
-            Ok(empty)
-        })
-        .await?;
-    for arrival in empty {
-        let folder = spool.quarantined(arrival);
-        std::fs::remove_dir_all(&folder)
-            .with_context(|| format!("{} cannot be removed", folder.display()))?;
-    }
-    Ok(())
 }
 
 /// Why nothing can be done yet with what is set aside of an open file.

@@ -3,6 +3,7 @@
 mod check;
 mod check_ledger;
 mod demo;
+mod forget;
 mod ledger;
 mod preview;
 mod quarantine;
@@ -84,6 +85,8 @@ enum Command {
     Quarantine(quarantine::Action),
     /// Prove that every record is accounted for
     CheckLedger,
+    /// Take a customer out, with its account as files
+    Forget(forget::Options),
     /// Write the ledger as text, read it back, make it smaller
     #[command(subcommand)]
     Ledger(ledger::Action),
@@ -102,6 +105,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Command::Status(options) => status::run(&setting, options).await,
         Command::Quarantine(action) => quarantine::run(&setting, action).await,
         Command::CheckLedger => check_ledger::run(&setting).await,
+        Command::Forget(options) => forget::run(&setting, options).await,
         Command::Ledger(action) => ledger::run(&setting, action).await,
         Command::Sandbox(options) => sandbox::run(options).await,
     }

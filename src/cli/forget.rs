@@ -1,0 +1,214 @@
+//! `lighterman forget`: takes a customer out, with its account as files.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use super::{FATAL, LATER, Setting, WELL};
+use crate::config::Config;
+use crate::disk;
+use crate::ledger::renewal::{beside, sync_all};
+use crate::ledger::{Account, Entry, Phase, transfer};
+use crate::model::Arrival;
+use crate::settle::{Kept, write_problems};
+use crate::spool::Spool;
+use crate::worker::StateLock;
+
+#[derive(Debug, Args)]
+pub struct Options {
+    /// The customer's id
+    customer: String,
+    /// A folder that is not there yet: its account, receipts, quarantined records and open files
+    #[arg(long, value_name = "DIR")]
+    export: PathBuf,
+    /// Also if files are open or records are quarantined: they are exported, and not sent
+    #[arg(long)]
+    with_open: bool,
+}
+
+/// What the state holds of a customer.
+struct Belongings {
+    entries: Vec<Entry>,
+    open: Vec<Account>,
+    kept: Vec<(Arrival, Kept)>,
+}
+
+pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
+    let Some(config) = setting.load_to_look() else { return Ok(FATAL) };
+    let _lock = match StateLock::take(&config.state, Duration::ZERO).await? {
+        Ok(lock) => lock,
+        Err(held) => {
+            let state = config.state.display();
+            eprintln!("lighterman: {state} is held by {}; stop it first", held.by);
+            return Ok(LATER);
+        }
+    };
+    tokio::task::spawn_blocking(move || forget(&config, &options)).await??;
+    Ok(WELL)
+}
+
+fn forget(config: &Config, options: &Options) -> anyhow::Result<()> {
+    let customer = options.customer.as_str();
+    may_go(config, customer)?;
+    let spool = Spool::open(&config.state)?;
+    let belongings = Belongings::gather(&spool, customer)?;
+    if belongings.entries.is_empty() && belongings.kept.is_empty() {
+        bail!("the state in {} knows no customer {customer}", config.state.display());
+    }
+    let (open, kept) = (belongings.open.len(), belongings.kept.len());
+    if open + kept > 0 && !options.with_open {
+        bail!(
+            "{open} files of {customer} are open, and {kept} have left something in quarantine; let \
+             them end first, or export them unsent with --with-open"
+        );
+    }
+    let to = &options.export;
+    if fs::symlink_metadata(to).is_ok() {
+        bail!("{} is there already; name a folder that is not", to.display());
+    }
+    // Whole or not at all: what a crash leaves under this name is made anew.
+    let part = beside(to, "part");
+    disk::remove_folder(&part)?;
+    belongings
+        .export(&spool, config, customer, &part)
+        .with_context(|| format!("{} is not written; nothing was forgotten", to.display()))?;
+    disk::rename(&part, to)?;
+    disk::sync_folder(to.parent().filter(|at| *at != Path::new("")).unwrap_or(Path::new(".")))?;
+    belongings.remove(&spool, customer)?;
+    eprintln!("{customer} is forgotten; its account is in {}", to.display());
+    Ok(())
+}
+
+/// A customer that takes in files is not forgotten.
+fn may_go(config: &Config, customer: &str) -> anyhow::Result<()> {
+    if let Some(file) = config.customers.get(customer).filter(|customer| customer.active) {
+        bail!("{customer} is active; write `active = false` in {} first", file.file.display());
+    }
+    if config.broken.contains_key(customer) {
+        bail!("the config of {customer} has faults; mend it, or take its file out first");
+    }
+    Ok(())
+}
+
+impl Belongings {
+    fn gather(spool: &Spool, customer: &str) -> anyhow::Result<Belongings> {
+        let mut kept = Vec::new();
+        for arrival in spool.quarantined_arrivals()? {
+            if let Some(one) =
+                Kept::read(spool, arrival)?.filter(|one| one.account.customer == customer)
+            {
+                kept.push((arrival, one));
+            }
+        }
+        let mut arrivals: BTreeSet<Arrival> = kept.iter().map(|(arrival, _)| *arrival).collect();
+        let (mut entries, mut open) = (Vec::new(), Vec::new());
+        let login = format!("{customer}/");
+        transfer::each_entry(&spool.ledger(), &mut |entry| {
+            let mine = match entry {
+                Entry::Tally { customer: of, .. }
+                | Entry::Day { customer: of, .. }
+                | Entry::Identity { customer: of, .. } => of == customer,
+                Entry::Alarm(alarm) => alarm.customer == customer,
+                Entry::Login { login: of, .. } => of.starts_with(&login),
+                Entry::File(account) if account.customer == customer => {
+                    arrivals.insert(account.arrival);
+                    open.push((**account).clone());
+                    true
+                }
+                Entry::Records { arrival, .. }
+                | Entry::Waiting { arrival, .. }
+                | Entry::Generation { arrival, .. } => arrivals.contains(arrival),
+                _ => false,
+            };
+            if mine {
+                entries.push(entry.clone());
+            }
+            Ok(())
+        })?;
+        // What is not set aside any more is only waiting to be removed.
+        let left = |arrival: &Arrival| {
+            entries
+                .iter()
+                .any(|entry| matches!(entry, Entry::Records { arrival: of, .. } if of == arrival))
+        };
+        kept.retain(|(arrival, _)| left(arrival));
+        Ok(Belongings { entries, open, kept })
+    }
+
+    fn export(
+        &self,
+        spool: &Spool,
+        config: &Config,
+        customer: &str,
+        to: &Path,
+    ) -> anyhow::Result<()> {
+        disk::make_folder(to, 0o700)?;
+        let mut account = BufWriter::new(fs::File::create(to.join("account.ndjson"))?);
+        for entry in &self.entries {
+            serde_json::to_writer(&mut account, entry)?;
+            account.write_all(b"\n")?;
+        }
+        account.flush()?;
+        for account in &self.open {
+            let folder = to.join("open").join(account.arrival.to_string());
+            let data = spool.data(account.arrival);
+            if !data.exists() && account.phase == Phase::Claiming {
+                bail!(
+                    "the claim of {} was broken off; go on with it first: lighterman run --once",
+                    account.name
+                );
+            }
+            put(&data, &folder, &account.name)?;
+            write_problems(&spool.problems(account.arrival)?, &folder.join("problems.csv"))?;
+        }
+        for (arrival, kept) in &self.kept {
+            let folder = to.join("quarantine").join(arrival.to_string());
+            put(&spool.quarantined(*arrival).join("data"), &folder, &kept.account.name)?;
+            write_problems(&kept.problems, &folder.join("problems.csv"))?;
+        }
+        let sources = config.customers.get(customer).map(|customer| &customer.sources);
+        for source in sources.into_iter().flat_map(|sources| sources.values()) {
+            let Ok(receipts) = fs::read_dir(&source.receipts) else { continue };
+            for receipt in receipts {
+                let receipt = receipt?;
+                let name = receipt.file_name().to_string_lossy().into_owned();
+                if name.ends_with(".receipt.json") && receipt.file_type()?.is_file() {
+                    put(&receipt.path(), &to.join("receipts").join(&source.name), &name)?;
+                }
+            }
+        }
+        sync_all(to)
+    }
+
+    /// First from the ledger, at once; then what lies in the state's folders, which a run removes
+    /// too once no account tells of it.
+    fn remove(&self, spool: &Spool, customer: &str) -> anyhow::Result<()> {
+        transfer::remove(&spool.ledger(), &self.entries)?;
+        for account in &self.open {
+            spool.remove(account.arrival)?;
+        }
+        for arrival in spool.quarantined_arrivals()? {
+            let folder = spool.quarantined(arrival);
+            let account = fs::read(folder.join("account.json")).ok();
+            let account = account.and_then(|bytes| serde_json::from_slice::<Account>(&bytes).ok());
+            if account.is_some_and(|account| account.customer == customer) {
+                disk::remove_folder(&folder)?;
+            }
+        }
+        Ok(disk::remove_folder(&spool.looks(customer, "").with_file_name(""))?)
+    }
+}
+
+/// Copies a file into a folder, under a name that stays in it.
+fn put(from: &Path, folder: &Path, name: &str) -> anyhow::Result<()> {
+    disk::make_folder(folder, 0o700)?;
+    let name = name.replace('/', "_");
+    let to = folder.join(if name == ".." { "file" } else { &name });
+    fs::copy(from, &to).with_context(|| format!("{} cannot be copied", from.display()))?;
+    Ok(())
+}
