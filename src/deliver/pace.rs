@@ -1,5 +1,5 @@
 //! Pace: keeps a channel's requests so far apart that they are no more than its `rate` allows, over
-//! all its files and customers' turns.
+//! all its files.
 
 use std::time::Duration;
 

@@ -9,9 +9,6 @@ use crate::config::Section;
 use crate::config::section::nearest;
 use crate::read::{Dialect, Encoding, Format, Json, Xml};
 
-/// What a key that only a later version has is answered with.
-pub const LATER: &str = "not available in this version";
-
 /// Which keys go with which formats; `format`, `encoding` and `only` go with all.
 const FITS: [(&str, &[&str]); 9] = [
     ("delimiter", &["csv"]),

@@ -3,7 +3,7 @@
 use jiff::civil::date;
 
 use super::*;
-use crate::read::{Column, Csv, Fixed, Format, Json, Span, Trailer, Xml};
+use crate::read::{Column, Csv, Fixed, Format, Json, Quote, Span, Trailer, Xml};
 
 const CSV: &str = "[input]\nformat = \"csv\"\n";
 
@@ -414,8 +414,8 @@ fn each_dialect_is_compiled() {
         sound(&bundle(&text, &[])).dialect
     };
     let plain = Csv {
-        delimiter: b';',
-        quote: Some(b'"'),
+        delimiter: Some(b';'),
+        quote: Quote::Sign(b'"'),
         header: true,
         skip: 0,
         pad: false,
@@ -423,14 +423,18 @@ fn each_dialect_is_compiled() {
     };
     assert_eq!(dialect("format = \"csv\"").format, Format::Csv(plain.clone()));
     assert_eq!(
+        dialect("format = \"csv\"\ndelimiter = \"auto\"\nquote = \"auto\"").format,
+        Format::Csv(Csv { delimiter: None, quote: Quote::Auto, ..plain })
+    );
+    assert_eq!(
         dialect(
             "format = \"csv\"\ndelimiter = \"\\t\"\nquote = \"none\"\nheader = false\nskip = 3\n\
              ragged = \"pad\"\nencoding = \"latin1\""
         ),
         Dialect {
             format: Format::Csv(Csv {
-                delimiter: b'\t',
-                quote: None,
+                delimiter: Some(b'\t'),
+                quote: Quote::None,
                 header: false,
                 skip: 3,
                 pad: true,
@@ -595,7 +599,7 @@ fn a_missing_value_from_above_the_record_is_told_as_one() {
 }
 
 #[test]
-fn what_a_later_version_reads_is_told_apart_from_a_mistake() {
+fn faults_of_a_dialect_are_told_with_their_line() {
     let faults = |input: &str| {
         let text = format!("[input]\n{input}\n[[fields]]\nto = \"a\"\nfrom = \"A\"\n");
         let (mapping, faults) = compile(&bundle(&text, &[]));
@@ -604,14 +608,6 @@ fn what_a_later_version_reads_is_told_apart_from_a_mistake() {
     };
     for (input, fault) in [
         ("format = \"fixed\"", "m.toml:1: [input] lacks \"columns\""),
-        (
-            "format = \"csv\"\ndelimiter = \"auto\"",
-            "m.toml:3: delimiter = \"auto\" is not available in this version",
-        ),
-        (
-            "format = \"csv\"\nquote = \"auto\"",
-            "m.toml:3: quote = \"auto\" is not available in this version",
-        ),
         (
             "format = \"csv\"\ntrailer = { starts_with = \"99\", count = \"B\" }",
             "m.toml:3: count is \"B\", but must be a column's number, such as \"2\"",

@@ -2,6 +2,7 @@
 
 mod columns;
 mod row;
+mod signs;
 
 use std::io::BufRead;
 
@@ -10,9 +11,10 @@ use crate::model::{Place, Record};
 
 use self::columns::{Columns, Names};
 use self::row::{Row, Split, Splitter};
+use super::bounded::beginning;
 use super::text::{Flaw, Text};
 use super::trailer::{self, Counted};
-use super::{Csv, Layout, Mark, RECORD_LIMIT, Trailer, Unsound, lines};
+use super::{Csv, Layout, Mark, RECORD_LIMIT, Signs, Trailer, Unsound, lines};
 
 /// A stream of rows. Empty lines and lines of separators only are no records.
 pub(super) struct CsvReader {
@@ -28,9 +30,17 @@ pub(super) struct CsvReader {
 }
 
 impl CsvReader {
-    pub(super) fn open(text: Text, dialect: &Csv, selectors: &[String]) -> Result<Self, Unsound> {
-        let mut reader = CsvReader::at(text, dialect, 1)?;
-        let preamble = lines::skip(&mut reader.text, dialect.skip)?;
+    pub(super) fn open(
+        mut text: Text,
+        dialect: &Csv,
+        selectors: &[String],
+    ) -> Result<Self, Unsound> {
+        let first = lines::next(&mut text)?;
+        let named = first.and_then(|line| signs::named(&text.ahead()[..line.content]));
+        let skip = if named.is_some() { dialect.skip.max(1) } else { dialect.skip };
+        let preamble = lines::skip(&mut text, skip)?;
+        let signs = signs::find(&mut text, dialect, named)?;
+        let mut reader = CsvReader::at(text, dialect, signs, 1)?;
         let first = reader.row()?;
         let place = (reader.text.line(), reader.text.byte());
         let Some(row) = first else {
@@ -64,12 +74,12 @@ impl CsvReader {
         } else {
             reader.columns = Columns::numbered(fields);
         }
-        reader.slots = reader.columns.slots(selectors).map_err(|(what, advice)| Unsound {
-            rule: "header",
-            line: place.0,
-            byte: place.1,
-            what,
-            advice,
+        reader.slots = reader.columns.slots(selectors).map_err(|(what, mut advice)| {
+            if dialect.delimiter.is_none() {
+                let delimiter = char::from(signs.delimiter).to_string();
+                advice += &format!("; the delimiter was found to be {delimiter:?}");
+            }
+            Unsound { rule: "header", line: place.0, byte: place.1, what, advice }
         })?;
         Ok(reader)
     }
@@ -81,7 +91,11 @@ impl CsvReader {
         layout: &Layout,
         mark: Mark,
     ) -> Result<Self, Unsound> {
-        let mut reader = CsvReader::at(text, dialect, mark.ordinal)?;
+        let signs = layout.signs.unwrap_or(Signs {
+            delimiter: dialect.delimiter.unwrap_or(b';'),
+            quote: dialect.quote.told().unwrap_or(Some(b'"')),
+        });
+        let mut reader = CsvReader::at(text, dialect, signs, mark.ordinal)?;
         reader.columns = Columns {
             names: layout.columns.clone(),
             from: if dialect.header { Names::Header } else { Names::Numbers },
@@ -100,6 +114,7 @@ impl CsvReader {
         Layout {
             encoding: self.text.encoding().name().to_owned(),
             columns: self.columns.names.clone(),
+            signs: Some(self.splitter.signs()),
             ..Layout::default()
         }
     }
@@ -109,8 +124,8 @@ impl CsvReader {
         self.counted.as_ref()
     }
 
-    /// A row whose fields do not fit the columns has a fault and no texts: they may stand in the
-    /// wrong columns. Without selectors the fields are not looked at.
+    /// A row whose fields do not fit the columns, or cannot be told for its quotes, has a fault and
+    /// no texts: they may stand in the wrong columns. Without selectors the fields are not looked at.
     pub(super) fn next(&mut self, record: &mut Record) -> Result<bool, Unsound> {
         let Some(row) = self.row()? else { return self.end() };
         if self.trailer.is_some() && self.is_trailer(row)? {
@@ -121,7 +136,9 @@ impl CsvReader {
         if !self.slots.is_empty() {
             let ahead = self.text.ahead();
             let fields = self.splitter.fields(ahead, row);
-            if self.pad || fields == self.columns.names.len() {
+            if let (_, Some(at)) = self.splitter.quoted(ahead, row) {
+                record.faults.push(self.loose_quote(row, at));
+            } else if self.pad || fields == self.columns.names.len() {
                 let held = record.hold(self.splitter.text(ahead, row));
                 for (slot, column) in self.slots.iter().enumerate() {
                     if *column < fields {
@@ -144,9 +161,9 @@ impl CsvReader {
         self.text.take_flaw()
     }
 
-    fn at(text: Text, dialect: &Csv, ordinal: u64) -> Result<Self, Unsound> {
+    fn at(text: Text, dialect: &Csv, signs: Signs, ordinal: u64) -> Result<Self, Unsound> {
         Ok(CsvReader {
-            splitter: Splitter::new(dialect.delimiter, dialect.quote).map_err(|what| Unsound {
+            splitter: Splitter::new(signs.delimiter, signs.quote).map_err(|what| Unsound {
                 rule: "dialect",
                 line: text.line(),
                 byte: text.byte(),
@@ -224,6 +241,22 @@ impl CsvReader {
         match row {
             Row::Plain { content, length } if content < length => self.text.consume_line(length),
             _ => self.text.consume(row.length()),
+        }
+    }
+
+    /// The fault of a quote in the row in view that is neither doubled nor the end of its field.
+    fn loose_quote(&self, row: Row, at: usize) -> Fault {
+        let before = &self.text.ahead()[..at];
+        let start = before.rfind(['\r', '\n']).map_or(0, |end| end + 1);
+        let (line, _) = self.text.place_ahead(at);
+        Fault {
+            rule: "quote",
+            value: beginning(self.text.ahead()[..row.length()].trim_end()),
+            advice: format!(
+                "line {line}, column {}: a quote inside a quoted field is not doubled; double it, \
+                 or set quote = \"none\" in the mapping if quotes are ordinary characters",
+                before[start..].chars().count() + 1
+            ),
         }
     }
 

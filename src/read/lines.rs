@@ -77,10 +77,9 @@ pub(super) fn is_last(
     }
 }
 
-/// Whether a byte alone on a line leaves it empty. DOS programs end a text with the last of them
-/// (1A, Ctrl-Z), and those that came from DOS still do.
+/// Whether a byte alone on a line leaves it empty.
 pub(super) fn is_blank(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | 0x1A)
+    matches!(byte, b' ' | b'\t')
 }
 
 /// The length of a line whose line end starts at `at`; none if it cannot be told yet.

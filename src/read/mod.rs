@@ -55,10 +55,10 @@ pub enum Format {
 /// What is particular to a CSV dialect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Csv {
-    /// The delimiter, one ASCII byte.
-    pub delimiter: u8,
-    /// The quote, or none: then quotes are ordinary characters.
-    pub quote: Option<u8>,
+    /// The delimiter, one ASCII byte; none: it is found from the head of the file.
+    pub delimiter: Option<u8>,
+    /// What encloses fields.
+    pub quote: Quote,
     /// Whether the first line after `skip` names the columns; otherwise they are "1", "2", ….
     pub header: bool,
     /// Lines above the header.
@@ -67,6 +67,37 @@ pub struct Csv {
     pub pad: bool,
     /// The last row, if it counts the others; its count stands in a column, from 1.
     pub trailer: Option<Trailer<usize>>,
+}
+
+/// What encloses the fields of a CSV file that hold delimiters or line ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quote {
+    /// This ASCII byte.
+    Sign(u8),
+    /// Nothing: quotes are ordinary characters.
+    None,
+    /// What is found from the head of the file.
+    Auto,
+}
+
+impl Quote {
+    /// The quote or that there is none, where it need not be found.
+    fn told(self) -> Option<Option<u8>> {
+        match self {
+            Quote::Sign(sign) => Some(Some(sign)),
+            Quote::None => Some(None),
+            Quote::Auto => None,
+        }
+    }
+}
+
+/// The delimiter and the quote of one CSV file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Signs {
+    /// The delimiter.
+    pub delimiter: u8,
+    /// The quote, if there is one.
+    pub quote: Option<u8>,
 }
 
 /// What is particular to a fixed-width dialect.
@@ -189,6 +220,9 @@ pub struct Layout {
     pub encoding: String,
     /// CSV: the names of the columns, in order.
     pub columns: Vec<String>,
+    /// CSV: the signs in use.
+    #[serde(default)]
+    pub signs: Option<Signs>,
     /// What stands open around the records, outermost first. XML: start tags with their namespaces
     /// alone (`<Orders xmlns:o="urn:x">`). JSON: `{"orders":` for an object and `[` for an array.
     pub around: Vec<String>,

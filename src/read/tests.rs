@@ -6,8 +6,14 @@ use encoding_rs::{ISO_2022_JP, SHIFT_JIS, UTF_8, WINDOWS_1252};
 
 use super::*;
 
-const CSV: Csv =
-    Csv { delimiter: b';', quote: Some(b'"'), header: true, skip: 0, pad: false, trailer: None };
+const CSV: Csv = Csv {
+    delimiter: Some(b';'),
+    quote: Quote::Sign(b'"'),
+    header: true,
+    skip: 0,
+    pad: false,
+    trailer: None,
+};
 
 /// A record as a test sees it: line, byte, its only text or its fault, and its warning.
 type Seen = (u64, u64, String, Option<String>);

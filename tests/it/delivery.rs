@@ -2,12 +2,14 @@
 //! they are too large; and what is told of a record of which nobody knows whether it arrived.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::contract_fake::*;
 use crate::contract_shop::*;
 
-/// The ids that came in one request after the other, with the status that each was answered by.
+/// The ids that came in one request after the other.
 fn came(fake: &Fake) -> Vec<Vec<String>> {
     let ids = |seen: Seen| match seen.json() {
         serde_json::Value::Array(records) => {
@@ -113,4 +115,34 @@ fn a_record_given_up_after_an_unanswered_attempt_is_told_apart() {
     let receipt = provider.receipt("acme", "A.csv");
     assert_eq!(receipt["unknown_outcome"], 1, "{receipt}");
     assert_eq!(receipt["records"]["quarantined"], 1, "{receipt}");
+}
+
+#[test]
+fn a_channel_that_refuses_everything_pauses_after_twenty_messages() {
+    let refusing = Arc::new(AtomicBool::new(true));
+    let refuses = Arc::clone(&refusing);
+    let fake = Fake::start(move |seen, _| match seen.path.as_str() {
+        "/connect/token" => answer(0, ""),
+        _ if refuses.load(Ordering::SeqCst) => answer(422, "unknown field"),
+        _ => answer(200, ""),
+    });
+    let channel = "batch = { records = 1, bytes = \"1 MiB\" }\nconcurrency = 2\n\
+                   retry = { first = \"10m\", max = \"10m\", give_up_after = \"24h\" }";
+    let provider = ready(&fake, channel);
+    drop_rows(&provider, 100);
+    let run = provider.run_once(&[]);
+    assert_eq!(run.code, 4, "{run}");
+    assert_eq!(provider.alarms(), ["everything-refused"]);
+    let set_aside = provider.records("acme", "quarantined");
+    // One more may be under way when the twentieth answer comes.
+    assert!((20..=21).contains(&set_aside), "{set_aside}");
+    assert_eq!(provider.records("acme", "deferred"), 100 - set_aside);
+    assert_eq!(fake.to("/ingestion").len() as u64, set_aside);
+
+    refusing.store(false, Ordering::SeqCst);
+    let run = provider.run_once(&[]);
+    assert_eq!(run.code, 0, "{run}");
+    assert_eq!(provider.records("acme", "delivered"), 100 - set_aside);
+    assert_eq!(provider.alarms(), [""; 0]);
+    provider.check_ledger();
 }

@@ -1,7 +1,7 @@
 //! The keys of `[input]` that belong to tables of text: csv and fixed.
 
 use crate::config::Section;
-use crate::read::{Column, Csv, Fixed, Span, Trailer};
+use crate::read::{Column, Csv, Fixed, Quote, Span, Trailer};
 
 /// The last character that a column may have; lines are longer only where line ends are missing.
 const LAST_CHARACTER: i64 = 1_000_000;
@@ -11,23 +11,19 @@ pub fn csv(section: &mut Section) -> Option<Csv> {
     // Where Excel writes the comma in numbers, it writes this between fields, and so do most of
     // the systems that files come from (`reference/domain.md`, section 6).
     let delimiter = match section.text("delimiter").as_deref() {
-        None => Some(b';'),
-        Some("auto") => {
-            section.error("delimiter", format!("delimiter = \"auto\" is {}", super::LATER));
-            None
-        }
-        Some(text) => sign(section, "delimiter", text),
+        None => Some(Some(b';')),
+        Some("auto") => Some(None),
+        Some(text) => sign(section, "delimiter", text).map(Some),
     };
     let quote = match section.text("quote").as_deref() {
-        None => Some(Some(b'"')),
-        Some("none") => Some(None),
-        Some("auto") => {
-            section.error("quote", format!("quote = \"auto\" is {}", super::LATER));
-            None
-        }
-        Some(text) => sign(section, "quote", text).map(Some),
+        None => Some(Quote::Sign(b'"')),
+        Some("none") => Some(Quote::None),
+        Some("auto") => Some(Quote::Auto),
+        Some(text) => sign(section, "quote", text).map(Quote::Sign),
     };
-    if delimiter.is_some() && quote == Some(delimiter) {
+    if let (Some(Some(delimiter)), Some(Quote::Sign(quote))) = (delimiter, quote)
+        && delimiter == quote
+    {
         section.error("quote", "quote and delimiter are the same");
     }
     let header = section.boolean("header").unwrap_or(true);

@@ -51,7 +51,9 @@ impl Columns {
         let mut advice = Vec::new();
         if !missing.is_empty() {
             what.push(format!("there is no column {}", list(&missing)));
-            advice.extend(missing.iter().filter_map(|name| self.nearest(name)));
+            if !self.are_one() {
+                advice.extend(missing.iter().filter_map(|name| self.nearest(name)));
+            }
             advice.push(format!("{}; correct the header or the mapping", self.all()));
         }
         if !repeated.is_empty() {
@@ -73,6 +75,12 @@ impl Columns {
         }
     }
 
+    /// Whether the whole header is one column that holds what may be another delimiter.
+    fn are_one(&self) -> bool {
+        self.from == Names::Header
+            && matches!(self.names.as_slice(), [one] if one.contains([',', ';', '\t', '|']))
+    }
+
     fn nearest(&self, name: &str) -> Option<String> {
         if self.from == Names::Numbers {
             return None;
@@ -87,7 +95,7 @@ impl Columns {
     fn all(&self) -> String {
         match (self.from, self.names.as_slice()) {
             (Names::Numbers, names) => format!("the columns are named 1 to {}", names.len()),
-            (Names::Header, [one]) if one.contains([',', ';', '\t', '|']) => {
+            (Names::Header, _) if self.are_one() => {
                 "the whole header is one column, so the delimiter may be another".to_owned()
             }
             (Names::Header, names) => {

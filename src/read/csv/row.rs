@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use csv_core::ReadRecordResult;
 
+use super::signs::Quoted;
+use crate::read::Signs;
 use crate::read::lines::{is_blank, line_end};
 
 /// A row in view, by its number of bytes.
@@ -74,6 +76,11 @@ impl Splitter {
             unquoted: vec![0; 1024],
             ends: vec![0; 64],
         })
+    }
+
+    /// The signs it was made with.
+    pub(super) fn signs(&self) -> Signs {
+        Signs { delimiter: self.delimiter, quote: self.quote }
     }
 
     /// Looks at the text in view; `last` says that no more can come.
@@ -173,6 +180,36 @@ impl Splitter {
         None
     }
 
+    /// How the fields of the row that `split` found last are quoted, and where the first quote
+    /// stands that is neither doubled nor the end of its field.
+    pub(super) fn quoted(&self, ahead: &str, row: Row) -> (Quoted, Option<usize>) {
+        let mut quoted = Quoted::default();
+        let (Some(quote), Row::Quoted { length, .. }) = (self.quote, row) else {
+            return (quoted, None);
+        };
+        let bytes = ahead[..length].trim_end_matches(['\r', '\n']).as_bytes();
+        let mut first = None;
+        let mut at = 0;
+        while at < bytes.len() {
+            if bytes[at] == quote {
+                let close = close(&bytes[at + 1..], quote).map_or(bytes.len(), |n| at + 1 + n);
+                at = field_end(bytes, self.delimiter, (close + 1).min(bytes.len()));
+                let behind = bytes.get(close + 1..at).unwrap_or_default();
+                if behind.iter().all(|byte| is_blank(*byte)) {
+                    quoted.well += 1;
+                } else {
+                    quoted.badly += 1;
+                    quoted.framed += usize::from(behind.ends_with(&[quote]));
+                    first = first.or(Some(close));
+                }
+            } else {
+                at = field_end(bytes, self.delimiter, at);
+            }
+            at += 1;
+        }
+        (quoted, first)
+    }
+
     fn split_quoted(&mut self, bytes: &[u8], last: bool) -> Split {
         loop {
             self.restart();
@@ -248,6 +285,23 @@ fn find_all(byte: u8, line: &[u8], places: &mut Vec<usize>) {
     let end = line.len() - rest.len();
     let is_wanted = |(n, found): (usize, &u8)| (*found == byte).then_some(end + n);
     places.extend(rest.iter().enumerate().filter_map(is_wanted));
+}
+
+/// Where a quote stands that closes a field, if not all are doubled.
+fn close(bytes: &[u8], quote: u8) -> Option<usize> {
+    let mut quotes = memchr::memchr_iter(quote, bytes);
+    while let Some(at) = quotes.next() {
+        if bytes.get(at + 1) != Some(&quote) {
+            return Some(at);
+        }
+        quotes.next();
+    }
+    None
+}
+
+/// Where the field ends that is seen from `at` on, outside quotes.
+fn field_end(bytes: &[u8], delimiter: u8, at: usize) -> usize {
+    memchr::memchr(delimiter, &bytes[at..]).map_or(bytes.len(), |n| at + n)
 }
 
 #[cfg(test)]

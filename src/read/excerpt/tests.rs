@@ -6,12 +6,12 @@ use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 use proptest::prelude::*;
 
 use super::*;
-use crate::read::{Column, Csv, Fixed, Json, Span, Trailer, Xml};
+use crate::read::{Column, Csv, Fixed, Json, Quote, Span, Trailer, Xml};
 
 fn csv(skip: u64) -> Format {
     Format::Csv(Csv {
-        delimiter: b';',
-        quote: Some(b'"'),
+        delimiter: Some(b';'),
+        quote: Quote::Sign(b'"'),
         header: true,
         skip,
         pad: true,
@@ -24,6 +24,12 @@ fn counted() -> Format {
     let trailer = Some(Trailer { starts_with: vec!["99".to_owned()], count: Some(2) });
     let Format::Csv(csv) = csv(0) else { unreachable!() };
     Format::Csv(Csv { header: true, trailer, ..csv })
+}
+
+/// Rows whose signs are found.
+fn auto() -> Format {
+    let Format::Csv(csv) = csv(1) else { unreachable!() };
+    Format::Csv(Csv { delimiter: None, quote: Quote::Auto, ..csv })
 }
 
 /// One column of six characters, between header and trailer, among lines of another kind.
@@ -183,6 +189,18 @@ fn slots(dialect: &Dialect, selectors: &[String], file: &[u8]) -> Vec<Vec<String
     all
 }
 
+/// The bytes of all records.
+fn slices(dialect: &Dialect, file: &[u8]) -> Vec<Vec<u8>> {
+    let mut reader = Reader::open(dialect, &[], Box::new(Cursor::new(file.to_vec()))).unwrap();
+    let mut record = Record::default();
+    let mut all = Vec::new();
+    while reader.next(&mut record).unwrap() {
+        let start = record.place.byte as usize;
+        all.push(file[start..start + record.place.length as usize].to_vec());
+    }
+    all
+}
+
 /// XML of records, headers and groups in any order, and how many records it has.
 fn any_tree() -> impl Strategy<Value = (String, u64)> {
     let leaf = ("[ghop]", "[ab]", "[0-9]").prop_map(|(name, key, text)| match name.as_str() {
@@ -216,6 +234,7 @@ fn file(which: usize, records: &[(String, usize)]) -> (Format, &'static str, Str
     let (format, selector, head, tail) = match which {
         0 => (csv(1), "A", "Report\nA;B\r\n", ";\r\n\n"),
         1 => (Format::Ndjson, "a", "\n", "\n \n"),
+        6 => (auto(), "A", "Report\nA;B\r\n", ";\r\n\n"),
         4 => (counted(), "A", "A;B\n", &*format!("99;{:03};\"x\"\n", records.len())),
         5 => (fixed(), "A", "0\n", &*format!("9 {:5}", records.len())),
         2 => (json("x/y"), "a", "{\"x\":{\"n\":[1],\"y\": [\r\n ", "\n]},\"z\":[{\"a\":\"-\"}]}"),
@@ -225,14 +244,14 @@ fn file(which: usize, records: &[(String, usize)]) -> (Format, &'static str, Str
     for (at, (value, between)) in records.iter().enumerate() {
         if at > 0 {
             text += match which {
-                0 | 1 | 4 => ["", "", "\n", "\r\n\n"][*between],
+                0 | 1 | 4 | 6 => ["", "", "\n", "\r\n\n"][*between],
                 5 => ["", "2\n", "\n", "3\r\n\n"][*between],
                 2 => [",", ",\n ", "\r\n,", " , "][*between],
                 _ => ["", "\n ", "</G>\n<G n='2'>", "<!-- - --> <E>-</E>"][*between],
             };
         }
         text += &match which {
-            0 | 4 => format!("\"{value}\";{value}\r\n"),
+            0 | 4 | 6 => format!("\"{value}\";{value}\r\n"),
             5 => format!("1{value}\r\n"),
             1 => format!("{{\"a\": \"{value}\"}}\r\n"),
             2 => format!("{{\"a\": \"{value}\"}}"),
@@ -295,7 +314,7 @@ proptest! {
             ("[ab,;é€ÿ]{0,6}", 0_usize..4, any::<bool>()),
             0..12,
         ),
-        which in 0_usize..6,
+        which in 0_usize..7,
         encoding in proptest::sample::select(vec![UTF_8, WINDOWS_1252, UTF_16LE, UTF_16BE]),
     ) {
         let keep = |ordinal: u64| records[ordinal as usize - 1].2;
@@ -314,5 +333,11 @@ proptest! {
         let values: Vec<_> =
             records.iter().filter(|record| record.2).map(|record| record.0.clone()).collect();
         prop_assert_eq!(texts(&dialect, selector, &some), values);
+        let wanted: Vec<_> = slices(&dialect, &file)
+            .into_iter()
+            .zip(&records)
+            .filter_map(|(slice, record)| record.2.then_some(slice))
+            .collect();
+        prop_assert_eq!(slices(&dialect, &some), wanted);
     }
 }

@@ -34,7 +34,7 @@ fn trailer(start: &str, count: Option<(usize, usize)>) -> Option<Trailer<Span>> 
 
 fn read_in(fixed: &Fixed, bytes: &[u8], cuts: &[usize]) -> Result<Vec<Taken>, Unsound> {
     let selectors = starts(&["TOWN", "CONT"]);
-    let mut reader = FixedReader::open(text(bytes, cuts)?, fixed, &selectors)?;
+    let mut reader = FixedReader::open(text(bytes, cuts)?.lenient(), fixed, &selectors)?;
     let taken = take(2, |record| reader.next(record))?;
     assert!(!reader.next(&mut Record::default()).unwrap(), "the end is told again");
     Ok(taken)

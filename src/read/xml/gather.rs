@@ -100,10 +100,15 @@ impl Gather {
         for node in &self.reached[level.first_reached..] {
             let node = &tree.nodes[*node];
             for target in &node.texts {
-                hit(*target, text, tree, &mut self.met, record);
+                match *target {
+                    Target::Slot(slot) => record.push(slot, text),
+                    Target::Condition(condition) => {
+                        self.met[condition] |= equals(tree, condition, text)
+                    }
+                }
             }
             let conditions = &node.conditions;
-            if !meets(tree, conditions, &self.met, &mut self.counts) {
+            if !conditions.is_empty() && !meets(tree, conditions, &self.met, &mut self.counts) {
                 record.withdraw(level.hits, &node.slots);
             }
         }
@@ -136,13 +141,20 @@ impl Gather {
         for node in &self.reached[first_reached..] {
             let node = &tree.nodes[*node];
             wants_text |= !node.texts.is_empty();
-            node.conditions.iter().for_each(|condition| self.met[*condition] = false);
-            node.counted.iter().for_each(|condition| self.counts[*condition] = 0);
+            if !tree.conditions.is_empty() {
+                node.conditions.iter().for_each(|condition| self.met[*condition] = false);
+                node.counted.iter().for_each(|condition| self.counts[*condition] = 0);
+            }
             for (test, target) in &node.attributes {
                 for attribute in tag.attributes().with_checks(false).flatten() {
                     if scope.is_attribute(test, attribute.key) {
                         let value = sound::value_of(&attribute)?;
-                        hit(*target, &value, tree, &mut self.met, record);
+                        match *target {
+                            Target::Slot(slot) => record.push(slot, &value),
+                            Target::Condition(condition) => {
+                                self.met[condition] |= equals(tree, condition, &value)
+                            }
+                        }
                     }
                 }
             }
@@ -169,12 +181,6 @@ fn meets(tree: &Tree, conditions: &[usize], met: &[bool], counts: &mut [u32]) ->
     })
 }
 
-fn hit(target: Target, text: &str, tree: &Tree, met: &mut [bool], record: &mut Record) {
-    match target {
-        Target::Slot(slot) => record.push(slot, text),
-        Target::Condition(condition) => {
-            met[condition] |=
-                matches!(&tree.conditions[condition], Condition::Value(value) if value == text);
-        }
-    }
+fn equals(tree: &Tree, condition: usize, text: &str) -> bool {
+    matches!(&tree.conditions[condition], Condition::Value(value) if value == text)
 }

@@ -56,7 +56,10 @@ pub(super) const SPACE: &str = "xml:space";
 
 /// Whether the blanks in an element count, if its start tag says so.
 pub(super) fn preserves_blanks(tag: &BytesStart) -> Option<bool> {
-    memchr::memmem::find(tag.attributes_raw().as_bytes(), SPACE.as_bytes())?;
+    let attributes = tag.attributes_raw();
+    if attributes.is_empty() || !attributes.contains(SPACE) {
+        return None;
+    }
     let attribute = tag.try_get_attribute(SPACE).ok()??;
     Some(value_of(&attribute).is_ok_and(|value| value == "preserve"))
 }
