@@ -54,7 +54,7 @@ fn archives(
             continue;
         };
         let over = day.tomorrow().ok().and_then(|next| next.to_zoned(TimeZone::system()).ok());
-        if !over.is_some_and(|over| over.timestamp() <= before) {
+        if over.is_none_or(|over| over.timestamp() > before) {
             continue;
         }
         let folder = entry.path();
