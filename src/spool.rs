@@ -69,6 +69,11 @@ impl Spool {
         self.folder(arrival).join("inspection.json")
     }
 
+    /// Whose records they are, of a file that is worked again.
+    pub fn origin(&self, arrival: Arrival) -> PathBuf {
+        self.folder(arrival).join("origin.json")
+    }
+
     /// The pinned mapping and tables of this hash.
     pub fn bundle(&self, hash: &str) -> PathBuf {
         self.bundles().join(format!("{hash}.json"))

@@ -133,6 +133,7 @@ pub fn commit(files: &Files, records: u64) -> anyhow::Result<Figures> {
         held_until: None,
         answered: None,
         results: None,
+        again: None,
     };
     runtime.block_on(ledger.change(move |store| {
         store.set_account(account);
@@ -238,6 +239,7 @@ fn message(piece: Piece) -> Message {
         line: piece.line,
         body: piece.body,
         earlier: None,
+        origin: None,
     }
 }
 

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use crate::inspect::Inspection;
 use crate::ledger::{Account, Ledger, Ordinals, Phase, Progress, Tally, WHOLE};
 use crate::model::{Arrival, Counts};
-use crate::settle::Kept;
+use crate::settle::kept;
 use crate::spool::Spool;
 
 /// What an audit found.
@@ -66,7 +65,8 @@ async fn look(ledger: &Ledger, spool: &Spool) -> anyhow::Result<Audit> {
         for (account, progress) in &open {
             found.extend(of_file(account, progress, &spool));
         }
-        found.extend(of_quarantine(&left, &tallies, &spool));
+        let open: Vec<Arrival> = open.iter().map(|(account, _)| account.arrival).collect();
+        found.extend(of_quarantine(&left, &open, &tallies, &spool));
         found
     });
     faults.extend(found.await?);
@@ -76,36 +76,38 @@ async fn look(ledger: &Ledger, spool: &Spool) -> anyhow::Result<Audit> {
 /// What settled files left set aside must be what is counted, and must be kept.
 fn of_quarantine(
     left: &BTreeMap<Arrival, Ordinals>,
+    open: &[Arrival],
     tallies: &BTreeMap<String, Tally>,
     spool: &Spool,
 ) -> Vec<String> {
     let mut faults = Vec::new();
     let mut found: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     for (arrival, records) in left {
-        let kept = Kept::read(spool, *arrival).and_then(|kept| {
-            let kept = kept.context("nothing of it is kept in quarantine")?;
-            kept.verify(spool)?;
-            Ok(kept)
+        let rounds = kept(spool, *arrival, open).and_then(|rounds| {
+            rounds.iter().try_for_each(|round| round.verify(spool))?;
+            Ok(rounds)
         });
-        let kept = match kept {
-            Ok(kept) => kept,
+        let rounds = match rounds {
+            Ok(rounds) => rounds,
             Err(error) => {
                 faults.push(format!("arrival {arrival}: {error:#}"));
                 continue;
             }
         };
-        let of_customer = found.entry(kept.account.customer.clone()).or_default();
-        let whole = u64::from(records.contains(WHOLE));
-        of_customer.0 += records.len() - whole;
-        of_customer.1 += whole;
-        let ordinals = kept.ordinals();
-        if !kept.is_whole()
-            && records
-                .ranges()
-                .iter()
-                .any(|(first, last)| ordinals.count(*first, *last) != last + 1 - first)
-        {
-            faults.push(format!("arrival {arrival}: not all quarantined records are kept"));
+        let mut records = records.ranges().into_iter().flat_map(|(first, last)| first..=last);
+        let count = |record: &u64| rounds.iter().any(|round| round.holds(*record));
+        let Some(first) = rounds.first() else { continue };
+        let of_customer = found.entry(first.account.customer.clone()).or_default();
+        for record in &mut records {
+            match record {
+                _ if !count(&record) => {
+                    faults.push(format!(
+                        "arrival {arrival}: quarantined record {record} is not kept"
+                    ));
+                }
+                WHOLE => of_customer.1 += 1,
+                _ => of_customer.0 += 1,
+            }
         }
     }
     for (customer, tally) in tallies {

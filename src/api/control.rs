@@ -16,9 +16,11 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
+use super::resend::{self, Resent, Wish};
 use super::selection::Selection;
 use super::{quarantine, status};
 use crate::pipeline::Parts;
+use crate::pipeline::again::Desk;
 
 /// The open socket; it is closed before the state is let go.
 pub struct Control {
@@ -42,6 +44,8 @@ pub fn serve(parts: &Arc<Parts>) -> anyhow::Result<Control> {
         .route("/quarantine/list", post(answer_list))
         .route("/quarantine/show", post(answer_show))
         .route("/quarantine/discard", post(answer_discard))
+        .route("/quarantine/retry", post(answer_retry))
+        .route("/resend", post(answer_resend))
         .route("/check-ledger", get(answer_check_ledger))
         .with_state(Arc::clone(parts));
     let stop = CancellationToken::new();
@@ -163,6 +167,32 @@ async fn answer_discard(
     Json(selection): Json<Selection>,
 ) -> Answer<Vec<quarantine::Done>> {
     answer(quarantine::discard(&parts.ledger, &parts.spool, &selection).await)
+}
+
+async fn answer_retry(
+    State(parts): State<Arc<Parts>>,
+    Json(selection): Json<Selection>,
+) -> Answer<Vec<quarantine::Done>> {
+    let done = quarantine::retry(&desk(&parts), &selection).await;
+    parts.opened.notify_one();
+    answer(done)
+}
+
+async fn answer_resend(
+    State(parts): State<Arc<Parts>>,
+    Json(wish): Json<Wish>,
+) -> Answer<Vec<Resent>> {
+    let done = resend::resend(&desk(&parts), &wish).await;
+    parts.opened.notify_one();
+    answer(done)
+}
+
+fn desk(parts: &Parts) -> Desk {
+    Desk {
+        ledger: parts.ledger.clone(),
+        spool: parts.spool.clone(),
+        config: Arc::new(parts.setup().config.clone()),
+    }
 }
 
 async fn answer_check_ledger(State(parts): State<Arc<Parts>>) -> Answer<super::audit::Audit> {

@@ -4,5 +4,6 @@
 pub mod audit;
 pub mod control;
 pub mod quarantine;
+pub mod resend;
 pub mod selection;
 pub mod status;

@@ -5,14 +5,23 @@ mod text;
 
 use std::collections::BTreeMap;
 
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use super::selection::Selection;
-use crate::config::Environments;
+use crate::config::{Config, Environments, Fault};
 use crate::ledger::{Account, Ledger, Ordinals, Phase, WHOLE};
 use crate::model::{Arrival, Level, Problem};
-use crate::settle::Kept;
+use crate::pipeline::again::{self, Desk, Way};
+use crate::pipeline::pinned_mapping;
+use crate::settle::{self, Kept};
 use crate::spool::Spool;
+use crate::worker::load_mappings;
+
+/// Exit statuses (design, section 4.3), the same with and without a daemon.
+const USAGE: u8 = 2;
+const PERSON: u8 = 4;
+const LATER: u8 = 75;
 
 /// How many records are shown at most.
 const SHOWN: usize = 10_000;
@@ -61,16 +70,35 @@ pub struct Done {
     pub arrival: Arrival,
     /// How many records it was about; 0: the file as a whole.
     pub records: u64,
+    /// The pick-up's number under which they are worked again, if they are.
+    pub round: Option<Arrival>,
     /// Why nothing was done, if nothing was.
-    pub refused: Option<String>,
+    pub refused: Option<Refused>,
+}
+
+/// Why something was not done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// For people.
+    pub why: String,
+    /// The exit status that it comes to.
+    pub code: u8,
 }
 
 /// What is set aside of one file.
 pub struct Aside {
-    /// The file's account.
-    pub account: Account,
-    /// What is kept of it, once it is settled.
-    pub kept: Option<Kept>,
+    /// The customer's id.
+    pub customer: String,
+    /// The source's name.
+    pub source: String,
+    /// The file's name.
+    pub file: String,
+    /// The pick-up by which its records are numbered.
+    pub arrival: Arrival,
+    /// What is kept of it, once it is settled: the oldest round first.
+    pub rounds: Vec<Kept>,
+    /// Its account, while it is open.
+    pub open: Option<Account>,
     /// The records that are set aside now; [`WHOLE`] for a whole file.
     pub left: Ordinals,
     /// What is wrong with them, by record.
@@ -84,18 +112,15 @@ pub async fn list(
     selection: &Selection,
 ) -> anyhow::Result<Vec<SetAside>> {
     let mut all = Vec::new();
-    for (Aside { account, mut problems, .. }, records) in select(ledger, spool, selection).await? {
+    for (Aside { customer, file, arrival, mut problems, .. }, records) in
+        select(ledger, spool, selection).await?
+    {
         let problems = records.iter().filter_map(|record| problems.remove(record)).flatten();
         for problem in problems.filter(|problem| {
             let meant = selection.rule.as_ref().is_none_or(|rule| problem.rule == *rule);
             problem.level == Level::Reject && meant
         }) {
-            all.push(SetAside {
-                customer: account.customer.clone(),
-                file: account.name.clone(),
-                arrival: account.arrival,
-                problem,
-            });
+            all.push(SetAside { customer: customer.clone(), file: file.clone(), arrival, problem });
         }
     }
     Ok(all)
@@ -110,21 +135,17 @@ pub async fn show(
 ) -> anyhow::Result<Vec<Shown>> {
     let mut all = Vec::new();
     for (aside, records) in select(ledger, spool, selection).await? {
-        let mut texts = {
-            let (spool, environments) = (spool.clone(), environments.clone());
-            let records = records.clone();
-            let (account, kept) = (aside.account.clone(), aside.kept.clone());
-            tokio::task::spawn_blocking(move || {
-                text::of(&spool, &environments, &account, kept.as_ref(), &records)
-            })
-            .await??
-        };
+        let (spool, environments) = (spool.clone(), environments.clone());
+        let (aside, records, mut texts) = tokio::task::spawn_blocking(move || {
+            text::of(&spool, &environments, &aside, &records).map(|texts| (aside, records, texts))
+        })
+        .await??;
         for record in records {
             let problems = aside.problems.get(&record).cloned().unwrap_or_default();
             all.push(Shown {
-                customer: aside.account.customer.clone(),
-                file: aside.account.name.clone(),
-                arrival: aside.account.arrival,
+                customer: aside.customer.clone(),
+                file: aside.file.clone(),
+                arrival: aside.arrival,
                 record,
                 line: problems.first().map_or(0, |problem| problem.line),
                 text: texts.remove(&record),
@@ -146,31 +167,153 @@ pub async fn discard(
 ) -> anyhow::Result<Vec<Done>> {
     let mut all = Vec::new();
     for (aside, records) in select(ledger, spool, selection).await? {
-        let Account { customer, name, arrival, .. } = aside.account.clone();
-        let refused = match aside.kept {
-            None => Some(still_open(&name)),
-            Some(_) => {
+        let Aside { customer, file, arrival, open, .. } = aside;
+        let refused = match open {
+            Some(_) => Some(Refused::open(&file)),
+            None => {
                 let (of, ranges) = (customer.clone(), ranges(&records));
                 let done = ledger.change(move |store| store.discard(&of, arrival, &ranges)).await;
-                done.err().map(|error| format!("{error:#}"))
+                done.err().map(Refused::from)
             }
         };
         if refused.is_none() {
-            tracing::info!(customer = %customer, file.name = %name, "Discarded by a person");
+            tracing::info!(customer = %customer, file.name = %file, "Discarded by a person");
         }
         let records = records.iter().filter(|record| **record != WHOLE).count() as u64;
-        all.push(Done { customer, file: name, arrival, records, refused });
+        all.push(Done { customer, file, arrival, records, round: None, refused });
     }
-    crate::tidy::quarantine(ledger, spool).await?;
+    again::tidy(ledger, spool, spool.quarantined_arrivals()?).await?;
     Ok(all)
 }
 
-/// Why nothing can be done yet with what is set aside of an open file.
-fn still_open(name: &str) -> String {
-    format!(
-        "{name} is still open: some of its records wait (lighterman status); ask again when it is \
-         settled"
-    )
+/// Works the records that a selection picks once more, by today's mapping and tables.
+pub async fn retry(desk: &Desk, selection: &Selection) -> anyhow::Result<Vec<Done>> {
+    let mut all = Vec::new();
+    for (aside, records) in select(&desk.ledger, &desk.spool, selection).await? {
+        let Aside { customer, file, arrival, rounds, open, .. } = &aside;
+        let mut by_round: BTreeMap<usize, Vec<u64>> = BTreeMap::new();
+        for record in records {
+            // An open file has no rounds yet.
+            by_round.entry(aside.round_of(record).unwrap_or(0)).or_default().push(record);
+        }
+        for (round, records) in by_round {
+            let tried = match (open, rounds.get(round)) {
+                (None, Some(kept)) => retry_round(desk, &aside, kept, &records).await,
+                _ => Err(Refused::open(file).into()),
+            };
+            let records = records.iter().filter(|record| **record != WHOLE).count() as u64;
+            let (round, refused) = match tried {
+                Ok(account) => {
+                    tracing::info!(customer = %customer, file.name = %file, "Tried again by a person");
+                    (Some(account.arrival), None)
+                }
+                Err(error) => (None, Some(Refused::from(error))),
+            };
+            let (customer, file) = (customer.clone(), file.clone());
+            all.push(Done { customer, file, arrival: *arrival, records, round, refused });
+        }
+    }
+    let kept = desk.spool.quarantined_arrivals()?;
+    again::tidy(&desk.ledger, &desk.spool, kept).await?;
+    Ok(all)
+}
+
+async fn retry_round(
+    desk: &Desk,
+    aside: &Aside,
+    kept: &Kept,
+    records: &[u64],
+) -> anyhow::Result<Account> {
+    let way = way_of(&desk.config, &aside.customer, &aside.source, &aside.file)?;
+    if kept.is_whole() {
+        return again::restart(desk, kept).await;
+    }
+    let (of, source) = (aside.customer.clone(), aside.source.clone());
+    let (original, arrival) = (kept.stock.original, aside.arrival);
+    let later = desk
+        .ledger
+        .change(move |store| store.settled(&of, &source, &original))
+        .await?
+        .filter(|later| later.arrival > arrival);
+    if let Some(later) = later {
+        anyhow::bail!(
+            "the same bytes came once more as {} (arrival {}), and these records were tried with \
+             it; discard them here",
+            later.name,
+            later.arrival
+        );
+    }
+    let pinned = kept.account.pinned.as_ref().context("nothing is known of how it was read")?;
+    let environments = &desk.config.environments;
+    let dialect = pinned_mapping(&desk.spool, environments, &pinned.bundle)?.dialect;
+    again::retry(desk, way, kept, dialect, &ranges(records)).await
+}
+
+/// The way that a file of this name takes today, with its mapping as it lies on disk.
+pub fn way_of(config: &Config, customer: &str, source: &str, file: &str) -> anyhow::Result<Way> {
+    let told = |faults: &[Fault]| {
+        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("the config of {customer} cannot be used: {}", faults.join("; "))
+    };
+    let mut config = config.clone();
+    if let Some(faults) = config.broken.get(customer) {
+        return Err(told(faults));
+    }
+    config.customers.retain(|id, _| id == customer);
+    let Some(of) = config.customers.get(customer).cloned() else {
+        anyhow::bail!("there is no customer {customer} in the config");
+    };
+    let route = of.route(source, file).cloned();
+    let route = route.with_context(|| {
+        format!("no route of source {source} matches this name; add one to {}", of.file.display())
+    })?;
+    let mappings = load_mappings(&mut config);
+    if let Some(faults) = config.broken.get(customer) {
+        return Err(told(faults));
+    }
+    let pinnable = mappings.get(&route.mapping).cloned();
+    let pinnable =
+        pinnable.with_context(|| format!("the mapping \"{}\" is not loaded", route.mapping))?;
+    Ok(Way { customer: of, route, pinnable })
+}
+
+impl Refused {
+    /// Nothing can be done yet with records of an open file.
+    pub fn open(name: &str) -> Refused {
+        let why = format!(
+            "{name} is still open: some of its records wait (lighterman status); ask again when it \
+             is settled"
+        );
+        Refused { why, code: LATER }
+    }
+
+    /// Something else is to be asked.
+    pub fn usage(why: &str) -> Refused {
+        Refused { why: why.to_owned(), code: USAGE }
+    }
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+impl From<anyhow::Error> for Refused {
+    /// Whatever else stands in the way, a person is to remove it.
+    fn from(error: anyhow::Error) -> Refused {
+        let why = format!("{error:#}");
+        error.downcast().unwrap_or(Refused { why, code: PERSON })
+    }
+}
+
+impl Aside {
+    /// Which round keeps a record: the last that had it.
+    pub fn round_of(&self, record: u64) -> Option<usize> {
+        self.rounds.iter().rposition(|round| round.holds(record))
+    }
 }
 
 /// Everything that is set aside, in the order of arrival.
@@ -192,26 +335,60 @@ pub async fn gather(ledger: &Ledger, spool: &Spool) -> anyhow::Result<Vec<Aside>
             Ok((open, left))
         })
         .await?;
+    let rounds_open: Vec<Arrival> = open.iter().map(|(account, _)| account.arrival).collect();
     let mut all = Vec::new();
     for (arrival, left) in left {
         if left.is_empty() {
             continue;
         }
-        if let Some(kept) = Kept::read(spool, arrival)? {
-            let problems = by_record(kept.problems.clone(), &left);
-            all.push(Aside { account: kept.account.clone(), kept: Some(kept), left, problems });
+        let mut rounds = settle::kept(spool, arrival, &rounds_open)?;
+        let Some(first) = rounds.first() else { continue };
+        let account = first.account.clone();
+        let mut problems = BTreeMap::new();
+        for round in &mut rounds {
+            // What a later round found counts.
+            problems.append(&mut by_record(round.problems.clone(), &left));
         }
+        all.push(Aside {
+            customer: account.customer,
+            source: account.source,
+            file: account.name,
+            arrival,
+            rounds,
+            open: None,
+            left,
+            problems,
+        });
     }
     for (account, mut left) in open {
         if account.phase == Phase::Refused {
             left.insert(WHOLE, WHOLE);
         }
-        if !left.is_empty() {
-            let problems = by_record(spool.problems(account.arrival)?, &left);
-            all.push(Aside { account, kept: None, left, problems });
+        if left.is_empty() {
+            continue;
         }
+        let mut found = spool.problems(account.arrival)?;
+        if let Some(origin) = again::origin(spool, &account)? {
+            again::by_origin(&origin, &mut found);
+            let ranges = origin.ranges(&left.ranges());
+            left = Ordinals::default();
+            for (first, last) in ranges {
+                left.insert(first, last);
+            }
+        }
+        let problems = by_record(found, &left);
+        all.push(Aside {
+            customer: account.customer.clone(),
+            source: account.source.clone(),
+            file: account.name.clone(),
+            arrival: account.arrival,
+            rounds: Vec::new(),
+            open: Some(account),
+            left,
+            problems,
+        });
     }
-    all.sort_by_key(|aside| aside.account.arrival);
+    all.sort_by_key(|aside| aside.arrival);
     Ok(all)
 }
 
@@ -223,7 +400,7 @@ pub async fn select(
 ) -> anyhow::Result<Vec<(Aside, Vec<u64>)>> {
     let mut all = Vec::new();
     for aside in gather(ledger, spool).await? {
-        if !selection.means(&aside.account) {
+        if !selection.means(&aside.customer, &aside.file, aside.arrival) {
             continue;
         }
         let records = aside.left.ranges().into_iter().flat_map(|(first, last)| first..=last);

@@ -3,8 +3,7 @@
 use globset::GlobBuilder;
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::Account;
-use crate::model::Problem;
+use crate::model::{Arrival, Problem};
 
 /// What a person picks; what is not said picks everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,15 +22,14 @@ pub struct Selection {
 
 impl Selection {
     /// Whether it means records of this file.
-    pub fn means(&self, account: &Account) -> bool {
-        let customer = self.customer.as_ref().is_none_or(|id| *id == account.customer);
+    pub fn means(&self, customer: &str, name: &str, arrival: Arrival) -> bool {
         let file = self.file.as_deref().is_none_or(|file| {
-            file == account.name
-                || file.parse() == Ok(account.arrival.0)
-                || is_like(file, &account.name)
-                || self.part && account.name.contains(file)
+            file == name
+                || file.parse() == Ok(arrival.0)
+                || is_like(file, name)
+                || self.part && name.contains(file)
         });
-        customer && file
+        file && self.customer.as_ref().is_none_or(|id| id == customer)
     }
 
     /// Whether it means the record that has these problems.
@@ -72,6 +70,15 @@ pub fn parse_records(text: &str) -> Result<Vec<(u64, u64)>, String> {
     Ok(ranges)
 }
 
+/// Writes record numbers as [`parse_records`] reads them.
+pub fn written(ranges: &[(u64, u64)]) -> String {
+    let parts = ranges.iter().map(|(first, last)| match first == last {
+        true => first.to_string(),
+        false => format!("{first}-{last}"),
+    });
+    parts.collect::<Vec<_>>().join(",")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,6 +87,7 @@ mod tests {
     fn records_are_written_as_numbers_and_ranges() {
         assert_eq!(parse_records("3,7-9"), Ok(vec![(3, 3), (7, 9)]));
         assert_eq!(parse_records(" 1 - 500 "), Ok(vec![(1, 500)]));
+        assert_eq!(written(&[(3, 3), (7, 9)]), "3,7-9");
         for wrong in ["", "0", "9-7", "a", "1,,2", "1-", "-1"] {
             assert!(parse_records(wrong).is_err(), "{wrong}");
         }

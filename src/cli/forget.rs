@@ -15,7 +15,7 @@ use crate::disk;
 use crate::ledger::renewal::{beside, sync_all};
 use crate::ledger::{Account, Entry, Phase, transfer};
 use crate::model::Arrival;
-use crate::settle::{Kept, write_problems};
+use crate::settle::{Kept, kept, write_problems};
 use crate::spool::Spool;
 use crate::worker::StateLock;
 
@@ -35,7 +35,8 @@ pub struct Options {
 struct Belongings {
     entries: Vec<Entry>,
     open: Vec<Account>,
-    kept: Vec<(Arrival, Kept)>,
+    /// What quarantine keeps.
+    rounds: Vec<Kept>,
 }
 
 pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
@@ -57,10 +58,10 @@ fn forget(config: &Config, options: &Options) -> anyhow::Result<()> {
     may_go(config, customer)?;
     let spool = Spool::open(&config.state)?;
     let belongings = Belongings::gather(&spool, customer)?;
-    if belongings.entries.is_empty() && belongings.kept.is_empty() {
+    if belongings.entries.is_empty() && belongings.rounds.is_empty() {
         bail!("the state in {} knows no customer {customer}", config.state.display());
     }
-    let (open, kept) = (belongings.open.len(), belongings.kept.len());
+    let (open, kept) = (belongings.open.len(), belongings.rounds.len());
     if open + kept > 0 && !options.with_open {
         bail!(
             "{open} files of {customer} are open, and {kept} have left something in quarantine; let \
@@ -97,16 +98,26 @@ fn may_go(config: &Config, customer: &str) -> anyhow::Result<()> {
 
 impl Belongings {
     fn gather(spool: &Spool, customer: &str) -> anyhow::Result<Belongings> {
-        let mut kept = Vec::new();
-        for arrival in spool.quarantined_arrivals()? {
-            if let Some(one) =
-                Kept::read(spool, arrival)?.filter(|one| one.account.customer == customer)
-            {
-                kept.push((arrival, one));
+        let mut open = Vec::new();
+        transfer::each_entry(&spool.ledger(), &mut |entry| {
+            if let Entry::File(account) = entry {
+                open.push((**account).clone());
             }
+            Ok(())
+        })?;
+        let under_way: Vec<Arrival> = open.iter().map(|account| account.arrival).collect();
+        open.retain(|account| account.customer == customer);
+        let mut arrivals: BTreeSet<Arrival> = open.iter().map(|account| account.arrival).collect();
+        let mut rounds = Vec::new();
+        for arrival in spool.quarantined_arrivals()? {
+            let mut of = kept(spool, arrival, &under_way)?;
+            of.retain(|round| round.account.customer == customer);
+            if !of.is_empty() {
+                arrivals.insert(arrival);
+            }
+            rounds.extend(of);
         }
-        let mut arrivals: BTreeSet<Arrival> = kept.iter().map(|(arrival, _)| *arrival).collect();
-        let (mut entries, mut open) = (Vec::new(), Vec::new());
+        let mut entries = Vec::new();
         let login = format!("{customer}/");
         transfer::each_entry(&spool.ledger(), &mut |entry| {
             let mine = match entry {
@@ -115,11 +126,7 @@ impl Belongings {
                 | Entry::Identity { customer: of, .. } => of == customer,
                 Entry::Alarm(alarm) => alarm.customer == customer,
                 Entry::Login { login: of, .. } => of.starts_with(&login),
-                Entry::File(account) if account.customer == customer => {
-                    arrivals.insert(account.arrival);
-                    open.push((**account).clone());
-                    true
-                }
+                Entry::File(account) => account.customer == customer,
                 Entry::Records { arrival, .. }
                 | Entry::Waiting { arrival, .. }
                 | Entry::Generation { arrival, .. } => arrivals.contains(arrival),
@@ -130,14 +137,7 @@ impl Belongings {
             }
             Ok(())
         })?;
-        // What is not set aside any more is only waiting to be removed.
-        let left = |arrival: &Arrival| {
-            entries
-                .iter()
-                .any(|entry| matches!(entry, Entry::Records { arrival: of, .. } if of == arrival))
-        };
-        kept.retain(|(arrival, _)| left(arrival));
-        Ok(Belongings { entries, open, kept })
+        Ok(Belongings { entries, open, rounds })
     }
 
     fn export(
@@ -166,9 +166,9 @@ impl Belongings {
             put(&data, &folder, &account.name)?;
             write_problems(&spool.problems(account.arrival)?, &folder.join("problems.csv"))?;
         }
-        for (arrival, kept) in &self.kept {
-            let folder = to.join("quarantine").join(arrival.to_string());
-            put(&spool.quarantined(*arrival).join("data"), &folder, &kept.account.name)?;
+        for kept in &self.rounds {
+            let folder = to.join("quarantine").join(kept.account.arrival.to_string());
+            put(&kept.data(spool), &folder, &kept.account.name)?;
             write_problems(&kept.problems, &folder.join("problems.csv"))?;
         }
         let sources = config.customers.get(customer).map(|customer| &customer.sources);
@@ -192,13 +192,8 @@ impl Belongings {
         for account in &self.open {
             spool.remove(account.arrival)?;
         }
-        for arrival in spool.quarantined_arrivals()? {
-            let folder = spool.quarantined(arrival);
-            let account = fs::read(folder.join("account.json")).ok();
-            let account = account.and_then(|bytes| serde_json::from_slice::<Account>(&bytes).ok());
-            if account.is_some_and(|account| account.customer == customer) {
-                disk::remove_folder(&folder)?;
-            }
+        for kept in &self.rounds {
+            disk::remove_folder(&spool.quarantined(kept.of))?;
         }
         Ok(disk::remove_folder(&spool.looks(customer, "").with_file_name(""))?)
     }

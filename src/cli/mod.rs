@@ -9,6 +9,7 @@ mod preview;
 mod quarantine;
 mod progress;
 mod reach;
+mod resend;
 mod run;
 mod sandbox;
 mod status;
@@ -80,9 +81,11 @@ enum Command {
     Preview(preview::Options),
     /// Show what is where, per customer and file, and the alarms
     Status(status::Options),
-    /// What was set aside: look at it, or discard it
+    /// What was set aside: look at it, try it again, or discard it
     #[command(subcommand)]
     Quarantine(quarantine::Action),
+    /// Send delivered records again that the receiver lost
+    Resend(resend::Options),
     /// Prove that every record is accounted for
     CheckLedger,
     /// Take a customer out, with its account as files
@@ -104,6 +107,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Command::Preview(options) => preview::run(&setting, options),
         Command::Status(options) => status::run(&setting, options).await,
         Command::Quarantine(action) => quarantine::run(&setting, action).await,
+        Command::Resend(options) => resend::run(&setting, options).await,
         Command::CheckLedger => check_ledger::run(&setting).await,
         Command::Forget(options) => forget::run(&setting, options).await,
         Command::Ledger(action) => ledger::run(&setting, action).await,

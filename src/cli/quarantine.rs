@@ -1,7 +1,5 @@
 //! `lighterman quarantine`: what was set aside, and what a person makes of it.
 
-use std::collections::BTreeSet;
-
 use clap::{Args, Subcommand};
 
 use super::reach::{Reached, reach_to};
@@ -17,6 +15,8 @@ pub enum Action {
     List(Look),
     /// Show the records themselves, with all that is wrong with each
     Show(Look),
+    /// Work records once more, by today's mapping and tables
+    Retry(Act),
     /// Discard records for good: nobody wants them any more
     Discard(Act),
 }
@@ -63,6 +63,7 @@ struct Which {
 pub async fn run(setting: &Setting, action: Action) -> anyhow::Result<u8> {
     let (Action::List(Look { which, .. })
     | Action::Show(Look { which, .. })
+    | Action::Retry(Act { which, .. })
     | Action::Discard(Act { which, .. })) = &action;
     let mut selection = match which.selection() {
         Ok(selection) => selection,
@@ -73,7 +74,7 @@ pub async fn run(setting: &Setting, action: Action) -> anyhow::Result<u8> {
     };
     selection.part = matches!(action, Action::List(_) | Action::Show(_));
     let nothing = Selection { part: selection.part, ..Selection::default() };
-    if let Action::Discard(Act { all: false, .. }) = action
+    if let Action::Retry(Act { all: false, .. }) | Action::Discard(Act { all: false, .. }) = action
         && selection == nothing
     {
         eprintln!(
@@ -85,6 +86,18 @@ pub async fn run(setting: &Setting, action: Action) -> anyhow::Result<u8> {
     match action {
         Action::List(look) => list(&config, &selection, look.json).await,
         Action::Show(look) => show(&config, &selection, look.json).await,
+        Action::Retry(act) => {
+            let done = reach_to(&config, "quarantine/retry", &selection).await?;
+            let (done, now) = match done {
+                Reached::Answer(done) => (done, true),
+                Reached::State(state) => {
+                    (quarantine::retry(&state.desk(config), &selection).await?, false)
+                }
+                Reached::Nobody => return Ok(LATER),
+            };
+            let when = if now { "tried again now" } else { "tried again by the next run" };
+            told(&done, &act, |what| format!("{what} {when}"))
+        }
         Action::Discard(act) => {
             let done: Vec<Done> = match reach_to(&config, "quarantine/discard", &selection).await? {
                 Reached::Answer(done) => done,
@@ -93,11 +106,7 @@ pub async fn run(setting: &Setting, action: Action) -> anyhow::Result<u8> {
                 }
                 Reached::Nobody => return Ok(LATER),
             };
-            told(&done, &act, |Done { customer, file, records, .. }| match records {
-                0 => format!("{customer} / {file}: discarded the whole file"),
-                1 => format!("{customer} / {file}: discarded 1 record"),
-                _ => format!("{customer} / {file}: discarded {records} records"),
-            })
+            told(&done, &act, |what| format!("{what} discarded"))
         }
     }
 }
@@ -182,21 +191,27 @@ fn reason(problem: &Problem) -> String {
 }
 
 /// Says what was done, and tells by the exit status what was not.
-fn told(done: &[Done], act: &Act, say_of: impl Fn(&Done) -> String) -> anyhow::Result<u8> {
+fn told(done: &[Done], act: &Act, say_of: impl Fn(String) -> String) -> anyhow::Result<u8> {
     if act.json {
         say(&format!("{}\n", serde_json::to_string(done)?))?;
     }
-    for one in done {
-        match &one.refused {
+    for Done { customer, file, records, refused, .. } in done {
+        let what = match records {
+            0 => "the whole file is".to_owned(),
+            1 => "1 record is".to_owned(),
+            _ => format!("{records} records are"),
+        };
+        match refused {
             None if act.json => {}
-            None => say(&format!("{}\n", say_of(one)))?,
-            Some(why) => eprintln!("{} / {}: nothing was done: {why}", one.customer, one.file),
+            None => say(&format!("{customer} / {file}: {}\n", say_of(what)))?,
+            Some(refused) => eprintln!("{customer} / {file}: nothing was done: {}", refused.why),
         }
     }
     if done.is_empty() && !act.all {
         eprintln!("lighterman: nothing that is set aside is meant by this");
         return Ok(USAGE);
     }
-    let refused: BTreeSet<&String> = done.iter().filter_map(|one| one.refused.as_ref()).collect();
-    Ok(if refused.is_empty() { WELL } else { LATER })
+    // A person comes before what only takes its time.
+    let refused = done.iter().filter_map(|one| one.refused.as_ref());
+    Ok(refused.map(|refused| refused.code).min().unwrap_or(WELL))
 }

@@ -1,6 +1,7 @@
 //! Reaching the state: by the run that holds it, or alone where none does. The user notices no
 //! difference.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -9,6 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::api::control;
 use crate::config::Config;
 use crate::ledger::Ledger;
+use crate::pipeline::again::Desk;
 use crate::spool::Spool;
 use crate::worker::StateLock;
 
@@ -30,6 +32,14 @@ pub struct State {
     pub ledger: Ledger,
     pub spool: Spool,
     _lock: StateLock,
+}
+
+impl State {
+    /// Where files are opened again.
+    pub fn desk(&self, config: Config) -> Desk {
+        let State { ledger, spool, .. } = self;
+        Desk { ledger: ledger.clone(), spool: spool.clone(), config: Arc::new(config) }
+    }
 }
 
 /// Asks the run that holds the state, or opens it. A run that is about to start has the lock

@@ -171,6 +171,7 @@ mod tests {
                 line: record + 1,
                 body: Vec::new(),
                 earlier: None,
+                origin: None,
             };
             Simulation {
                 lane: Lane::new(retry()),

@@ -1,9 +1,11 @@
 //! Message: what one request carries, and what becomes of it.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
-use crate::ledger::{Alarm, Change, Wait, Waiting};
-use crate::model::{Arrival, Identity, Level, Problem, State};
+use crate::ledger::{Age, Alarm, Change, Wait, Waiting};
+use crate::model::{Arrival, Identity, Level, Origin, Problem, State};
 
 /// One or more mapped records of one file, with consecutive ordinals but for those that are set
 /// aside or not wanted.
@@ -27,6 +29,8 @@ pub struct Message {
     pub body: Vec<u8>,
     /// How it waited before, if it did.
     pub earlier: Option<Waiting>,
+    /// Whose records they are, if they are worked again.
+    pub origin: Option<Arc<Origin>>,
 }
 
 /// What became of a message.
@@ -69,14 +73,30 @@ impl Message {
     /// for everything else (design, section 3.2).
     pub fn key(&self) -> String {
         let mut hash = blake3::Hasher::new();
-        for text in [self.customer.as_bytes(), self.source.as_bytes(), &self.identity.0] {
+        let (identity, arrival) = match &self.origin {
+            Some(origin) => (&origin.identity, origin.arrival),
+            None => (&self.identity, self.arrival),
+        };
+        for text in [self.customer.as_bytes(), self.source.as_bytes(), &identity.0] {
             hash.update(&(text.len() as u64).to_be_bytes());
             hash.update(text);
         }
-        for number in [self.arrival.0, u64::from(self.generation), self.first(), self.last()] {
+        let (first, last) = (self.original(self.first()), self.original(self.last()));
+        for number in [arrival.0, u64::from(self.generation), first, last] {
             hash.update(&number.to_be_bytes());
         }
         hash.finalize().to_hex()[..32].to_owned()
+    }
+
+    /// The age of its first record: that of the pick-up it came with, however often it is worked.
+    pub fn age(&self) -> Age {
+        let arrival = self.origin.as_ref().map_or(self.arrival, |origin| origin.age);
+        (arrival, self.original(self.first()))
+    }
+
+    /// A record's ordinal in the file that it came with.
+    fn original(&self, ordinal: u64) -> u64 {
+        self.origin.as_ref().map_or(ordinal, |origin| origin.ordinal(ordinal))
     }
 
     /// All its records reach a final state.
@@ -216,6 +236,7 @@ mod tests {
             line: 2,
             body: Vec::new(),
             earlier: None,
+            origin: None,
         }
     }
 

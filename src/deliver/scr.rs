@@ -16,7 +16,7 @@ use super::room::{Room, Rooms};
 use super::verdict::{Heard, Remote, Verdict, judge};
 use super::{Channel, Message, Outcome, after};
 use crate::ledger::{Change, Ledger, ReleaseAge, Wait};
-use crate::model::{Problem, Reply, State};
+use crate::model::{Level, Problem, Reply, State};
 use crate::remote::scr::Scr;
 
 /// How long the API may still be at work on a call after our own time-out (design, section 3.5).
@@ -163,7 +163,7 @@ impl Releases {
             turn.wait().await;
             prepared.turns.push(turn);
         }
-        let mine = (message.arrival, message.first());
+        let mine = message.age();
         let (api, of) = (self.gate.url.clone(), address.clone());
         let mut age = ledger.change(move |store| store.release(&api, &of)).await?;
         let later = |reason| {
@@ -171,7 +171,7 @@ impl Releases {
             message.wait(Wait::Time, after(now, channel.retry.first), now, false, reason)
         };
         if age.last.is_some_and(|last| last > mine) {
-            return Ok(Some(message.end(State::Superseded)));
+            return Ok(Some(overtaken(message)));
         }
         if age.busy.is_some_and(|busy| busy != mine) {
             return Ok(Some(later("an earlier call for this release is not confirmed yet")));
@@ -273,7 +273,7 @@ impl Releases {
         address: &str,
         age: ReleaseAge,
     ) -> Outcome {
-        let mine = Some((message.arrival, message.first()));
+        let mine = Some(message.age());
         let done = ReleaseAge { last: age.last.max(mine), busy: None, tried: None };
         let (why, mut outcome) = match self.read(channel, message, |scr| scr.release(address)).await
         {
@@ -329,6 +329,19 @@ fn hold(room: Room, turns: Vec<Turn>) {
         tokio::time::sleep(AT_WORK).await;
         drop((room, turns));
     });
+}
+
+/// A newer call for its release was delivered. Who asked for this one to be worked again is told.
+fn overtaken(message: &Message) -> Outcome {
+    let mut outcome = message.end(State::Superseded);
+    if message.origin.is_some() {
+        let told = "overtaken: a newer call for its release was delivered; left out";
+        outcome.problems.push(Problem {
+            level: Level::Warn,
+            ..message.problem(message.first(), message.line, "superseded", "", told)
+        });
+    }
+    outcome
 }
 
 #[cfg(test)]

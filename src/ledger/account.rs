@@ -41,6 +41,34 @@ pub struct Account {
     /// The names under which its results are written; fixed before the first is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub results: Option<ResultNames>,
+    /// Whose records these are, if they are worked again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<Again>,
+}
+
+/// What a file is that was not picked up, but opened by a person to work records again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Again {
+    /// The pick-up whose records they are.
+    pub of: Arrival,
+    /// The pick-up that their age is counted from.
+    pub age: Arrival,
+    /// Why they are worked again.
+    pub how: How,
+    /// Raised with every round of that pick-up.
+    pub generation: u32,
+}
+
+/// Why records are worked again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum How {
+    /// They were set aside; those that fail again return to where they were.
+    Retry,
+    /// The whole file was set aside; it begins anew.
+    Whole,
+    /// They were delivered, and the receiver lost them.
+    Resend,
 }
 
 /// How far an open file has come.
@@ -132,6 +160,13 @@ pub struct Waiting {
     /// Whether an attempt was sent and not answered, so that the channel may have it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unknown: bool,
+}
+
+impl Account {
+    /// The pick-up whose records these are, if they are an excerpt of it.
+    pub fn excerpt_of(&self) -> Option<Arrival> {
+        self.again.filter(|again| again.how != How::Whole).map(|again| again.of)
+    }
 }
 
 impl Waiting {

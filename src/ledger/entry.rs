@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::account::{Account, Waiting};
 use super::entries::{Pair, parse};
 use super::keys::{
-    account_key, alarm_key, chunk_key, day_key, identity_key, login_key, tally_key, waiting_key,
+    account_key, alarm_key, chunk_key, day_key, generation_key, identity_key, login_key, tally_key,
+    waiting_key,
 };
 use super::ordinals::Ordinals;
 use super::{Alarm, Believed, LoginRefusals, ReleaseAge, Settled, Tally};
@@ -232,7 +233,7 @@ impl Entry {
                 vec![pair(&identity_key(customer, source, identity), settled)?]
             }
             Entry::Generation { arrival, generation } => {
-                vec![pair(&[b"g/".as_slice(), &arrival.0.to_be_bytes()].concat(), generation)?]
+                vec![pair(&generation_key(*arrival), generation)?]
             }
             Entry::File(account) => vec![pair(&account_key(account.arrival), account)?],
             Entry::Records { arrival, state, ranges } => {

@@ -30,6 +30,11 @@ pub fn waiting_key(arrival: Arrival, first: u64) -> Vec<u8> {
     [waiting_prefix(arrival).as_slice(), &first.to_be_bytes()].concat()
 }
 
+/// How often records of a settled file were worked again.
+pub fn generation_key(arrival: Arrival) -> Vec<u8> {
+    [b"g/".as_slice(), &arrival.0.to_be_bytes()].concat()
+}
+
 /// A file's identity within its source.
 pub fn identity_key(customer: &str, source: &str, identity: &Identity) -> Vec<u8> {
     [b"i/", customer.as_bytes(), b"/", source.as_bytes(), b"/", &identity.0].concat()

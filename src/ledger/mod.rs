@@ -28,7 +28,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 
-pub use account::{Account, Phase, Pinned, Progress, Repeat, ResultNames, Wait, Waiting};
+pub use account::{
+    Account, Again, How, Phase, Pinned, Progress, Repeat, ResultNames, Wait, Waiting,
+};
 pub use alarm::{Alarm, AlarmKind};
 pub use entries::Pair;
 pub use entry::Entry;

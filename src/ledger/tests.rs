@@ -33,6 +33,7 @@ fn account(arrival: u64, total: u64) -> Account {
         held_until: None,
         answered: None,
         results: None,
+        again: None,
     }
 }
 

@@ -1,12 +1,14 @@
 //! Plain data that the stages hand to each other. Imports nothing of the crate.
 
 pub mod identity;
+pub mod origin;
 pub mod problem;
 pub mod record;
 pub mod reply;
 pub mod state;
 
 pub use identity::{Arrival, Identity};
+pub use origin::Origin;
 pub use problem::{Level, Problem};
 pub use record::{Place, Record};
 pub use reply::{Answer, Reply};

@@ -259,6 +259,7 @@ pub fn account(arrival: Arrival, slip: Slip) -> Account {
         held_until: None,
         answered: None,
         results: None,
+        again: None,
     }
 }
 

@@ -142,24 +142,10 @@ impl<'a> Work<'a> {
     }
 
     fn pinned(&self, route: &Route, pinnable: &Pinnable, inspection: &Inspection) -> Pinned {
-        let (batch_records, batch_bytes) =
-            match self.customer.channels.get(&route.channel).map(|channel| &channel.kind) {
-                Some(ChannelKind::Ingestion(channel)) => {
-                    (channel.batch_records as u64, channel.batch_bytes as u64)
-                }
-                _ => (1, u64::MAX),
-            };
         Pinned {
-            identity: inspection.identity,
-            total: inspection.records,
-            mapping: route.mapping.clone(),
-            bundle: pinnable.hash.clone(),
-            channel: route.channel.clone(),
-            batch_records,
-            batch_bytes,
             date: self.account.picked_up.to_zoned(jiff::tz::TimeZone::system()).date(),
-            generation: 0,
-            repeat_of: None,
+            generation: self.account.again.map_or(0, |again| again.generation),
+            ..pinned(self.customer, route, pinnable, inspection)
         }
     }
 
@@ -192,7 +178,8 @@ fn nothing(identity: Identity) -> Inspection {
 }
 
 /// Keeps the texts of a mapping under their hash, once.
-fn keep(path: &std::path::Path, pinnable: &Pinnable) -> anyhow::Result<()> {
+/// Keeps what a mapping was compiled from, once.
+pub fn keep(path: &std::path::Path, pinnable: &Pinnable) -> anyhow::Result<()> {
     if path.exists() {
         // Those that were pinned lately are not cleared, even before their claim is noted.
         let pinned_now = std::fs::File::open(path)
@@ -200,6 +187,34 @@ fn keep(path: &std::path::Path, pinnable: &Pinnable) -> anyhow::Result<()> {
         return pinned_now.with_context(|| format!("{} cannot be kept", path.display()));
     }
     write_whole(path, &serde_json::to_vec(&pinnable.bundle)?, 0o600)
+}
+
+/// What a file pins that is begun today.
+pub fn pinned(
+    customer: &Customer,
+    route: &Route,
+    pinnable: &Pinnable,
+    inspection: &Inspection,
+) -> Pinned {
+    let (batch_records, batch_bytes) =
+        match customer.channels.get(&route.channel).map(|channel| &channel.kind) {
+            Some(ChannelKind::Ingestion(channel)) => {
+                (channel.batch_records as u64, channel.batch_bytes as u64)
+            }
+            _ => (1, u64::MAX),
+        };
+    Pinned {
+        identity: inspection.identity,
+        total: inspection.records,
+        mapping: route.mapping.clone(),
+        bundle: pinnable.hash.clone(),
+        channel: route.channel.clone(),
+        batch_records,
+        batch_bytes,
+        date: jiff::Zoned::now().date(),
+        generation: 0,
+        repeat_of: None,
+    }
 }
 
 fn of_unsound(unsound: &Unsound) -> Problem {

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use anyhow::Context;
 use jiff::Timestamp;
 
-use super::{Left, Work};
+use super::{Left, Work, again};
 use crate::inspect::identify;
 use crate::ledger::{Account, FileCounts, Phase, Progress, Waiting};
 use crate::model::Counts;
@@ -86,16 +86,21 @@ impl Work<'_> {
         let spool = self.parts.spool.clone();
         let account = self.account.clone();
         let source = self.source.clone();
-        let quarantined = progress.quarantined.clone();
+        let progress = progress.clone();
+        let origin = again::origin(&self.parts.spool, &account)?;
         let mapping = match (&account.pinned, account.phase) {
             (Some(pinned), Phase::Open) => Some(Arc::clone(&self.parts.mapping(&pinned.bundle)?)),
             _ => None,
         };
         tokio::task::spawn_blocking(move || {
-            let problems = spool.problems(account.arrival)?;
-            let identity = match &account.pinned {
-                Some(pinned) => pinned.identity,
-                None => identify(&spool.data(account.arrival))?,
+            let mut problems = spool.problems(account.arrival)?;
+            if let Some(origin) = &origin {
+                again::by_origin(origin, &mut problems);
+            }
+            let identity = match (&origin, &account.pinned) {
+                (Some(origin), _) => origin.identity,
+                (None, Some(pinned)) => pinned.identity,
+                (None, None) => identify(&spool.data(account.arrival))?,
             };
             let names = account.results.as_ref().context("the results have no names")?;
             let report = Report {
@@ -107,7 +112,8 @@ impl Work<'_> {
                 counts,
                 problems: &problems,
                 settled,
-                quarantined: &quarantined,
+                progress: &progress,
+                origin: origin.as_deref(),
             };
             match account.phase {
                 Phase::Refused => settle::refuse(&spool, &report),
@@ -130,9 +136,14 @@ impl Work<'_> {
             _ => None,
         };
         let (customer, source) = (self.account.customer.clone(), self.account.source.clone());
+        let excerpt_of = self.account.excerpt_of();
+        let origin = again::origin(&self.parts.spool, &self.account)?;
         self.parts
             .ledger
             .change(move |store| {
+                if let (Some(of), Some(origin)) = (excerpt_of, origin) {
+                    return store.close_again(arrival, of, |here| origin.ranges(here));
+                }
                 if let Some(identity) = identity
                     && store
                         .settled(&customer, &source, &identity)?
@@ -144,6 +155,9 @@ impl Work<'_> {
             })
             .await?;
         self.parts.spool.remove(arrival).context("the spool cannot be cleared")?;
+        if let Some(of) = self.account.again.map(|again| again.of) {
+            again::tidy(&self.parts.ledger, &self.parts.spool, vec![of]).await?;
+        }
         self.parts.written.lock().unwrap_or_else(PoisonError::into_inner).remove(&arrival);
         log_settled(&self.account, counts);
         Ok(())

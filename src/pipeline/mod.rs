@@ -1,6 +1,7 @@
 //! Pipeline: the story of one file, from claim to close. It knows no triggers, no other files and
 //! no waiting: what cannot be done now is told with the time at which it can.
 
+pub mod again;
 mod begin;
 pub mod cursor;
 mod finish;

@@ -15,7 +15,7 @@ use crate::deliver::{Channel, Clearance, Go, Message, Prepared, Turn};
 use crate::inspect::Inspection;
 use crate::ledger::{Change, Pinned, Progress, Wait, Waiting};
 use crate::map::Mapping;
-use crate::model::{Arrival, Problem, State};
+use crate::model::{Arrival, Origin, Problem, State};
 use crate::read::Unsound;
 
 /// Makes one pass, unless the channel is not there to send to.
@@ -77,6 +77,7 @@ struct Pass {
     path: std::path::PathBuf,
     repeats: Arc<crate::ledger::Ordinals>,
     progress: Progress,
+    origin: Option<Arc<Origin>>,
     /// Where the pieces start that are not answered yet, and where the next cut starts.
     cuts: Arc<Mutex<Cuts>>,
     running: JoinSet<anyhow::Result<()>>,
@@ -125,6 +126,7 @@ impl Pass {
             path: work.data(),
             repeats: Arc::new(repeats),
             progress,
+            origin: super::again::origin(&parts.spool, &work.account)?,
             cuts: Arc::default(),
             running: JoinSet::new(),
             kept_back: Arc::default(),
@@ -296,6 +298,7 @@ impl Pass {
             line: piece.line,
             body: std::mem::take(&mut piece.body),
             earlier,
+            origin: self.origin.clone(),
         }
     }
 

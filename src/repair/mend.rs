@@ -16,7 +16,8 @@ use crate::ledger::{
 };
 use crate::model::{Arrival, Identity, State};
 use crate::pickup::claim;
-use crate::settle::{Kept, Receipt, result_name};
+use crate::pipeline::again;
+use crate::settle::{self, Kept, Receipt, result_name};
 use crate::spool::Spool;
 
 /// A ledger that agrees with what lies around it.
@@ -216,7 +217,7 @@ impl Mending<'_> {
             let (counts, whole) = (receipt.records.counts, receipt.quarantined_whole);
             let tally = self.tallies.entry(account.customer.clone()).or_default();
             tally.records.add(&counts);
-            tally.files.settled += u64::from(!whole);
+            tally.files.settled += u64::from(!whole && account.excerpt_of().is_none());
             self.find(format!("{}: it was settled, says its receipt", told(account)));
             return;
         }
@@ -308,6 +309,7 @@ impl Mending<'_> {
             .filter(|receipt| receipt.source == account.source && receipt.identity == identity)
             .filter(|receipt| receipt.arrival < account.arrival)
             .filter(|receipt| receipt.settled.is_some() && !receipt.quarantined_whole)
+            .filter(|receipt| !receipt.is_excerpt())
             .max_by_key(|receipt| receipt.arrival)
             .map(|receipt| Repeat { name: receipt.file.clone(), arrival: receipt.arrival })
     }
@@ -380,25 +382,24 @@ impl Mending<'_> {
             ));
         }
         for arrival in kept.into_iter().filter(|arrival| !open.contains(arrival)) {
-            let kept = match Kept::read(self.spool, arrival) {
-                Ok(Some(kept)) => kept,
-                Ok(None) => continue,
+            let rounds: Vec<Arrival> = open.iter().copied().collect();
+            let rounds = match settle::kept(self.spool, arrival, &rounds) {
+                Ok(rounds) => rounds,
                 Err(error) => {
                     self.progress.remove(&arrival);
                     self.find(format!("arrival {arrival}: {error:#}"));
                     continue;
                 }
             };
+            let Some(first) = rounds.first() else { continue };
+            let name = told(&first.account);
+            let left = self.left_of(arrival, &rounds)?;
             let progress = self.progress.entry(arrival).or_default();
-            if progress.quarantined.is_empty() {
-                progress.quarantined = kept.ordinals();
-                if kept.is_whole() {
-                    progress.quarantined.insert(WHOLE, WHOLE);
-                }
+            if progress.quarantined.is_empty() && !left.is_empty() {
+                progress.quarantined = left;
                 self.find(format!(
-                    "{}: what of it is set aside is taken from quarantine; what a person has \
-                     discarded may be among it",
-                    told(&kept.account)
+                    "{name}: what of it is set aside is taken from quarantine; what a person has \
+                     discarded may be among it"
                 ));
             }
         }
@@ -416,11 +417,43 @@ impl Mending<'_> {
         Ok(())
     }
 
+    /// What is kept of a file, but for what is worked again or was delivered by a retry.
+    fn left_of(&self, arrival: Arrival, rounds: &[Kept]) -> anyhow::Result<Ordinals> {
+        let mut left = Ordinals::default();
+        for round in rounds {
+            match round.is_whole() {
+                true => left.insert(WHOLE, WHOLE),
+                false => round.stock.ordinals.iter().map(|(a, b)| left.insert(*a, *b)).sum(),
+            };
+        }
+        for account in self.files.values() {
+            if account.again.is_none_or(|again| again.of != arrival) {
+                continue;
+            }
+            if account.excerpt_of().is_none() {
+                left.remove(WHOLE, WHOLE);
+            } else if let Some(origin) = again::origin(self.spool, account)? {
+                for (first, last) in origin.all() {
+                    left.remove(first, last);
+                }
+            }
+        }
+        let receipts = self.receipts.iter().map(|found| &found.receipt);
+        for receipt in receipts.filter(|receipt| receipt.numbered_by() == arrival) {
+            for state in ["delivered", "superseded", "discarded"] {
+                for (first, last) in receipt.ordinals_in(state) {
+                    left.remove(first, last);
+                }
+            }
+        }
+        Ok(left)
+    }
+
     fn identities(&mut self, remembered: Timestamp) {
         let mut found = 0;
         for Found { receipt, .. } in self.receipts {
             let Some(at) = receipt.settled.filter(|at| *at >= remembered) else { continue };
-            if receipt.quarantined_whole {
+            if receipt.quarantined_whole || receipt.is_excerpt() {
                 continue;
             }
             let key = (receipt.customer.clone(), receipt.source.clone(), receipt.identity);
@@ -450,7 +483,9 @@ impl Mending<'_> {
             if self.files.contains_key(arrival) {
                 continue;
             }
-            if let Ok(Some(kept)) = Kept::read(self.spool, *arrival) {
+            let rounds: Vec<Arrival> = self.files.keys().copied().collect();
+            let rounds = settle::kept(self.spool, *arrival, &rounds).unwrap_or_default();
+            if let Some(kept) = rounds.first() {
                 let counts = set_aside.entry(kept.account.customer.clone()).or_default();
                 let whole = u64::from(progress.quarantined.contains(WHOLE));
                 counts.0 += progress.quarantined.len() - whole;
@@ -460,12 +495,13 @@ impl Mending<'_> {
         let mut lost: BTreeMap<String, Tally> = BTreeMap::new();
         let receipts = self.receipts.iter().map(|found| &found.receipt);
         for receipt in receipts.filter(|receipt| receipt.settled.is_some()) {
-            if self.tallies.contains_key(&receipt.customer) {
+            // What was sent again counts with the file that it came with.
+            if self.tallies.contains_key(&receipt.customer) || receipt.resend_of.is_some() {
                 continue;
             }
             let tally = lost.entry(receipt.customer.clone()).or_default();
             tally.records.add(&receipt.records.counts);
-            tally.files.settled += u64::from(!receipt.quarantined_whole);
+            tally.files.settled += u64::from(!receipt.quarantined_whole && !receipt.is_excerpt());
         }
         for (customer, tally) in lost {
             self.find(format!("the counters of {customer} are counted anew from its receipts"));

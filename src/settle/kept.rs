@@ -1,24 +1,26 @@
 //! Kept: what quarantine keeps of a settled file until a person acts: the failed records in their
-//! original bytes, which they are, and what is wrong with them. It never changes; which of them are
-//! still set aside the ledger says.
+//! original bytes, which they are, and what is wrong with them. Records that fail again are kept
+//! again, round by round. What is kept never changes; what is still set aside the ledger says.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
 use super::{Report, archive, make_folder};
-use crate::ledger::{Account, Ordinals};
+use crate::ledger::Account;
 use crate::model::{Arrival, Identity, Problem};
 use crate::spool::{Spool, write_whole};
 
-/// What lies in quarantine of one settled file.
+/// What lies in quarantine of one round of a settled file.
 #[derive(Clone, Debug)]
 pub struct Kept {
-    /// The file's account when it settled.
+    /// The pick-up by which the records are numbered.
+    pub of: Arrival,
+    /// The account of this round when it settled.
     pub account: Account,
-    /// Its bytes.
+    /// The records' bytes.
     pub stock: Stock,
     /// What is wrong, by record.
     pub problems: Vec<Problem>,
@@ -31,41 +33,67 @@ pub struct Stock {
     pub identity: Identity,
     /// The original ordinals of the records in them, as ranges; none of a file that is kept whole.
     pub ordinals: Vec<(u64, u64)>,
+    /// BLAKE3 of the original.
+    pub original: Identity,
+    /// The pick-up that the records' age is counted from.
+    pub age: Arrival,
 }
 
 /// Keeps what a report sets aside; `rejects` is the file with the failed records.
 pub fn keep(spool: &Spool, report: &Report<'_>, rejects: &Path) -> anyhow::Result<()> {
-    let folder = spool.quarantined(report.account.arrival);
+    let account = report.account;
+    let of = account.excerpt_of().unwrap_or(account.arrival);
+    let folder = folder(spool, of, account.arrival);
     make_folder(&folder)?;
     let data = folder.join("data");
     archive::put_copy(rejects, &data)?;
-    let hash = archive::hash(&data)?;
-    let stock =
-        Stock { identity: Identity(*hash.as_bytes()), ordinals: report.quarantined.ranges() };
+    let quarantined = report.progress.quarantined.ranges();
+    let stock = Stock {
+        identity: Identity(*archive::hash(&data)?.as_bytes()),
+        ordinals: match report.origin {
+            Some(origin) => origin.ranges(&quarantined),
+            None => quarantined,
+        },
+        original: report.identity,
+        age: account.again.map_or(account.arrival, |again| again.age),
+    };
     write_whole(&folder.join("stock.json"), &serde_json::to_vec(&stock)?, 0o600)?;
-    let account = serde_json::to_vec_pretty(report.account)?;
+    let account = serde_json::to_vec_pretty(account)?;
     write_whole(&folder.join("account.json"), &account, 0o600)?;
     write_whole(&folder.join("problems.json"), &serde_json::to_vec(report.problems)?, 0o600)
 }
 
+/// What is kept of an arrival, the oldest round first. A round that is under way is not there yet.
+pub fn kept(spool: &Spool, of: Arrival, open: &[Arrival]) -> anyhow::Result<Vec<Kept>> {
+    let path = spool.quarantined(of);
+    let mut rounds: Vec<Arrival> = Vec::new();
+    for entry in
+        fs::read_dir(&path).with_context(|| format!("{} cannot be read", path.display()))?
+    {
+        if let Some(number) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) {
+            rounds.push(Arrival(number));
+        }
+    }
+    rounds.retain(|round| !open.contains(round));
+    rounds.sort();
+    rounds
+        .into_iter()
+        .map(|round| {
+            let folder = folder(spool, of, round);
+            Ok(Kept {
+                of,
+                account: part(&folder.join("account.json"))?,
+                stock: part(&folder.join("stock.json"))?,
+                problems: part(&folder.join("problems.json"))?,
+            })
+        })
+        .collect()
+}
+
 impl Kept {
-    /// Reads what is kept of an arrival; none if nothing is.
-    pub fn read(spool: &Spool, arrival: Arrival) -> anyhow::Result<Option<Kept>> {
-        let folder = spool.quarantined(arrival);
-        if !folder.exists() {
-            return Ok(None);
-        }
-        fn part<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
-            let bytes =
-                fs::read(path).with_context(|| format!("{} cannot be read", path.display()));
-            serde_json::from_slice(&bytes?)
-                .with_context(|| format!("{} is damaged", path.display()))
-        }
-        Ok(Some(Kept {
-            account: part(&folder.join("account.json"))?,
-            stock: part(&folder.join("stock.json"))?,
-            problems: part(&folder.join("problems.json"))?,
-        }))
+    /// Where the bytes are.
+    pub fn data(&self, spool: &Spool) -> PathBuf {
+        folder(spool, self.of, self.account.arrival).join("data")
     }
 
     /// Whether the whole file was set aside.
@@ -73,18 +101,15 @@ impl Kept {
         self.stock.ordinals.is_empty()
     }
 
-    /// The original ordinals of the records in the bytes, in their order.
-    pub fn ordinals(&self) -> Ordinals {
-        let mut set = Ordinals::default();
-        for (first, last) in &self.stock.ordinals {
-            set.insert(*first, *last);
-        }
-        set
+    /// Whether it keeps this record, or 0 for the whole file.
+    pub fn holds(&self, record: u64) -> bool {
+        let within = |(first, last): &(u64, u64)| (*first..=*last).contains(&record);
+        if self.is_whole() { record == 0 } else { self.stock.ordinals.iter().any(within) }
     }
 
     /// Says what is wrong if the bytes are not those that were set aside.
     pub fn verify(&self, spool: &Spool) -> anyhow::Result<()> {
-        let data = spool.quarantined(self.account.arrival).join("data");
+        let data = self.data(spool);
         let hash =
             archive::hash(&data).with_context(|| format!("{} cannot be read", data.display()))?;
         if *hash.as_bytes() != self.stock.identity.0 {
@@ -92,4 +117,13 @@ impl Kept {
         }
         Ok(())
     }
+}
+
+fn folder(spool: &Spool, of: Arrival, round: Arrival) -> PathBuf {
+    spool.quarantined(of).join(format!("{:020}", round.0))
+}
+
+fn part<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
+    let bytes = fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", path.display()))
 }

@@ -10,19 +10,19 @@ mod problems;
 mod receipt;
 mod rejects;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-pub use kept::{Kept, Stock};
+pub use kept::{Kept, kept};
 pub use names::{choose, result_name};
 pub use problems::write as write_problems;
 pub use receipt::Receipt;
 
 use crate::config::Source;
 use crate::disk;
-use crate::ledger::{Account, Ordinals, ResultNames};
-use crate::model::{Counts, Identity, Problem};
+use crate::ledger::{Account, Phase, Progress, ResultNames};
+use crate::model::{Counts, Identity, Origin, Problem};
 use crate::read::Dialect;
 use crate::spool::Spool;
 
@@ -44,8 +44,19 @@ pub struct Report<'a> {
     pub problems: &'a [Problem],
     /// Whether all records are final now.
     pub settled: Option<jiff::Timestamp>,
-    /// The records that are quarantined.
-    pub quarantined: &'a Ordinals,
+    /// Which records are in which final state.
+    pub progress: &'a Progress,
+    /// Whose records they are, if they are worked again; problems are told by its numbers.
+    pub origin: Option<&'a Origin>,
+}
+
+impl Report<'_> {
+    /// Where the file is put as it came, by the name of its results; nowhere if it is refused, or
+    /// an excerpt, whose original is there.
+    fn archive(&self, name: &str) -> Option<PathBuf> {
+        let archived = self.account.phase != Phase::Refused && self.account.excerpt_of().is_none();
+        archived.then(|| self.source.archive.join(self.names.day.to_string()).join(name))
+    }
 }
 
 /// Writes the results of a file whose records were worked: again while it is not settled.
@@ -59,14 +70,15 @@ pub fn write(spool: &Spool, report: &Report<'_>) -> anyhow::Result<()> {
     if report.counts.quarantined > 0
         && let Some(dialect) = report.dialect
     {
-        rejects::write(&data, dialect, report.quarantined, &source.rejects.join(&name))?;
+        rejects::write(&data, dialect, &report.progress.quarantined, &source.rejects.join(&name))?;
     }
     write_rest(spool, report, &name)?;
-    let day = source.archive.join(names.day.to_string());
-    make_folder(&day)?;
-    match report.settled {
-        Some(_) => archive::put(&data, &day.join(&name))?,
-        None => archive::put_copy(&data, &day.join(&name))?,
+    if let Some(archived) = report.archive(&name) {
+        make_folder(archived.parent().unwrap_or(&source.archive))?;
+        match report.settled {
+            Some(_) => archive::put(&data, &archived)?,
+            None => archive::put_copy(&data, &archived)?,
+        }
     }
     receipt::write(report, &name)?;
     names::release(source, &name)

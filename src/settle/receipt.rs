@@ -1,5 +1,6 @@
 //! Receipt: what a customer is told of a file, and what stays of it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context;
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Report;
 use crate::disk;
-use crate::ledger::Repeat;
+use crate::ledger::{Account, How, Repeat};
 use crate::model::{Arrival, Counts, Identity, Level, Problem};
 
 /// The receipt of a file (design, section 4.5). Written when the file is answered, and replaced
@@ -46,12 +47,39 @@ pub struct Receipt {
     pub unknown_outcome: u64,
     /// Whose repeat it is.
     pub repeat_of: Option<Repeat>,
+    /// Whose records these are, if they were set aside and are tried again.
+    #[serde(default)]
+    pub retry_of: Option<Round>,
+    /// Whose records these are, if they were delivered and are sent again.
+    #[serde(default)]
+    pub resend_of: Option<Round>,
+    /// Which records are in which final state, by their numbers in the file, such as `3,7-9`.
+    #[serde(default)]
+    pub ordinals: BTreeMap<String, String>,
+    /// Where the file lies as it came; none of records that are worked again.
+    #[serde(default)]
+    pub archive: Option<String>,
     /// Whether the whole file was set aside.
     #[serde(default)]
     pub quarantined_whole: bool,
     /// What should be known of the file as a whole.
     #[serde(default)]
     pub warnings: Vec<String>,
+}
+
+/// An earlier pick-up whose records are worked again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Round {
+    /// The file's name then.
+    pub name: String,
+    /// Its number.
+    pub arrival: Arrival,
+    /// The pick-up that its records' age is counted from.
+    pub age: Arrival,
+    /// How many rounds there were with this one.
+    pub generation: u32,
+    /// Whether the whole file begins anew.
+    pub whole: bool,
 }
 
 /// The number of records, in all and in each state.
@@ -62,6 +90,32 @@ pub struct Records {
     /// In each state.
     #[serde(flatten)]
     pub counts: Counts,
+}
+
+impl Receipt {
+    /// The pick-up by which its records are numbered.
+    pub fn numbered_by(&self) -> Arrival {
+        self.round().filter(|round| !round.whole).map_or(self.arrival, |round| round.arrival)
+    }
+
+    /// Whether it tells of an excerpt, and not of a file that came.
+    pub fn is_excerpt(&self) -> bool {
+        self.round().is_some_and(|round| !round.whole)
+    }
+
+    /// The records in a final state, as ranges, both ends inclusive.
+    pub fn ordinals_in(&self, state: &str) -> Vec<(u64, u64)> {
+        let text = self.ordinals.get(state).map_or("", String::as_str);
+        let range = |part: &str| {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            Some((first.parse().ok()?, last.parse().ok()?))
+        };
+        text.split(',').filter_map(range).filter(|(first, last)| first <= last).collect()
+    }
+
+    fn round(&self) -> Option<&Round> {
+        self.retry_of.as_ref().or(self.resend_of.as_ref())
+    }
 }
 
 /// Writes the receipt of a file whose results have this name.
@@ -91,6 +145,10 @@ pub fn write(report: &Report<'_>, name: &str) -> anyhow::Result<()> {
             .filter(|problem| problem.rule == "unknown outcome")
             .count() as u64,
         repeat_of: pinned.and_then(|pinned| pinned.repeat_of.clone()),
+        retry_of: round(account, |how| how != How::Resend),
+        resend_of: round(account, |how| how == How::Resend),
+        ordinals: ordinals(report),
+        archive: report.archive(name).map(|path| whole_path(&path)),
         quarantined_whole: report.problems.iter().any(|problem| of_file(Level::Reject)(&problem)),
         warnings: report
             .problems
@@ -102,6 +160,39 @@ pub fn write(report: &Report<'_>, name: &str) -> anyhow::Result<()> {
     let path = report.source.receipts.join(format!("{name}.receipt.json"));
     disk::write_whole(&path, &serde_json::to_vec_pretty(&receipt)?, super::MODE)
         .with_context(|| format!("{} cannot be written", path.display()))
+}
+
+fn round(account: &Account, is_meant: impl Fn(How) -> bool) -> Option<Round> {
+    let again = account.again.filter(|again| is_meant(again.how))?;
+    Some(Round {
+        name: account.name.clone(),
+        arrival: again.of,
+        age: again.age,
+        generation: again.generation,
+        whole: again.how == How::Whole,
+    })
+}
+
+fn ordinals(report: &Report<'_>) -> BTreeMap<String, String> {
+    let progress = report.progress;
+    let sets = [
+        ("delivered", &progress.delivered),
+        ("quarantined", &progress.quarantined),
+        ("superseded", &progress.superseded),
+        ("discarded", &progress.discarded),
+    ];
+    sets.into_iter()
+        .filter(|(_, set)| !set.is_empty())
+        .map(|(state, set)| {
+            let ranges = set.ranges();
+            let ranges = report.origin.map_or(ranges.clone(), |origin| origin.ranges(&ranges));
+            let written = ranges.iter().map(|(first, last)| match first == last {
+                true => first.to_string(),
+                false => format!("{first}-{last}"),
+            });
+            (state.to_owned(), written.collect::<Vec<_>>().join(","))
+        })
+        .collect()
 }
 
 /// The path as anybody can follow it, wherever they stand.

@@ -11,12 +11,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, SystemTime};
 
-use anyhow::Context;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::config::Config;
 use crate::disk;
 use crate::ledger::{Account, Believed, Ledger};
+use crate::pipeline::again;
+use crate::settle::kept;
 use crate::spool::Spool;
 
 /// How far the clock may have gone on between two passes without being doubted: a week off.
@@ -50,7 +51,7 @@ pub async fn tidy(
     now: Timestamp,
 ) -> anyhow::Result<Tidied> {
     let mut tidied = Tidied::default();
-    quarantine(ledger, spool).await?;
+    again::tidy(ledger, spool, spool.quarantined_arrivals()?).await?;
     let Some(now) = believe(ledger, now).await? else { return Ok(tidied) };
     let remembered = before(now, config.limits.remember);
     let mut after = Vec::new();
@@ -85,30 +86,6 @@ pub async fn tidy(
     let needed: BTreeSet<String> = pinned.chain(mappings).collect();
     tidied.mappings = tokio::task::spawn_blocking(move || prune(&spool, needed)).await??;
     Ok(tidied)
-}
-
-/// Removes what quarantine keeps of files of which nothing is set aside any more.
-pub async fn quarantine(ledger: &Ledger, spool: &Spool) -> anyhow::Result<()> {
-    let kept = spool.quarantined_arrivals()?;
-    let empty = ledger
-        .change(move |store| {
-            let mut empty = Vec::new();
-            for arrival in kept {
-                if !store.files.contains_key(&arrival)
-                    && store.left_quarantined(arrival)?.is_empty()
-                {
-                    empty.push(arrival);
-                }
-            }
-            Ok(empty)
-        })
-        .await?;
-    for arrival in empty {
-        let folder = spool.quarantined(arrival);
-        disk::remove_folder(&folder)
-            .with_context(|| format!("{} cannot be removed", folder.display()))?;
-    }
-    Ok(())
 }
 
 /// The time that is believed in this pass; none in the first, which only notes it.
@@ -155,11 +132,11 @@ fn before(now: Timestamp, keep: Duration) -> Timestamp {
 /// claim may not be noted yet.
 fn prune(spool: &Spool, mut needed: BTreeSet<String>) -> anyhow::Result<u64> {
     for arrival in spool.quarantined_arrivals()? {
-        let account = fs::read(spool.quarantined(arrival).join("account.json"));
-        let Ok(account) = account else { continue };
-        match serde_json::from_slice::<Account>(&account) {
-            Ok(account) => needed.extend(account.pinned.map(|pinned| pinned.bundle)),
-            // What it pins is not known: nothing is removed.
+        match kept(spool, arrival, &[]) {
+            Ok(rounds) => needed.extend(
+                rounds.into_iter().filter_map(|kept| kept.account.pinned).map(|of| of.bundle),
+            ),
+            // What it pins is not known, or it is being written: nothing is removed.
             Err(_) => return Ok(0),
         }
     }

@@ -231,8 +231,14 @@ fn a_mapping_goes_when_no_file_pins_it() {
     }
     let mut aside = account(3, "A.csv");
     aside.pinned = Some(crate::ledger::Pinned { bundle: "aside".to_owned(), ..pinned(1) });
-    let kept = spool.quarantined(Arrival(3)).join("account.json");
+    let round = spool.quarantined(Arrival(3)).join(format!("{:020}", 3));
+    let kept = round.join("account.json");
     file(kept.clone(), &serde_json::to_string(&aside).unwrap());
+    let nines = "09".repeat(32);
+    let stock =
+        format!(r#"{{"identity":"{nines}","ordinals":[[1,1]],"original":"{nines}","age":3}}"#);
+    file(round.join("stock.json"), &stock);
+    file(round.join("problems.json"), "[]");
     let needed = || ["open", "today"].map(str::to_owned).into();
     assert_eq!(prune(&spool, needed()).unwrap(), 1);
     let mut left: Vec<String> = spool.pinned().unwrap().into_iter().map(|(hash, _)| hash).collect();

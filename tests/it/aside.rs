@@ -99,7 +99,7 @@ fn what_is_discarded_is_counted_so_and_gone() {
     assert_eq!(counts(&provider), (16, 4, 0, 1, 2));
 
     let run = provider.run(&["quarantine", "discard", "--file", "A.csv", "--records", "1-7"]);
-    assert_eq!((run.code, run.stdout.as_str()), (0, "acme / A.csv: discarded 2 records\n"));
+    assert_eq!((run.code, run.stdout.as_str()), (0, "acme / A.csv: 2 records are discarded\n"));
     assert_eq!(counts(&provider), (16, 2, 2, 1, 2));
     let listed = told(&provider, &["quarantine", "list", "--file", "A.csv"]);
     assert_eq!(listed.as_array().unwrap().len(), 1);

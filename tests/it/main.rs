@@ -69,3 +69,4 @@ mod contract_map;
 
 // What was set aside can be looked at, discarded and tried again.
 mod aside;
+mod again;

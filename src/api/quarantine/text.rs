@@ -8,13 +8,13 @@ use std::path::Path;
 use anyhow::Context;
 use encoding_rs::Encoding;
 
+use super::Aside;
 use crate::config::Environments;
-use crate::ledger::Account;
+use crate::ledger::{Account, WHOLE};
 use crate::map::Mapping;
 use crate::model::{Place, Record};
-use crate::pipeline::pinned_mapping;
+use crate::pipeline::{again, pinned_mapping};
 use crate::read::Reader;
-use crate::settle::Kept;
 use crate::spool::Spool;
 
 /// How much of a record is shown, in bytes.
@@ -28,22 +28,30 @@ const PERSONAL: [&str; 2] = ["driver.identification", "driver.phone"];
 pub fn of(
     spool: &Spool,
     environments: &Environments,
-    account: &Account,
-    kept: Option<&Kept>,
+    aside: &Aside,
     records: &[u64],
 ) -> anyhow::Result<BTreeMap<u64, String>> {
-    let Some(pinned) = account.pinned.as_ref().filter(|pinned| pinned.total > 0) else {
-        return Ok(BTreeMap::new());
+    let mapping = |account: &Account| match account.pinned.as_ref().filter(|_| records != [WHOLE]) {
+        Some(pinned) => pinned_mapping(spool, environments, &pinned.bundle).map(Some),
+        None => Ok(None),
     };
-    let mapping = pinned_mapping(spool, environments, &pinned.bundle)?;
-    match kept {
-        None => read(&spool.data(account.arrival), &mapping, 1..=pinned.total, records),
-        Some(kept) => {
-            let data = spool.quarantined(account.arrival).join("data");
-            let ordinals = kept.stock.ordinals.iter().flat_map(|(first, last)| *first..=*last);
-            read(&data, &mapping, ordinals, records)
+    if let Some(account) = &aside.open {
+        let Some(mapping) = mapping(account)? else { return Ok(BTreeMap::new()) };
+        let origin = again::origin(spool, account)?;
+        let ordinals =
+            (1..).map(|here| origin.as_ref().map_or(here, |origin| origin.ordinal(here)));
+        return read(&spool.data(account.arrival), &mapping, ordinals, records);
+    }
+    let mut texts = BTreeMap::new();
+    for (at, round) in aside.rounds.iter().enumerate() {
+        let here: Vec<u64> =
+            records.iter().copied().filter(|record| aside.round_of(*record) == Some(at)).collect();
+        if let Some(mapping) = mapping(&round.account)?.filter(|_| !here.is_empty()) {
+            let ordinals = round.stock.ordinals.iter().flat_map(|(first, last)| *first..=*last);
+            texts.append(&mut read(&round.data(spool), &mapping, ordinals, &here)?);
         }
     }
+    Ok(texts)
 }
 
 /// Reads a file that holds the records `ordinals`, and gives those that are `wanted`.

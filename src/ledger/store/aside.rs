@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::bail;
 
 use super::Store;
-use crate::ledger::keys::{chunk_key, tally_key};
-use crate::ledger::{Ordinals, Tally};
+use crate::ledger::keys::{chunk_key, chunk_prefix, generation_key, tally_key};
+use crate::ledger::{Account, FileCounts, How, Ordinals, Tally};
 use crate::model::Arrival;
 
 /// The ordinal that stands for a whole file which is set aside.
@@ -46,6 +46,60 @@ impl Store {
             tally.records.discarded += taken;
             tally.files.settled += whole;
         });
+        Ok(())
+    }
+
+    /// Opens a file that works records of a settled one again: set aside ones, which are then not
+    /// set aside any more, or delivered ones, which are then not counted as delivered. Gives the
+    /// account with its generation.
+    pub fn begin_again(
+        &mut self,
+        mut account: Account,
+        records: &[(u64, u64)],
+    ) -> anyhow::Result<Account> {
+        let Some(mut again) = account.again else { bail!("the account is of no second round") };
+        if self.files.contains_key(&again.of) {
+            bail!("the file is open again; ask again when it is settled");
+        }
+        let key = generation_key(again.of);
+        again.generation = self.entries.get::<u32>(&key)?.unwrap_or(0) + 1;
+        match again.how {
+            How::Retry | How::Whole => {
+                self.take_quarantined(&account.customer, again.of, records)?;
+            }
+            How::Resend => {
+                let count: u64 = records.iter().map(|(first, last)| last + 1 - first).sum();
+                self.tally(&account.customer, |tally| {
+                    tally.records.delivered = tally.records.delivered.saturating_sub(count);
+                });
+            }
+        }
+        self.entries.put(key, &again.generation);
+        account.again = Some(again);
+        if let Some(pinned) = &mut account.pinned {
+            pinned.generation = again.generation;
+        }
+        self.set_account(account.clone());
+        Ok(account)
+    }
+
+    /// Closes such a file: what is set aside of it returns to the settled one, by the `numbers` that
+    /// it has there.
+    pub fn close_again(
+        &mut self,
+        arrival: Arrival,
+        of: Arrival,
+        numbers: impl FnOnce(&[(u64, u64)]) -> Vec<(u64, u64)>,
+    ) -> anyhow::Result<()> {
+        let mut left = self.left_quarantined(of)?;
+        let Some((_, progress)) = self.files.get(&arrival) else { return Ok(()) };
+        let returned = numbers(&progress.quarantined.ranges());
+        self.close(arrival, FileCounts::default())?;
+        self.entries.remove_starting_with(&chunk_prefix(arrival, b'q'))?;
+        for (first, last) in &returned {
+            left.insert(*first, *last);
+        }
+        self.put_quarantined(of, &left, &returned);
         Ok(())
     }
 

@@ -40,6 +40,7 @@ fn account(arrival: u64, customer: &str, total: Option<u64>) -> Account {
         held_until: None,
         answered: None,
         results: None,
+        again: None,
     }
 }
 
@@ -206,6 +207,37 @@ fn only_an_empty_ledger_takes_an_import() {
     assert_eq!(exported(&ledger), text);
     let left: Vec<_> = std::fs::read_dir(empty.path()).unwrap().collect();
     assert_eq!(left.len(), 1, "{left:?}");
+}
+
+#[test]
+fn what_is_set_aside_whole_and_what_is_worked_again_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = folder.path().join("ledger");
+    sample(&ledger);
+    let mut store = Store::open(&ledger).unwrap();
+    let whole = store.next_arrival();
+    store.set_account(Account { phase: Phase::Refused, ..account(whole.0, "acme", None) });
+    store.close(whole, FileCounts { quarantined: 1, ..FileCounts::default() }).unwrap();
+    let round = store.next_arrival();
+    let again = Again { of: Arrival(1), age: Arrival(1), how: How::Retry, generation: 0 };
+    let opened = Account { again: Some(again), ..account(round.0, "acme", Some(1)) };
+    store.begin_again(opened, &[(4, 4)]).unwrap();
+    store.commit().unwrap();
+    drop(store);
+    let text = exported(&ledger);
+    for line in [
+        format!(
+            r#"{{"entry":"records","arrival":{whole},"state":"quarantined","ranges":[[0,0]]}}"#
+        ),
+        r#"{"entry":"generation","arrival":1,"generation":1}"#.to_owned(),
+        r#""again":{"of":1,"age":1,"how":"retry","generation":1}"#.to_owned(),
+    ] {
+        assert!(text.contains(&line), "{line} in {text}");
+    }
+    assert_eq!(faults(&text), [""; 0]);
+    let copy = folder.path().join("copy");
+    import(&copy, text.as_bytes()).unwrap();
+    assert_eq!(exported(&copy), text);
 }
 
 #[test]
