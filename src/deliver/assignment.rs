@@ -139,7 +139,8 @@ impl Problems {
     fn release(&mut self, named: Named) -> Option<ReleaseName> {
         let container = self.bounded("release.container", named.container);
         let bl = self.bounded("release.bl", named.bl);
-        match (named.address, container) {
+        let address = self.bounded("release.address", named.address);
+        match (address, container) {
             (Some(address), _) => {
                 let address = address.to_lowercase();
                 let sound = address.len() > 2
@@ -313,6 +314,44 @@ mod tests {
         );
         assert!(assignment.is_some());
         assert_eq!(problems, [("barge.visitNumber".to_owned(), "required".to_owned(), "warn")]);
+    }
+
+    #[test]
+    fn every_text_of_a_call_holds_255_characters_whatever_their_bytes() {
+        let driver = [
+            "release.address",
+            "release.container",
+            "release.bl",
+            "driver.firstName",
+            "driver.lastName",
+            "driver.identification",
+            "driver.email",
+            "driver.phone",
+        ];
+        let barge =
+            ["release.container", "barge.name", "barge.identification", "barge.visitNumber"];
+        let record = |fields: &[&str], long: &str, length: usize| {
+            let mut record = serde_json::json!({});
+            for field in fields {
+                let (outer, inner) = field.split_once('.').unwrap();
+                let length = if *field == long { length } else { 1 };
+                record[outer][inner] = match inner {
+                    "address" => format!("0x{}", "a".repeat(length - length.min(2)) + "b").into(),
+                    // Two bytes each in UTF-8.
+                    _ => "é".repeat(length).into(),
+                };
+            }
+            record.to_string()
+        };
+        for fields in [&driver[..], &barge] {
+            for long in fields {
+                // The address has its last digit besides.
+                let most = if long.ends_with("address") { 254 } else { 255 };
+                assert_eq!(told(&record(fields, long, most)).1, [], "{long}");
+                let wanted = ((*long).to_owned(), "max-length".to_owned(), "reject");
+                assert_eq!(told(&record(fields, long, most + 1)).1, [wanted]);
+            }
+        }
     }
 
     #[test]

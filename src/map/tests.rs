@@ -1014,6 +1014,8 @@ fn a_bundle_is_read_from_the_folder_of_mappings() {
     assert_eq!(told(), "aka/terminals.csv:2: is not UTF-8: save it as UTF-8");
 }
 
+mod read_back;
+
 mod any_text {
     use proptest::prelude::*;
 

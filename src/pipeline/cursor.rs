@@ -44,6 +44,7 @@ struct Carried {
     ordinal: u64,
     line: u64,
     body: Vec<u8>,
+    problems: Vec<Problem>,
 }
 
 /// What one cut found.
@@ -104,6 +105,7 @@ impl Cursor {
             Some(carried) if carried.ordinal == start => {
                 self.begin(&mut piece);
                 piece.body.extend_from_slice(&carried.body);
+                piece.problems = carried.problems;
                 piece.take(carried.ordinal, carried.line);
                 self.end(&mut piece);
             }
@@ -121,15 +123,16 @@ impl Cursor {
             if self.repeats.contains(self.record.ordinal) {
                 continue;
             }
-            let before = piece.body.len();
+            let (before, told) = (piece.body.len(), piece.problems.len());
             let Some(mapped) = self.map(&mut piece) else { continue };
             let behind = self.frame.behind.len() + self.frame.foot.len();
             let full = piece.body.len() + behind > self.limits.bytes;
             let (ordinal, line) = (self.record.ordinal, self.record.place.line);
             if full && !piece.records.is_empty() {
                 let body = piece.body.split_off(mapped);
+                let problems = piece.problems.split_off(told);
                 piece.body.truncate(before);
-                self.carry = Some(Carried { ordinal, line, body });
+                self.carry = Some(Carried { ordinal, line, body, problems });
                 break;
             }
             piece.take(ordinal, line);

@@ -170,8 +170,8 @@ pub struct Xml {
 /// What is particular to a JSON dialect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Json {
-    /// The path to the array of records, dots or slashes between the keys; empty: the document
-    /// itself, an array or a single object.
+    /// The path to the array of records, dots or slashes between the keys, keys that hold these in
+    /// double quotes; empty: the document itself, an array or a single object.
     pub records: String,
 }
 
@@ -260,7 +260,8 @@ impl Format {
     pub fn check_records(&self) -> Result<(), String> {
         match self {
             Format::Xml(xml) => xml::check_records(xml),
-            Format::Csv(_) | Format::Fixed(_) | Format::Json(_) | Format::Ndjson => Ok(()),
+            Format::Json(json) => json::check_records(json),
+            Format::Csv(_) | Format::Fixed(_) | Format::Ndjson => Ok(()),
         }
     }
 
@@ -268,17 +269,19 @@ impl Format {
     pub fn check_selector(&self, selector: &str) -> Result<(), String> {
         match self {
             Format::Xml(xml) => xml::check_selector(xml, selector),
-            Format::Csv(_) | Format::Fixed(_) | Format::Json(_) | Format::Ndjson => Ok(()),
+            Format::Json(json) => json::check_selector(json, selector),
+            Format::Ndjson => ndjson::check_selector(selector),
+            Format::Csv(_) | Format::Fixed(_) => Ok(()),
         }
     }
 
-    /// The selectors among these that ask for what stands above a record: in XML those that begin
-    /// with `..`, as `../EDI_DC40/DOCNUM`.
+    /// The selectors among these that ask for what stands above a record: in XML and JSON those that
+    /// begin with `..`, as `../EDI_DC40/DOCNUM`.
     pub fn above(&self, selectors: &[String]) -> Vec<String> {
         let above = |selector: &&String| selector.split('/').next() == Some("..");
         match self {
-            Format::Xml(_) => selectors.iter().filter(above).cloned().collect(),
-            Format::Csv(_) | Format::Fixed(_) | Format::Json(_) | Format::Ndjson => Vec::new(),
+            Format::Xml(_) | Format::Json(_) => selectors.iter().filter(above).cloned().collect(),
+            Format::Csv(_) | Format::Fixed(_) | Format::Ndjson => Vec::new(),
         }
     }
 }
@@ -408,10 +411,10 @@ impl Reader {
     pub fn above(&self) -> Above {
         match &self.format {
             FormatReader::Xml(xml) => xml.above(),
-            FormatReader::Csv(_)
-            | FormatReader::Fixed(_)
-            | FormatReader::Json(_)
-            | FormatReader::Ndjson(_) => Above::default(),
+            FormatReader::Json(json) => json.above(),
+            FormatReader::Csv(_) | FormatReader::Fixed(_) | FormatReader::Ndjson(_) => {
+                Above::default()
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use crate::model::record::Fault;
 use crate::model::{Place, Record};
 
 use super::bounded::{Bounded, beginning};
-use super::json::{Grammar, Picker, expected, fill};
+use super::json::{Grammar, Path, Picker, expected, fill, paths};
 use super::text::{Flaw, Text};
 use super::{Layout, Mark, Unsound};
 
@@ -22,7 +22,7 @@ pub(super) struct NdjsonReader {
 impl NdjsonReader {
     /// Stands before the first line.
     pub(super) fn open(text: Text, selectors: &[String]) -> Result<Self, Unsound> {
-        Ok(NdjsonReader::new(text, selectors, 1))
+        NdjsonReader::new(text, selectors, 1)
     }
 
     /// Reads on before the line at `mark`.
@@ -32,7 +32,7 @@ impl NdjsonReader {
         _layout: &Layout,
         mark: Mark,
     ) -> Result<Self, Unsound> {
-        Ok(NdjsonReader::new(text, selectors, mark.ordinal))
+        NdjsonReader::new(text, selectors, mark.ordinal)
     }
 
     /// There is nothing around a line but its encoding.
@@ -55,14 +55,18 @@ impl NdjsonReader {
         self.input.take_flaw()
     }
 
-    fn new(text: Text, selectors: &[String], ordinal: u64) -> NdjsonReader {
-        NdjsonReader {
-            input: Bounded::new(text, Vec::new()),
-            picker: Picker::new(selectors),
+    fn new(text: Text, selectors: &[String], ordinal: u64) -> Result<NdjsonReader, Unsound> {
+        let input = Bounded::new(text, Vec::new());
+        let wrong = |what| input.spot().unsound("json", what, "correct the mapping");
+        selectors.iter().try_for_each(|selector| check_selector(selector)).map_err(wrong)?;
+        let paths = paths(selectors).map_err(wrong)?;
+        Ok(NdjsonReader {
+            picker: Picker::of_records(&paths),
+            input,
             ordinal,
             line: Vec::new(),
             failed: None,
-        }
+        })
     }
 
     fn advance(&mut self, record: &mut Record) -> Result<bool, Unsound> {
@@ -127,6 +131,14 @@ impl NdjsonReader {
                 return Ok(true);
             }
         }
+    }
+}
+
+/// Checks a selector: there is nothing above a line.
+pub(super) fn check_selector(selector: &str) -> Result<(), String> {
+    match Path::parse(selector)?.up {
+        0 => Ok(()),
+        _ => Err("there is nothing above a line".to_owned()),
     }
 }
 

@@ -55,6 +55,9 @@ mod faults;
 // The ledger as a whole: written as text and read back, and what is said when it does not open.
 mod ledger;
 
+// Everything at once, and kills.
+mod storm;
+
 // The contract, tried from outside with a server of its own: what the servers see.
 mod contract_fake;
 mod contract_http;

@@ -213,6 +213,74 @@ fn a_restart_cuts_at_the_same_places() {
     assert_eq!(carried, count);
 }
 
+/// Records as a file of many may have them: some are rejected, some not wanted.
+fn mixed(count: u64) -> Vec<String> {
+    let row = |n: u64| match n % 97 {
+        13 => format!("x{n};"),
+        29 => format!("{n};y"),
+        _ => format!("{n};"),
+    };
+    (1..=count).map(row).collect()
+}
+
+/// Everything about a piece that the server or the ledger sees.
+type Told<'p> = (u64, u64, &'p [(u64, u64)], &'p [u8], usize, bool);
+
+fn told(pieces: &[Piece]) -> Vec<Told<'_>> {
+    let told = pieces.iter().map(|piece| {
+        let Piece { start, line, body, records, problems, ended, .. } = piece;
+        (*start, *line, records.as_slice(), body.as_slice(), problems.len(), *ended)
+    });
+    told.collect()
+}
+
+mod whatever_happens {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        /// A crash may come behind any piece, and the limits are what the claim pinned. The
+        /// `Idempotency-Key` hashes the first and the last ordinal.
+        #[test]
+        fn a_restart_cuts_the_same_records_and_bodies(
+            count in 1..3 * STRIDE,
+            output in prop::sample::select(vec!["json", "ndjson", "csv"]),
+            records in 1_u64..3000, bytes in 1_u64..60_000,
+            crashes in prop::collection::vec(any::<prop::sample::Index>(), 3),
+        ) {
+            let rows = mixed(count);
+            let mut plain = scene(&rows, output, records, bytes);
+            let whole = pieces(&mut plain.cursor, 1);
+            for crash in crashes {
+                let from = crash.index(whole.len());
+                let mut again = scene(&rows, output, records, bytes);
+                let rest = pieces(&mut again.cursor, whole[from].start);
+                prop_assert!(told(&rest) == told(&whole[from..]));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_warning_goes_with_the_message_that_carries_its_record() {
+    let mut scene = scene(
+        &numbers(4),
+        "json\"\n[[fields]]\nto = \"w\"\nfrom = \"N\"\ncheck = { \
+        rule = \"scac\", level = \"warn\" }\n#",
+        100,
+        34,
+    );
+    let pieces = pieces(&mut scene.cursor, 1);
+    assert_eq!(ranges(&pieces), [vec![(1, 2)], vec![(3, 4)]]);
+    for piece in &pieces {
+        let told: Vec<u64> = piece.problems.iter().map(|problem| problem.record).collect();
+        assert_eq!(told, [piece.start, piece.start + 1]);
+    }
+}
+
 #[test]
 fn records_that_waited_are_mapped_again_as_one_message() {
     let mut scene = scene(&numbers(10), "json", 3, 20);

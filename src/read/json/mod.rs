@@ -1,7 +1,9 @@
 //! JSON records: the elements of one array in a document, or a single object. The document streams
 //! past; only the record in hand is kept.
 
+mod above;
 mod grammar;
+mod path;
 mod pick;
 mod scanner;
 
@@ -9,11 +11,13 @@ use crate::model::record::Fault;
 use crate::model::{Place, Record};
 
 pub(super) use grammar::{Grammar, expected};
+pub(super) use path::Path;
 pub(super) use pick::Picker;
 
 use super::bounded::{Bounded, beginning};
 use super::text::Text;
-use super::{Json, Layout, Mark, Unsound};
+use super::{Above, Json, Layout, Mark, Unsound};
+use above::Asked;
 use scanner::Scanner;
 
 const CORRECT_THE_PATH: &str = "name the path to the records in the mapping's `records`";
@@ -23,6 +27,7 @@ pub(super) struct JsonReader {
     scanner: Scanner,
     path: Vec<String>,
     picker: Picker,
+    asked: Asked,
     around: Vec<String>,
     stage: Stage,
     ordinal: u64,
@@ -48,7 +53,7 @@ impl JsonReader {
     /// Reads up to the first record. A file with nothing but blanks is sound and has none, and so
     /// has a `null` in the place of the array.
     pub(super) fn open(text: Text, dialect: &Json, selectors: &[String]) -> Result<Self, Unsound> {
-        let mut reader = JsonReader::new(text, dialect, selectors, Vec::new(), 1);
+        let mut reader = JsonReader::new(text, dialect, selectors, Vec::new(), 1)?;
         match reader.scanner.token_or_end()? {
             None => reader.stage = Stage::End,
             Some(_) => reader.descend()?,
@@ -65,8 +70,11 @@ impl JsonReader {
         mark: Mark,
     ) -> Result<Self, Unsound> {
         let front = layout.around.concat().into_bytes();
-        let mut reader = JsonReader::new(text, dialect, selectors, front, mark.ordinal);
+        let mut reader = JsonReader::new(text, dialect, selectors, front, mark.ordinal)?;
         reader.descend()?;
+        if let Some(above) = layout.above_at(mark) {
+            reader.asked.restore(above);
+        }
         Ok(reader)
     }
 
@@ -77,6 +85,11 @@ impl JsonReader {
             around: self.around.clone(),
             ..Layout::default()
         }
+    }
+
+    /// What stands above the records.
+    pub(super) fn above(&self) -> Above {
+        self.asked.above()
     }
 
     /// Fills `record` with the next record; `false` at the sound end of the file.
@@ -95,16 +108,22 @@ impl JsonReader {
         selectors: &[String],
         front: Vec<u8>,
         ordinal: u64,
-    ) -> JsonReader {
-        JsonReader {
-            scanner: Scanner::new(Bounded::new(text, front)),
-            path: pick::keys(&dialect.records).map(str::to_owned).collect(),
-            picker: Picker::new(selectors),
+    ) -> Result<JsonReader, Unsound> {
+        let scanner = Scanner::new(Bounded::new(text, front));
+        let wrong = |what| scanner.spot().unsound("json", what, "correct the mapping");
+        let path = records(dialect).map_err(wrong)?;
+        let paths = paths(selectors).map_err(wrong)?;
+        let asked = Asked::new(&paths, path.len()).map_err(wrong)?;
+        Ok(JsonReader {
+            scanner,
+            path,
+            picker: Picker::of_records(&paths),
+            asked,
             around: Vec::new(),
             stage: Stage::Rest,
             ordinal,
             failed: None,
-        }
+        })
     }
 
     /// Goes down the path to the records.
@@ -154,7 +173,7 @@ impl JsonReader {
             if keys.len() < TOLD {
                 keys.push(beginning(&key));
             }
-            self.scanner.pass_value(level + 1)?;
+            self.asked.member(level, &key, &mut self.scanner)?;
             at_end = match self.scanner.token()? {
                 b',' => {
                     self.scanner.take();
@@ -213,6 +232,7 @@ impl JsonReader {
         let start = self.scanner.spot();
         let value = self.scanner.value(depth)?;
         fill(&self.picker, value, record);
+        self.asked.fill(record);
         let length = self.scanner.spot().byte - start.byte;
         record.place = Place { line: start.line, byte: start.byte, length };
         self.ordinal += 1;
@@ -268,6 +288,30 @@ impl JsonReader {
         let what = format!("{} is {found}, not {wanted}", self.path_to(level));
         self.scanner.spot().unsound("json", what, CORRECT_THE_PATH)
     }
+}
+
+/// Checks the path to the records.
+pub(super) fn check_records(dialect: &Json) -> Result<(), String> {
+    records(dialect).map(drop)
+}
+
+/// Checks a selector of records that lie at this path.
+pub(super) fn check_selector(dialect: &Json, selector: &str) -> Result<(), String> {
+    let depth = records(dialect).unwrap_or_default().len();
+    Asked::new(&[Path::parse(selector)?], depth).map(drop)
+}
+
+fn records(dialect: &Json) -> Result<Vec<String>, String> {
+    match Path::parse(&dialect.records)? {
+        Path { up: 0, keys } => Ok(keys),
+        _ => Err("the path to the records starts at the top of the document".to_owned()),
+    }
+}
+
+/// The paths that selectors name.
+pub(super) fn paths(selectors: &[String]) -> Result<Vec<Path>, String> {
+    let path = |s: &String| Path::parse(s).map_err(|what| format!("the selector {s:?}: {what}"));
+    selectors.iter().map(path).collect()
 }
 
 /// Puts what is selected in one value into the record, or notes why that cannot be.

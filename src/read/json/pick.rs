@@ -8,7 +8,10 @@ use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Deserializer, Error};
 
+use super::super::bounded::beginning;
+use super::path::Path;
 use crate::model::Record;
+use crate::model::record::Fault;
 
 /// The selectors of a mapping as one tree of keys.
 pub(in crate::read) struct Picker {
@@ -22,24 +25,47 @@ struct Node {
 }
 
 impl Picker {
-    /// Reads the selectors; a selector's slot is its position.
-    pub(in crate::read) fn new(selectors: &[String]) -> Picker {
+    /// Takes slots and the keys that lead to what belongs in them.
+    pub(in crate::read) fn new<'p>(paths: impl Iterator<Item = (usize, &'p [String])>) -> Picker {
         let mut picker = Picker { nodes: vec![Node::default()] };
-        for (slot, selector) in selectors.iter().enumerate() {
-            let mut node = 0;
-            for key in keys(selector) {
-                node = picker.member(node, key);
-            }
+        for (slot, keys) in paths {
+            let node = keys.iter().fold(0, |node, key| picker.member(node, key));
             picker.nodes[node].slots.push(slot);
         }
         picker
     }
 
+    /// The picker of the paths that start at the record.
+    pub(in crate::read) fn of_records(paths: &[Path]) -> Picker {
+        let here = paths.iter().enumerate().filter(|(_, path)| path.up == 0);
+        Picker::new(here.map(|(slot, path)| (slot, path.keys.as_slice())))
+    }
+
     /// Puts what the selectors hit in `value`, a sound JSON value, into the record.
     ///
-    /// What the grammar allows and Unicode does not (half of a surrogate pair) is an error.
+    /// What the grammar allows and Unicode does not (half of a surrogate pair) is an error. A key on
+    /// a path that an object has twice is a fault of the record: RFC 8259, section 4, leaves open
+    /// which of them counts.
     pub(in crate::read) fn pick(&self, value: &str, record: &mut Record) -> Result<(), Error> {
         self.hit(value, 0, record)
+    }
+
+    /// Whether any path leads through this member.
+    pub(in crate::read) fn wants(&self, key: &str) -> bool {
+        self.nodes[0].members.iter().any(|(name, _)| name == key)
+    }
+
+    /// Puts what the selectors hit in a member into the record; its key is one that `wants` told.
+    pub(in crate::read) fn pick_member(
+        &self,
+        key: &str,
+        value: &str,
+        record: &mut Record,
+    ) -> Result<(), Error> {
+        match self.nodes[0].members.iter().find(|(name, _)| name == key) {
+            Some((_, node)) => self.hit(value, *node, record),
+            None => Ok(()),
+        }
     }
 
     fn member(&mut self, node: usize, key: &str) -> usize {
@@ -99,11 +125,6 @@ impl Picker {
     }
 }
 
-/// The keys of a path, dots or slashes between them.
-pub(in crate::read) fn keys(path: &str) -> impl Iterator<Item = &str> {
-    path.split(['.', '/']).filter(|key| !key.is_empty())
-}
-
 /// Values are taken raw: a number must stay as it is written, whatever its size.
 struct Members<'a> {
     picker: &'a Picker,
@@ -120,15 +141,51 @@ impl<'de> Visitor<'de> for Members<'_> {
 
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<(), M::Error> {
         let members = &self.picker.nodes[self.node].members;
+        let mut seen = Seen::default();
         while let Some(wanted) = map.next_key_seed(Wanted(members))? {
-            let Some(node) = wanted else {
+            let Some(member) = wanted else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
+            let (key, node) = (&members[member].0, members[member].1);
+            if seen.again(member) {
+                self.record.faults.push(twice(key));
+            }
             let value = map.next_value::<&RawValue>()?.get();
             self.picker.hit(value, node, self.record).map_err(serde::de::Error::custom)?;
         }
         Ok(())
+    }
+}
+
+/// Which members of an object came by; few paths lead through one object.
+#[derive(Default)]
+struct Seen {
+    first: u128,
+    others: Vec<usize>,
+}
+
+impl Seen {
+    fn again(&mut self, member: usize) -> bool {
+        let Some(bit) = u32::try_from(member).ok().and_then(|n| 1_u128.checked_shl(n)) else {
+            let again = self.others.contains(&member);
+            self.others.push(member);
+            return again;
+        };
+        let again = self.first & bit != 0;
+        self.first |= bit;
+        again
+    }
+}
+
+fn twice(key: &str) -> Fault {
+    Fault {
+        rule: "json",
+        value: beginning(key),
+        advice: format!(
+            "the key \"{}\" is there twice in one object: write it once",
+            beginning(key)
+        ),
     }
 }
 
@@ -154,7 +211,7 @@ impl<'de> Visitor<'de> for Elements<'_> {
     }
 }
 
-/// Compares a key without keeping it.
+/// Compares a key without keeping it; tells which member it is.
 struct Wanted<'a>(&'a [(String, usize)]);
 
 impl<'de> DeserializeSeed<'de> for Wanted<'_> {
@@ -173,7 +230,7 @@ impl<'de> Visitor<'de> for Wanted<'_> {
     }
 
     fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
-        Ok(self.0.iter().find(|(name, _)| name == key).map(|(_, node)| *node))
+        Ok(self.0.iter().position(|(name, _)| name == key))
     }
 }
 
@@ -199,11 +256,16 @@ fn compact(value: &str) -> String {
 mod tests {
     use super::*;
 
+    fn picker(selectors: &[&str]) -> Picker {
+        let paths: Vec<Path> = selectors.iter().map(|s| Path::parse(s).unwrap()).collect();
+        Picker::of_records(&paths)
+    }
+
     fn picked(selectors: &[&str], value: &str) -> Vec<Vec<String>> {
-        let selectors: Vec<String> = selectors.iter().map(|s| s.to_string()).collect();
         let mut record = Record::default();
         record.start(1);
-        Picker::new(&selectors).pick(value, &mut record).unwrap();
+        picker(selectors).pick(value, &mut record).unwrap();
+        assert_eq!(record.faults, []);
         (0..selectors.len()).map(|n| record.texts(n).map(str::to_owned).collect()).collect()
     }
 
@@ -257,13 +319,37 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_key_gives_both_texts() {
-        assert_eq!(picked(&["a"], r#"{"a":"1","a":"2"}"#), [["1", "2"]]);
+    fn a_key_twice_on_a_path_is_a_fault_and_elsewhere_is_none() {
+        for (value, keys) in [
+            (r#"{"a":"1","a":"2"}"#, &["a"][..]),
+            (r#"{"a":"1","\u0061":null}"#, &["a"]),
+            (r#"{"b":{"c":1},"b":{"d":1}}"#, &["b"]),
+            (r#"{"b":[{"c":1,"c":1},{"c":1}]}"#, &["c"]),
+            (r#"{"b":[{"c":1},{"c":1}],"x":1,"x":2}"#, &[]),
+        ] {
+            let mut record = Record::default();
+            record.start(1);
+            picker(&["a", "b.c"]).pick(value, &mut record).unwrap();
+            let told: Vec<_> = record.faults.iter().map(|f| f.value.as_str()).collect();
+            assert_eq!(told, keys, "{value}");
+        }
+        let many: Vec<String> = (0..200).map(|n| format!("k{n}")).collect();
+        let picker = picker(&many.iter().map(String::as_str).collect::<Vec<_>>());
+        let mut record = Record::default();
+        picker.pick(r#"{"k127":1,"k128":1,"k199":1,"k128":1}"#, &mut record).unwrap();
+        assert_eq!(record.faults.len(), 1);
+        assert_eq!(record.faults[0].value, "k128");
+    }
+
+    #[test]
+    fn keys_with_dots_are_named_in_quotes() {
+        let value = r#"{"a.b":{"c/d":1},"a":{"b":2}}"#;
+        assert_eq!(picked(&["\"a.b\".\"c/d\"", "a.b"], value), [["1"], ["2"]]);
     }
 
     #[test]
     fn half_a_surrogate_pair_is_an_error_where_it_is_selected() {
-        let picker = Picker::new(&["a".to_owned()]);
+        let picker = picker(&["a"]);
         let mut record = Record::default();
         assert!(picker.pick(r#"{"a":"\ud83d"}"#, &mut record).is_err());
         assert!(picker.pick(r#"{"b":"\ud83d"}"#, &mut record).is_ok());

@@ -198,6 +198,58 @@ fn the_layout_holds_what_stands_open_around_the_records() {
     assert_eq!(open("[]", "").encoding, UTF_8.name());
 }
 
+#[test]
+fn what_stands_above_the_records_is_read_and_kept_with_a_mark() {
+    let document = r#"{"sender": "X", "d": {"customer": {"id": 7, "tags": ["a", "b"]}, "no": 1.10,
+        "orders": [{"no": 1}, {"no": 2}], "late": "z"}}"#;
+    let selectors =
+        ["no", "../customer/id", "../customer.tags", "../../sender", "../late", "../no"];
+    let taken = read(document.as_bytes(), "d.orders", &selectors).unwrap();
+    let above = |no: &str| {
+        [vec![no], vec!["7"], vec!["a", "b"], vec!["X"], vec![], vec!["1.10"]]
+            .map(|texts| texts.into_iter().map(str::to_owned).collect::<Vec<_>>())
+    };
+    assert_eq!(taken[0].texts, above("1"));
+    assert_eq!(taken[1].texts, above("2"));
+
+    let asked: Vec<String> = selectors[1..].iter().map(|s| s.to_string()).collect();
+    let dialect = json_at("d.orders");
+    let reader =
+        JsonReader::open(text(document.as_bytes(), &[]).unwrap(), &dialect, &asked).unwrap();
+    let mut layout = Layout { asked, ..reader.layout() };
+    layout.note_above(1, reader.above());
+    let mark = taken[1].mark();
+    let text = text_at(document.as_bytes(), mark, &[]);
+    let mut reader = JsonReader::resume(text, &dialect, &owned(&selectors), &layout, mark).unwrap();
+    assert_eq!(take(selectors.len(), |record| reader.next(record)).unwrap(), taken[1..]);
+}
+
+#[test]
+fn a_selector_that_goes_up_too_far_or_asks_for_too_much_is_refused() {
+    let refused = read(b"{\"o\":[{}]}", "o", &["../../a"]).unwrap_err();
+    assert_eq!(refused.what, "it goes up 2 objects from the record, which has 1 around it");
+    assert!(check_selector(&json_at("o"), "../a").is_ok());
+    assert!(check_selector(&json_at(""), "../a").is_err());
+    assert!(check_records(&json_at("../a")).is_err());
+    let document = format!("{{\"a\":\"{}\",\"o\":[{{}}]}}", "x".repeat(65 * 1024));
+    assert_eq!(read(document.as_bytes(), "o", &["../a"]).unwrap_err().rule, "size");
+    assert_eq!(
+        read(br#"{"a":{"b":1,"b":2},"o":[{}]}"#, "o", &["../a/b"]).unwrap_err().rule,
+        "json"
+    );
+}
+
+#[test]
+fn a_key_twice_in_a_record_is_a_fault_of_it_alone() {
+    let taken = read(br#"[{"a":1,"a":2},{"a":3}]"#, "", &["a"]).unwrap();
+    assert_eq!(taken[0].faults[0].value, "a");
+    assert_eq!(
+        taken[0].faults[0].advice,
+        "the key \"a\" is there twice in one object: write it once"
+    );
+    assert_eq!((taken[1].faults.len(), &taken[1].texts), (0, &vec![vec!["3".to_owned()]]));
+}
+
 /// Any JSON value, with the numbers as integers so that their spelling is certain.
 fn any_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
