@@ -90,32 +90,31 @@ impl Lines {
     }
 
     async fn refusals(&self, ledger: &Ledger) -> anyhow::Result<(LoginRefusals, Option<u16>)> {
-        let id = self.login.id.clone();
-        let (refusals, key) =
-            ledger.change(move |store| Ok((store.login(&id)?, store.secret_key()))).await?;
-        Ok((refusals, self.secret_mark(key).await?))
+        let login = self.login.clone();
+        let mark = mark(&login, ledger).await?;
+        Ok((ledger.change(move |store| store.login(&login.id)).await?, mark))
     }
 
     async fn note_refusal(&self, ledger: &Ledger) -> anyhow::Result<()> {
-        let key = ledger.change(|store| Ok(store.secret_key())).await?;
-        let (id, mark) = (self.login.id.clone(), self.secret_mark(key).await?);
+        let login = self.login.clone();
+        let mark = mark(&login, ledger).await?;
         ledger
             .change(move |store| {
-                let before = store.login(&id)?;
+                let before = store.login(&login.id)?;
                 let times = if before.secret_mark == mark { before.times + 1 } else { 1 };
                 let refusals =
                     LoginRefusals { times, last: Some(Timestamp::now()), secret_mark: mark };
-                store.set_login(&id, &refusals);
+                store.set_login(&login.id, &refusals);
                 Ok(())
             })
             .await
     }
+}
 
-    /// The mark of the login's secrets. They may lie in files that hang: the ledger must not wait.
-    async fn secret_mark(&self, key: [u8; 32]) -> anyhow::Result<Option<u16>> {
-        let login = self.login.clone();
-        Ok(tokio::task::spawn_blocking(move || secret_mark(&login, &key)).await?)
-    }
+/// The mark of a login's secrets. They may lie in files on a slow disk.
+async fn mark(login: &Login, ledger: &Ledger) -> anyhow::Result<Option<u16>> {
+    let (login, key) = (login.clone(), *ledger.secret_key());
+    Ok(tokio::task::spawn_blocking(move || secret_mark(&login, &key)).await?)
 }
 
 /// Whether a login is left alone.

@@ -22,7 +22,7 @@ pub async fn resume(run: &Arc<Run>, occasion: Occasion) -> anyhow::Result<()> {
             continue;
         }
         let Some(working) = Working::begin(run, account.arrival) else { continue };
-        forget_unanswered_problems(run, &account, &progress).await;
+        forget_unanswered_problems(run, &account, progress).await;
         let file = open_file(&account);
         by_customer.entry(file.customer.clone()).or_default().push((file, working));
     }
@@ -60,10 +60,11 @@ async fn tell_if_nobodys(run: &Run, account: &Account) {
 }
 
 /// Takes out of a file's journal what will be told again, since its records are mapped again.
-async fn forget_unanswered_problems(run: &Run, account: &Account, progress: &Progress) {
-    let answered = |problem: &Problem| {
+async fn forget_unanswered_problems(run: &Run, account: &Account, progress: Progress) {
+    let (spool, arrival, mark) = (run.parts.spool.clone(), account.arrival, account.mark);
+    let answered = move |problem: &Problem| {
         problem.record == 0
-            || problem.record < account.mark
+            || problem.record < mark
             || progress.is_final(problem.record)
             || progress
                 .waiting
@@ -71,8 +72,10 @@ async fn forget_unanswered_problems(run: &Run, account: &Account, progress: &Pro
                 .next_back()
                 .is_some_and(|(_, waiting)| waiting.last >= problem.record)
     };
+    let forgotten =
+        tokio::task::spawn_blocking(move || spool.retain_problems(arrival, answered)).await;
     // If it fails, problems may be told twice.
-    if let Err(error) = run.parts.spool.retain_problems(account.arrival, answered) {
-        troubles::raise_fault(run, &account.customer, &account.source, &error).await;
+    if let Err(error) = forgotten.map_err(anyhow::Error::from).flatten() {
+        troubles::raise_fault(run, &account.customer, &account.source, None, &error).await;
     }
 }
