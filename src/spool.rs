@@ -79,6 +79,20 @@ impl Spool {
         self.bundles().join(format!("{hash}.json"))
     }
 
+    /// The hashes of all pinned mappings, and where they lie.
+    pub fn pinned(&self) -> anyhow::Result<Vec<(String, PathBuf)>> {
+        let mut all = Vec::new();
+        for entry in fs::read_dir(self.bundles())? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "json")
+                && let Some(hash) = path.file_stem().and_then(|stem| stem.to_str())
+            {
+                all.push((hash.to_owned(), path.clone()));
+            }
+        }
+        Ok(all)
+    }
+
     /// Where the quarantined records of a settled file lie, with their problems.
     pub fn quarantined(&self, arrival: Arrival) -> PathBuf {
         self.quarantine().join(format!("{:020}", arrival.0))

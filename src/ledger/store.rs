@@ -1,6 +1,7 @@
 //! Store: the ledger's data, mirrored in memory and kept in entries on disk.
 
 mod aside;
+mod memory;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -184,6 +185,10 @@ impl Store {
         tally.files.quarantined += files.quarantined;
         let tally = tally.clone();
         self.entries.put(tally_key(&account.customer), &tally);
+        self.count_day(
+            &account.customer,
+            &Tally { records: progress.counts(total, false), files },
+        )?;
         self.entries.remove(account_key(arrival));
         self.dirty_accounts.remove(&arrival);
         self.dirty_chunks.retain(|(of, tag, _)| *of != arrival || *tag == b'q');

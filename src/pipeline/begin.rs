@@ -181,7 +181,10 @@ fn nothing(identity: Identity) -> Inspection {
 /// Keeps what a mapping was compiled from, once.
 pub fn keep(path: &std::path::Path, pinnable: &Pinnable) -> anyhow::Result<()> {
     if path.exists() {
-        return Ok(());
+        // Those that were pinned lately are not cleared, even before their claim is noted.
+        let pinned_now = std::fs::File::open(path)
+            .and_then(|file| file.set_modified(std::time::SystemTime::now()));
+        return pinned_now.with_context(|| format!("{} cannot be kept", path.display()));
     }
     write_whole(path, &serde_json::to_vec(&pinnable.bundle)?, 0o600)
 }

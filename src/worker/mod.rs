@@ -27,12 +27,16 @@ use crate::ledger::Ledger;
 use crate::model::Arrival;
 use crate::pickup;
 use crate::pipeline::{Occasion, Parts};
+use crate::tidy::tidy;
 
 /// Files of one customer that are worked on at once; those that only wait do not count.
 const FILES_AT_ONCE: usize = 8;
 
 /// How long a run that was told to stop waits for what is in flight.
 pub const STOP_WITHIN: Duration = Duration::from_secs(30);
+
+/// How often what is no longer needed is removed.
+const TIDY_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// How long to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +116,7 @@ impl Worker {
         open::resume(run, Occasion::Start).await?;
         source::serve_all(run);
         let listens = tokio::spawn(Arc::clone(run).listen());
+        let tidies = tokio::spawn(Arc::clone(run).tidy());
         if run.span == Span::Forever {
             run.stop.cancelled().await;
         }
@@ -125,6 +130,10 @@ impl Worker {
             }
         }
         listens.abort();
+        match run.span {
+            Span::Forever => tidies.abort(),
+            Span::Once { .. } => tidies.await?,
+        }
         run.outcome(before).await
     }
 }
@@ -140,6 +149,32 @@ impl Run {
                         tracing::error!("Files that were opened wait for the next run: {error:#}");
                     }
                 }
+            }
+        }
+    }
+
+    /// Removes what is no longer needed: at the start, and once a day.
+    async fn tidy(self: Arc<Run>) {
+        loop {
+            let setup = self.parts.setup();
+            let mappings = setup
+                .mappings
+                .values()
+                .chain(setup.kept.values().flat_map(|kept| kept.mappings.values()));
+            let mappings = mappings.map(|pinnable| pinnable.hash.clone()).collect();
+            let (ledger, spool) = (&self.parts.ledger, &self.parts.spool);
+            let now = jiff::Timestamp::now();
+            match tidy(ledger, spool, &setup.config, &mappings, now).await {
+                Ok(tidied) => tracing::debug!("Tidied: {tidied:?}"),
+                Err(error) => tracing::warn!("What is old is not cleared: {error:#}"),
+            }
+            drop(setup);
+            if self.span != Span::Forever {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(TIDY_EVERY) => {}
+                () = self.stop.cancelled() => return,
             }
         }
     }
