@@ -292,7 +292,12 @@ impl Store {
     /// After an error, reads everything anew from disk, which is what was durable.
     pub fn recover(&mut self) -> anyhow::Result<()> {
         if self.entries.is_closed() {
-            *self = Store::open(self.entries.folder())?;
+            let reopened = Store::open(self.entries.folder())?;
+            let alarms = std::mem::replace(self, reopened).alarms;
+            // What could not be noted, for want of space perhaps, is told all the same.
+            let unknown = |alarm: &Alarm| !self.alarms.iter().any(|held| held.same(alarm));
+            let unnoted: Vec<Alarm> = alarms.into_iter().filter(unknown).collect();
+            self.alarms.extend(unnoted);
         }
         Ok(())
     }

@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 pub use assemble::{assemble, load_mappings};
 pub use lock::StateLock;
 
-use self::folders::Folders;
+use self::folders::{Folders, SourceKey};
 use crate::ledger::Ledger;
 use crate::model::Arrival;
 use crate::pickup;
@@ -75,6 +75,8 @@ struct Run {
     folders: Folders,
     /// The files that a task of this run works on or waits with.
     working: Mutex<BTreeSet<Arrival>>,
+    /// What could not be done, by customer and source: for which files, and the look itself.
+    faults: Mutex<BTreeMap<SourceKey, BTreeSet<Option<Arrival>>>>,
     tasks: TaskTracker,
     /// Changes when everything that waits is to be tried, as after a reload.
     again: watch::Sender<()>,
@@ -99,6 +101,7 @@ impl Worker {
             turns: Mutex::default(),
             folders: Folders::new(span == Span::Forever),
             working: Mutex::default(),
+            faults: Mutex::default(),
             tasks: TaskTracker::new(),
             again: watch::Sender::default(),
         }))
@@ -184,6 +187,10 @@ impl Run {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         let made = || Arc::new(Semaphore::new(FILES_AT_ONCE));
         Arc::clone(turns.entry(customer.to_owned()).or_insert_with(made))
+    }
+
+    fn faults(&self) -> MutexGuard<'_, BTreeMap<SourceKey, BTreeSet<Option<Arrival>>>> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn working(&self) -> MutexGuard<'_, BTreeSet<Arrival>> {

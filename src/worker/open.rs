@@ -21,7 +21,7 @@ pub async fn resume(run: &Arc<Run>, occasion: Occasion) -> anyhow::Result<()> {
             continue;
         }
         let Some(working) = Working::begin(run, account.arrival) else { continue };
-        forget_unanswered_problems(run, &account, &progress).await;
+        forget_unanswered_problems(run, &account, progress).await;
         let file = OpenFile {
             arrival: account.arrival,
             customer: account.customer,
@@ -43,10 +43,11 @@ pub async fn resume(run: &Arc<Run>, occasion: Occasion) -> anyhow::Result<()> {
 }
 
 /// Takes out of a file's journal what will be told again, since its records are mapped again.
-async fn forget_unanswered_problems(run: &Run, account: &Account, progress: &Progress) {
-    let answered = |problem: &Problem| {
+async fn forget_unanswered_problems(run: &Run, account: &Account, progress: Progress) {
+    let (spool, arrival, mark) = (run.parts.spool.clone(), account.arrival, account.mark);
+    let answered = move |problem: &Problem| {
         problem.record == 0
-            || problem.record < account.mark
+            || problem.record < mark
             || progress.is_final(problem.record)
             || progress
                 .waiting
@@ -54,8 +55,10 @@ async fn forget_unanswered_problems(run: &Run, account: &Account, progress: &Pro
                 .next_back()
                 .is_some_and(|(_, waiting)| waiting.last >= problem.record)
     };
+    let forgotten =
+        tokio::task::spawn_blocking(move || spool.retain_problems(arrival, answered)).await;
     // If it fails, problems may be told twice.
-    if let Err(error) = run.parts.spool.retain_problems(account.arrival, answered) {
-        troubles::raise_fault(run, &account.customer, &account.source, &error).await;
+    if let Err(error) = forgotten.map_err(anyhow::Error::from).flatten() {
+        troubles::raise_fault(run, &account.customer, &account.source, None, &error).await;
     }
 }

@@ -16,9 +16,6 @@ use crate::pickup::{self, Looks, Remembered, claim};
 use crate::pipeline::Occasion;
 use crate::spool::write_whole;
 
-/// A look is taken so often even if no event told of a file.
-const REGULAR: Duration = Duration::from_secs(30);
-
 /// A run that is to end waits so long for files to become quiet.
 const QUIET_AT_MOST: Duration = Duration::from_secs(30);
 
@@ -40,6 +37,7 @@ async fn serve(run: Arc<Run>, key: SourceKey, wake: Arc<Notify>) {
     let remembered = run.parts.spool.looks(customer, name);
     let mut looks = recall(&remembered);
     let mut resumed = false;
+    let mut folder = None;
     let started = Instant::now();
     let mut faults = 0;
     while !run.stop.is_cancelled() {
@@ -49,17 +47,23 @@ async fn serve(run: Arc<Run>, key: SourceKey, wake: Arc<Notify>) {
                 false => continue,
             }
         };
-        run.folders.look_into(&key, &source.path);
+        if folder.as_ref().is_none_or(|(looked_into, _)| *looked_into != source.path) {
+            let (run, key, path) = (Arc::clone(&run), key.clone(), source.path.clone());
+            let look_into =
+                tokio::task::spawn_blocking(move || (run.folders.look_into(&key, &path), path));
+            folder = look_into.await.ok().map(|(regular, path)| (path, regular));
+        }
+        let regular = folder.as_ref().map_or(Duration::MAX, |(_, regular)| *regular);
         let next = match take(&run, customer, &source, &mut looks, &mut resumed).await {
             Ok(next) => {
                 if std::mem::take(&mut faults) > 0 {
-                    clear_fault(&run, customer, name).await;
+                    clear_fault(&run, customer, name, None).await;
                 }
                 next
             }
             Err(error) => {
                 faults += 1;
-                raise_fault(&run, customer, name, &error).await;
+                raise_fault(&run, customer, name, None, &error).await;
                 None
             }
         };
@@ -75,10 +79,14 @@ async fn serve(run: Arc<Run>, key: SourceKey, wake: Arc<Notify>) {
             }
         }
         let next = if faults > 0 { Some(file::after_fault(faults)) } else { next };
-        let wait = next.map_or(REGULAR, |next| next.min(REGULAR));
+        let wait = next.map_or(regular, |next| next.min(regular));
+        let woken = async {
+            wake.notified().await;
+            tokio::time::sleep_until(looks.not_before().into()).await;
+        };
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            () = wake.notified() => {}
+            () = woken => {}
             () = run.stop.cancelled() => break,
         }
     }
@@ -141,16 +149,24 @@ async fn take(
     if !config.customers.get(customer).is_some_and(|customer| customer.active) {
         return Ok(None);
     }
-    let listed = {
-        let source = source.clone();
-        tokio::task::spawn_blocking(move || pickup::list(&source)).await??
+    let (ready, next) = {
+        let (source, mut known) = (source.clone(), std::mem::take(looks));
+        let look = move || {
+            let began = Instant::now();
+            let judged = pickup::list(&source).map(|listed| {
+                let present = |name: &str| source.path.join(name).exists();
+                known.judge(&source.ready, listed, Instant::now(), present)
+            });
+            known.took(began, Instant::now());
+            (known, judged)
+        };
+        let (known, judged) = tokio::task::spawn_blocking(look).await?;
+        *looks = known;
+        judged?
     };
-    let folder = source.path.clone();
-    let present = move |name: &str| folder.join(name).exists();
-    let (ready, next) = looks.judge(&source.ready, listed, Instant::now(), present);
     for candidate in ready {
         let Some(turn) = file::wait_for_customer(run, customer).await else { return Ok(None) };
-        claim::check_free_disk(&config.state, config.limits.free_disk)?;
+        claim::check_free_disk(&config.state, source, config.limits.free_disk).await?;
         let claimed = pickup::claim(&parts.ledger, &parts.spool, customer, source, &candidate)
             .await
             .inspect_err(|_| *resumed = false)?;
