@@ -54,14 +54,14 @@ pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
         }
     };
     let parts = Arc::new(worker::assemble(config)?);
-    let control = control::serve(&parts).context("the control socket cannot be opened")?;
     let stop = CancellationToken::new();
     let signals = tokio::spawn(stop_on_signals(signals, stop.clone()));
     let span = match options.once {
         true => Span::Once { wait: options.wait },
         false => Span::Forever,
     };
-    let worker = Worker::new(Arc::clone(&parts), span, stop.clone());
+    let worker = Worker::start(Arc::clone(&parts), span, stop.clone()).await?;
+    let control = control::serve(&parts).context("the control socket cannot be opened")?;
     let hangups = tokio::spawn(reload_on_hangup(hangups, worker.clone(), setting.clone()));
     tracing::info!(environment = %parts.setup().config.environments.current, "Started");
     let shown = progress::show(&parts.ledger).await?;

@@ -9,6 +9,7 @@ use anyhow::Context;
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::cursor::{Cursor, Piece};
 use super::{Missing, Occasion, Parts, Work};
@@ -87,6 +88,7 @@ struct Pass {
     kept_back: Arc<Mutex<Option<Timestamp>>>,
     /// Nothing more is sent once the run is to stop, or an outcome could not be noted.
     halt: CancellationToken,
+    _until_retired: AbortOnDropHandle<()>,
 }
 
 #[derive(Default)]
@@ -121,6 +123,7 @@ impl Pass {
             Some(_) => progress.discarded.clone(),
             None => crate::ledger::Ordinals::default(),
         };
+        let halt = stop.child_token();
         Ok(Pass {
             parts: Arc::clone(parts),
             arrival: work.account.arrival,
@@ -130,7 +133,6 @@ impl Pass {
             held: work.account.held_until.is_some(),
             mapping: parts.mapping(&pinned.bundle)?,
             pinned,
-            channel,
             inspection: Arc::new(inspection),
             seen,
             path: work.data(),
@@ -140,7 +142,9 @@ impl Pass {
             cuts: Arc::default(),
             running: JoinSet::new(),
             kept_back: Arc::default(),
-            halt: stop.child_token(),
+            _until_retired: halt_when_retired(&channel, &halt),
+            channel,
+            halt,
         })
     }
 
@@ -426,6 +430,16 @@ impl Pass {
     fn lock(&self) -> std::sync::MutexGuard<'_, Cuts> {
         self.cuts.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Ends the pass when a reload puts another channel in the place of this one: the next pass goes on
+/// with that.
+fn halt_when_retired(channel: &Arc<Channel>, halt: &CancellationToken) -> AbortOnDropHandle<()> {
+    let (channel, halt) = (Arc::clone(channel), halt.clone());
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        channel.retired().await;
+        halt.cancel();
+    }))
 }
 
 /// Whether a record that waits is tried in this pass. What waits only because a channel was paused

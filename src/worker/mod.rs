@@ -91,13 +91,21 @@ pub async fn run(
     span: Span,
     stop: CancellationToken,
 ) -> anyhow::Result<Outcome> {
-    Worker::new(parts, span, stop).run().await
+    Worker::start(parts, span, stop).await?.run().await
 }
 
 impl Worker {
-    /// A run that has not begun.
-    pub fn new(parts: Arc<Parts>, span: Span, stop: CancellationToken) -> Worker {
-        Worker(Arc::new(Run {
+    /// A run that has taken stock of the spool, and works on nothing yet. Before that no command may
+    /// open a file: it would be taken for what a crash left.
+    pub async fn start(
+        parts: Arc<Parts>,
+        span: Span,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Worker> {
+        pickup::adopt(&parts.ledger, &parts.spool)
+            .await
+            .context("what lies in the spool cannot be adopted")?;
+        Ok(Worker(Arc::new(Run {
             parts,
             span,
             stop,
@@ -107,7 +115,7 @@ impl Worker {
             faults: Mutex::default(),
             tasks: TaskTracker::new(),
             again: watch::Sender::default(),
-        }))
+        })))
     }
 
     /// Works until the span is over or the run is told to stop; what is in flight then is
@@ -116,9 +124,6 @@ impl Worker {
         let run = &self.0;
         let before = set_aside(&run.parts.ledger).await?;
         troubles::tell_broken_customers(&run.parts).await?;
-        pickup::adopt(&run.parts.ledger, &run.parts.spool)
-            .await
-            .context("what lies in the spool cannot be adopted")?;
         open::resume(run, Occasion::Start).await?;
         source::serve_all(run);
         let listens = tokio::spawn(Arc::clone(run).listen());

@@ -8,7 +8,7 @@ use super::file::{self, OpenFile, Working};
 use super::{Run, troubles};
 use crate::ledger::{Account, Phase, Progress};
 use crate::model::Problem;
-use crate::pipeline::Occasion;
+use crate::pipeline::{Missing, Occasion};
 
 /// Goes on with all of them, those of one customer in the order of their arrival.
 pub async fn resume(run: &Arc<Run>, occasion: Occasion) -> anyhow::Result<()> {
@@ -18,16 +18,12 @@ pub async fn resume(run: &Arc<Run>, occasion: Occasion) -> anyhow::Result<()> {
     for (account, progress) in open {
         // A claim that is under way is its source's.
         if account.phase == Phase::Claiming {
+            tell_if_nobodys(run, &account).await;
             continue;
         }
         let Some(working) = Working::begin(run, account.arrival) else { continue };
+        let file = open_file(&account);
         forget_unanswered_problems(run, &account, progress).await;
-        let file = OpenFile {
-            arrival: account.arrival,
-            customer: account.customer,
-            source: account.source,
-            name: account.name,
-        };
         by_customer.entry(file.customer.clone()).or_default().push((file, working));
     }
     for files in by_customer.into_values() {
@@ -40,6 +36,27 @@ pub async fn resume(run: &Arc<Run>, occasion: Occasion) -> anyhow::Result<()> {
         });
     }
     Ok(())
+}
+
+fn open_file(account: &Account) -> OpenFile {
+    OpenFile {
+        arrival: account.arrival,
+        customer: account.customer.clone(),
+        source: account.source.clone(),
+        name: account.name.clone(),
+    }
+}
+
+/// Raises an alarm for a claim that was broken off if the config lacks its source.
+async fn tell_if_nobodys(run: &Run, account: &Account) {
+    let setup = run.parts.setup();
+    let customers = &setup.of(&account.customer).config.customers;
+    let missing = match customers.get(&account.customer) {
+        None => Missing::Customer,
+        Some(customer) if !customer.sources.contains_key(&account.source) => Missing::Source,
+        Some(_) => return,
+    };
+    troubles::tell_missing(run, &open_file(account), missing).await;
 }
 
 /// Takes out of a file's journal what will be told again, since its records are mapped again.

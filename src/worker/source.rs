@@ -131,22 +131,33 @@ async fn take(
     resumed: &mut bool,
 ) -> anyhow::Result<Option<Duration>> {
     let parts = &run.parts;
+    let mut trouble = None;
     if !std::mem::replace(resumed, true) {
         let known = run.working().clone();
         let left = pickup::resume(&parts.ledger, &parts.spool, customer, source, &known).await;
-        let (slips, arrivals, trouble) = left.inspect_err(|_| *resumed = false)?;
+        let (slips, arrivals, in_the_way) = left.inspect_err(|_| *resumed = false)?;
+        *resumed = in_the_way.is_none();
+        trouble = in_the_way;
         for (slip, arrival) in slips.into_iter().zip(arrivals) {
             let Some(turn) = file::wait_for_customer(run, customer).await else { return Ok(None) };
             start(run, open_file(customer, source, slip.name, arrival), turn);
         }
-        if let Some(trouble) = trouble {
-            *resumed = false;
-            return Err(trouble);
-        }
     }
-    let setup = parts.setup();
-    let config = &setup.of(customer).config;
-    if !config.customers.get(customer).is_some_and(|customer| customer.active) {
+    // A claim that cannot be gone on with does not keep others back.
+    let taken = take_new(run, customer, source, looks, resumed).await?;
+    trouble.map_or(Ok(taken), Err)
+}
+
+/// Claims what is ready and new.
+async fn take_new(
+    run: &Arc<Run>,
+    customer: &str,
+    source: &Source,
+    looks: &mut Looks,
+    resumed: &mut bool,
+) -> anyhow::Result<Option<Duration>> {
+    let parts = &run.parts;
+    if !takes(run, customer, source) {
         return Ok(None);
     }
     let (ready, next) = {
@@ -166,6 +177,12 @@ async fn take(
     };
     for candidate in ready {
         let Some(turn) = file::wait_for_customer(run, customer).await else { return Ok(None) };
+        // Turns may be long in coming.
+        if !takes(run, customer, source) {
+            return Ok(None);
+        }
+        let setup = parts.setup();
+        let config = &setup.of(customer).config;
         claim::check_free_disk(&config.state, source, config.limits.free_disk).await?;
         let claimed = pickup::claim(&parts.ledger, &parts.spool, customer, source, &candidate)
             .await
@@ -177,6 +194,16 @@ async fn take(
         }
     }
     Ok(next)
+}
+
+/// Whether today's config has new files of the source claimed where they were looked for.
+fn takes(run: &Run, customer: &str, source: &Source) -> bool {
+    let setup = run.parts.setup();
+    let customer = setup.of(customer).config.customers.get(customer);
+    customer.is_some_and(|customer| {
+        customer.active
+            && customer.sources.get(&source.name).is_some_and(|today| today.path == source.path)
+    })
 }
 
 fn start(run: &Arc<Run>, file: OpenFile, turn: OwnedSemaphorePermit) {
