@@ -22,8 +22,8 @@ pub async fn resume(run: &Arc<Run>, occasion: Occasion) -> anyhow::Result<()> {
             continue;
         }
         let Some(working) = Working::begin(run, account.arrival) else { continue };
-        let file = open_file(&account);
         forget_unanswered_problems(run, &account, progress).await;
+        let file = open_file(&account);
         by_customer.entry(file.customer.clone()).or_default().push((file, working));
     }
     for files in by_customer.into_values() {
