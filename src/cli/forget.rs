@@ -183,7 +183,8 @@ impl Belongings {
         for kept in &self.rounds {
             let folder = to.join("quarantine").join(kept.account.arrival.to_string());
             put(&kept.data(spool), &folder, &kept.account.name)?;
-            write_problems(&kept.problems.clone().into(), &folder.join("problems.csv"))?;
+            let problems = kept.data(spool).with_file_name("problems.json");
+            put(&problems, &folder, "problems.json")?;
         }
         let sources = config.customers.get(customer).map(|customer| &customer.sources);
         for source in sources.into_iter().flat_map(|sources| sources.values()) {

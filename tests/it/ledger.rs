@@ -286,7 +286,7 @@ fn a_customer_is_taken_out_with_its_account_as_files() {
     let folder = quarantined.unwrap().unwrap().path();
     let records = std::fs::read_to_string(folder.join("A.csv")).unwrap();
     assert_eq!(records.lines().count(), 2, "its header and one row: {records}");
-    assert!(folder.join("problems.csv").exists());
+    assert!(folder.join("problems.json").exists());
     assert!(provider.path("gone/receipts/in/A.csv.receipt.json").exists());
     assert!(!provider.path("gone/receipts/in/theirs.csv.receipt.json").exists());
     let left = std::fs::read_dir(provider.path("state/test/quarantine")).unwrap().count();
