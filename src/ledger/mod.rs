@@ -136,8 +136,12 @@ pub struct Day {
     #[serde(flatten)]
     pub tally: Tally,
     /// Records that had been delivered and were sent again: how many were taken from the counters.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_nothing")]
     pub less: u64,
+}
+
+fn is_nothing(count: &u64) -> bool {
+    *count == 0
 }
 
 /// How many files are in each state.
