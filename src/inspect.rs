@@ -6,8 +6,10 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
+use crate::disk::Look;
 use crate::model::{Identity, Record};
 use crate::read::{Dialect, Layout, Mark, Reader, Unsound};
 
@@ -27,6 +29,61 @@ pub struct Inspection {
     pub marks: Vec<Mark>,
     /// What stands around and above the records.
     pub layout: Layout,
+    /// What a look saw of the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub look: Option<Look>,
+}
+
+/// By what a file is known again without reading it, and by what with.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    identity: Identity,
+    look: Option<Look>,
+}
+
+impl Seen {
+    /// Whether the file holds what was inspected. It is read only if a look tells of a change, and
+    /// the look is then renewed: a mere touch changes no byte.
+    pub fn is_still(&mut self, path: &Path) -> io::Result<bool> {
+        let look = Some(Look::at(path)?);
+        if self.look.is_none() || self.look == look {
+            return Ok(true);
+        }
+        let is_same = identify(path)? == self.identity && Some(Look::at(path)?) == look;
+        if is_same {
+            self.look = look;
+        }
+        Ok(is_same)
+    }
+}
+
+/// A file that was written to after it was taken.
+pub fn changed() -> Unsound {
+    Unsound {
+        rule: "changed",
+        line: 0,
+        byte: 0,
+        what: "the file was written to after it was taken".to_owned(),
+        advice: CHANGED.to_owned(),
+    }
+}
+
+/// What to do about a file that was written to after it was taken.
+pub const CHANGED: &str = "see who still writes to it: let it be renamed when it is whole, or set \
+                           ready to a longer quiet time or a marker; then drop it again";
+
+impl Inspection {
+    /// Reads what was kept of an inspection.
+    pub fn read(path: &Path) -> anyhow::Result<Inspection> {
+        let bytes =
+            std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+        serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", path.display()))
+    }
+
+    /// By what the file is known again.
+    pub fn seen(&self) -> Seen {
+        Seen { identity: self.identity, look: self.look }
+    }
 }
 
 /// Inspects a sound file; an unsound one is told with its place, and its identity all the same.
@@ -35,13 +92,18 @@ pub fn inspect(
     dialect: &Dialect,
     selectors: &[String],
 ) -> io::Result<(Identity, Result<Inspection, Unsound>)> {
+    let look = Look::at(path)?;
     let hashing = Hashing::open(path)?;
     let sound = pass(path, &hashing, dialect, selectors);
     let (identity, size) = hashing.finish()?;
-    Ok((
-        identity,
-        sound.map(|(records, marks, layout)| Inspection { identity, size, records, marks, layout }),
-    ))
+    if Look::at(path)? != look {
+        return Ok((identity, Err(changed())));
+    }
+    let inspection = |(records, marks, layout)| {
+        let look = Some(look);
+        Inspection { identity, size, records, marks, layout, look }
+    };
+    Ok((identity, sound.map(inspection)))
 }
 
 /// The identity of a file that nobody reads.

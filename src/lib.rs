@@ -50,6 +50,8 @@ pub mod disk;
 // One file, and many.
 pub mod pipeline;
 pub mod worker;
+// What is no longer needed goes.
+pub mod tidy;
 // What lies under the path, made anew after damage.
 pub mod repair;
 

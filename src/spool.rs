@@ -1,6 +1,8 @@
 //! Spool: the folders below `state/<environment>` and what lies in them. A claimed file in the
 //! spool is the queue: after a crash its records are read again from there.
 
+mod journal;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,7 +11,9 @@ use anyhow::Context;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::disk;
+pub use journal::Problems;
+
+use crate::disk::{self, Look};
 use crate::model::{Arrival, Problem};
 
 /// The folders of one environment's state.
@@ -29,6 +33,9 @@ pub struct Slip {
     pub name: String,
     /// When it was claimed.
     pub picked_up: Timestamp,
+    /// What was seen of it then, so that a later change is noticed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub look: Option<Look>,
 }
 
 impl Spool {
@@ -77,6 +84,20 @@ impl Spool {
     /// The pinned mapping and tables of this hash.
     pub fn bundle(&self, hash: &str) -> PathBuf {
         self.bundles().join(format!("{hash}.json"))
+    }
+
+    /// The hashes of all pinned mappings, and where they lie.
+    pub fn pinned(&self) -> anyhow::Result<Vec<(String, PathBuf)>> {
+        let mut all = Vec::new();
+        for entry in fs::read_dir(self.bundles())? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "json")
+                && let Some(hash) = path.file_stem().and_then(|stem| stem.to_str())
+            {
+                all.push((hash.to_owned(), path.clone()));
+            }
+        }
+        Ok(all)
     }
 
     /// Where the quarantined records of a settled file lie, with their problems.
@@ -147,54 +168,12 @@ impl Spool {
 
     /// Appends problems to the journal of a file and makes them durable.
     pub fn note_problems(&self, arrival: Arrival, problems: &[Problem]) -> anyhow::Result<()> {
-        let path = self.journal(arrival);
-        // A line that a crash cut short must not swallow the next.
-        let mut lines = vec![b'\n'];
-        for problem in problems {
-            serde_json::to_writer(&mut lines, problem)?;
-            lines.push(b'\n');
-        }
-        let note = || -> io::Result<()> {
-            let (mut file, is_new) = disk::append(&path, 0o600)?;
-            disk::write(&mut file, &path, &lines)?;
-            disk::sync(&file, &path)?;
-            match is_new {
-                true => disk::sync_folder(&self.folder(arrival)),
-                false => Ok(()),
-            }
-        };
-        note().with_context(|| format!("{} cannot be written", path.display()))
+        journal::note(&self.journal(arrival), problems)
     }
 
-    /// The problems of a file so far, by record. A line that a crash cut short is left out: its
-    /// record was not final yet, and is mapped again.
-    pub fn problems(&self, arrival: Arrival) -> anyhow::Result<Vec<Problem>> {
-        let path = self.journal(arrival);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => {
-                return Err(error).with_context(|| format!("{} cannot be read", path.display()));
-            }
-        };
-        let mut problems: Vec<Problem> = bytes
-            .split(|byte| *byte == b'\n')
-            .filter_map(|line| serde_json::from_slice(line).ok())
-            .collect();
-        problems.sort_by_key(|problem| problem.record);
-        // A crash between the journal and the ledger leaves what is then noted again.
-        let mut of_record: Vec<Problem> = Vec::new();
-        problems.retain(|problem| {
-            if of_record.first().is_some_and(|first| first.record != problem.record) {
-                of_record.clear();
-            }
-            let is_new = !of_record.contains(problem);
-            if is_new {
-                of_record.push(problem.clone());
-            }
-            is_new
-        });
-        Ok(problems)
+    /// The problems of a file so far, by record.
+    pub fn problems(&self, arrival: Arrival) -> anyhow::Result<Problems> {
+        Problems::read(&self.journal(arrival))
     }
 
     /// Keeps in a file's journal only the problems that `keep` picks.
@@ -203,15 +182,7 @@ impl Spool {
         arrival: Arrival,
         keep: impl Fn(&Problem) -> bool,
     ) -> anyhow::Result<()> {
-        if !self.journal(arrival).exists() {
-            return Ok(());
-        }
-        let mut lines = Vec::new();
-        for problem in self.problems(arrival)?.iter().filter(|problem| keep(problem)) {
-            serde_json::to_writer(&mut lines, problem)?;
-            lines.push(b'\n');
-        }
-        write_whole(&self.journal(arrival), &lines, 0o600)
+        journal::retain(&self.journal(arrival), keep)
     }
 
     fn journal(&self, arrival: Arrival) -> PathBuf {
@@ -235,47 +206,4 @@ impl Spool {
 pub fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
     disk::write_whole(path, bytes, mode)
         .with_context(|| format!("{} cannot be written", path.display()))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs::File;
-
-    use super::*;
-    use crate::model::Level;
-
-    fn problem(record: u64, rule: &str) -> Problem {
-        Problem { record, level: Level::Warn, ..Problem::of_file(rule, "", "") }
-    }
-
-    #[test]
-    fn problems_come_back_by_record_and_once_each() {
-        let folder = tempfile::tempdir().unwrap();
-        let spool = Spool::open(folder.path()).unwrap();
-        let arrival = Arrival(4);
-        fs::create_dir_all(spool.folder(arrival)).unwrap();
-        let (a, b, c) = (problem(7, "aka"), problem(7, "date"), problem(2, "number"));
-        spool.note_problems(arrival, &[a.clone(), b.clone()]).unwrap();
-        spool.note_problems(arrival, std::slice::from_ref(&c)).unwrap();
-        spool.note_problems(arrival, &[a.clone(), b.clone()]).unwrap();
-        assert_eq!(spool.problems(arrival).unwrap(), [c.clone(), a, b]);
-
-        spool.retain_problems(arrival, |problem| problem.record == 2).unwrap();
-        assert_eq!(spool.problems(arrival).unwrap(), [c]);
-    }
-
-    #[test]
-    fn a_line_that_a_crash_cut_short_is_left_out() {
-        let folder = tempfile::tempdir().unwrap();
-        let spool = Spool::open(folder.path()).unwrap();
-        let arrival = Arrival(4);
-        fs::create_dir_all(spool.folder(arrival)).unwrap();
-        spool.note_problems(arrival, &[problem(1, "aka"), problem(2, "date")]).unwrap();
-        let journal = spool.journal(arrival);
-        let length = fs::metadata(&journal).unwrap().len();
-        File::options().write(true).open(&journal).unwrap().set_len(length - 5).unwrap();
-        assert_eq!(spool.problems(arrival).unwrap(), [problem(1, "aka")]);
-        spool.note_problems(arrival, &[problem(2, "date")]).unwrap();
-        assert_eq!(spool.problems(arrival).unwrap(), [problem(1, "aka"), problem(2, "date")]);
-    }
 }

@@ -367,7 +367,8 @@ pub async fn gather(ledger: &Ledger, spool: &Spool) -> anyhow::Result<Vec<Aside>
         if left.is_empty() {
             continue;
         }
-        let mut found = spool.problems(account.arrival)?;
+        let mut found: Vec<Problem> =
+            spool.problems(account.arrival)?.iter().collect::<Result<_, _>>()?;
         if let Some(origin) = again::origin(spool, &account)? {
             again::by_origin(&origin, &mut found);
             let ranges = origin.ranges(&left.ranges());

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::deliver::{self, Channels, InUse};
-use crate::ledger::{Alarm, FileCounts, Ledger, Tally};
+use crate::ledger::{Alarm, AlarmKind, FileCounts, Ledger, Tally};
 use crate::model::{Arrival, Counts};
 use crate::pickup;
 
@@ -64,7 +64,21 @@ pub async fn gather(
     config: &Config,
     channels: &Channels,
 ) -> anyhow::Result<Status> {
-    let mut tallies: BTreeMap<String, Tally> = ledger.summary().await?;
+    let mut tallies: BTreeMap<String, Tally> = match ledger.summary().await {
+        Ok(tallies) => tallies,
+        // What is told while the ledger cannot be opened, as on a full disk, is that alone.
+        Err(error) => {
+            let alarm = Alarm {
+                since: Timestamp::now(),
+                customer: String::new(),
+                channel: None,
+                source: None,
+                kind: AlarmKind::Disk,
+                advice: format!("{error:#}; nothing is taken in until then"),
+            };
+            return Ok(Status { alarms: vec![alarm], ..Status::default() });
+        }
+    };
     for customer in config.customers.keys().chain(config.broken.keys()) {
         tallies.entry(customer.clone()).or_default();
     }

@@ -3,6 +3,7 @@
 mod check;
 mod check_ledger;
 mod demo;
+mod forget;
 mod ledger;
 mod preview;
 mod quarantine;
@@ -87,6 +88,8 @@ enum Command {
     Resend(resend::Options),
     /// Prove that every record is accounted for
     CheckLedger,
+    /// Take a customer out, with its account as files
+    Forget(forget::Options),
     /// Write the ledger as text, read it back, make it smaller
     #[command(subcommand)]
     Ledger(ledger::Action),
@@ -106,6 +109,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Command::Quarantine(action) => quarantine::run(&setting, action).await,
         Command::Resend(options) => resend::run(&setting, options).await,
         Command::CheckLedger => check_ledger::run(&setting).await,
+        Command::Forget(options) => forget::run(&setting, options).await,
         Command::Ledger(action) => ledger::run(&setting, action).await,
         Command::Sandbox(options) => sandbox::run(options).await,
     }

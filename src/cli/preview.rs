@@ -289,6 +289,7 @@ fn look(file: &Path, mapping: &Mapping) -> anyhow::Result<Result<Inspection, Uns
             records: 0,
             marks: Vec::new(),
             layout: Default::default(),
+            look: None,
         }));
     }
     let inspected = inspect(file, &mapping.dialect, &mapping.selectors).with_context(unreadable)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -54,18 +54,24 @@ pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
         }
     };
     let parts = Arc::new(worker::assemble(config)?);
-    let control = control::serve(&parts).context("the control socket cannot be opened")?;
     let stop = CancellationToken::new();
     let signals = tokio::spawn(stop_on_signals(signals, stop.clone()));
     let span = match options.once {
         true => Span::Once { wait: options.wait },
         false => Span::Forever,
     };
-    let worker = Worker::new(Arc::clone(&parts), span, stop.clone());
+    let worker = Worker::start(Arc::clone(&parts), span, stop.clone()).await?;
+    let control = control::serve(&parts).context("the control socket cannot be opened")?;
     let hangups = tokio::spawn(reload_on_hangup(hangups, worker.clone(), setting.clone()));
     tracing::info!(environment = %parts.setup().config.environments.current, "Started");
     let shown = progress::show(&parts.ledger).await?;
-    let outcome = worker.run().await?;
+    let outcome = tokio::select! {
+        outcome = worker.run() => outcome?,
+        why = parts.ledger.died() => bail!(
+            "the ledger failed, and nothing can be noted any more: {why}; start again, and if it \
+             fails again: lighterman ledger repair"
+        ),
+    };
     drop(shown);
     signals.abort();
     hangups.abort();

@@ -17,6 +17,8 @@ const CEILING: i64 = 20;
 pub struct ScrApi {
     /// The base URL, without a slash at its end.
     pub url: String,
+    /// The same in its normal form: one API, whatever way its URL is written.
+    pub normal: String,
     /// How calls prove who they come from.
     pub auth: ScrAuth,
     /// Calls that change something open at once, 1 to 20. Default 20.
@@ -81,7 +83,8 @@ impl ScrApi {
         let identity = TlsIdentity::parse(&mut section);
         section.finish();
         Some(ScrApi {
-            url: url?.text,
+            url: url.as_ref()?.text.clone(),
+            normal: url?.normal,
             auth: auth?,
             concurrency: concurrency?,
             timeout,

@@ -33,6 +33,8 @@ pub struct Source {
     pub rejects: PathBuf,
     /// Where receipts go. Default `receipts` in the folder.
     pub receipts: PathBuf,
+    /// How long archived files and receipts are kept. Default: for good.
+    pub keep: Option<Duration>,
 }
 
 /// When a file counts as finished.
@@ -108,6 +110,10 @@ impl Source {
         let order = section.choice("order", &orders).unwrap_or(Order::Name);
         let mut result = |key: &str| result_folder(&mut section, key, path.as_deref());
         let [archive, rejects, receipts] = ["archive", "rejects", "receipts"].map(&mut result);
+        let keep = match section.has("keep") {
+            true => section.duration("keep").map(Some),
+            false => Some(None),
+        };
         section.finish();
         Some(Source {
             name,
@@ -118,6 +124,7 @@ impl Source {
             archive: archive?,
             rejects: rejects?,
             receipts: receipts?,
+            keep: keep?,
         })
     }
 }
@@ -128,7 +135,7 @@ fn sftp(mut section: Section) {
     let remote =
         ["host", "port", "user", "key", "password", "agent", "known_hosts", "path", "after"];
     let when = ["schedule", "every", "timezone", "ready", "ignore", "order"];
-    let results = ["archive", "rejects", "receipts"];
+    let results = ["archive", "rejects", "receipts", "keep"];
     for key in remote.iter().chain(&when).chain(&results) {
         section.has(key);
     }

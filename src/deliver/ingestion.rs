@@ -90,18 +90,15 @@ impl Lines {
 
     async fn refusals(&self, ledger: &Ledger) -> anyhow::Result<(LoginRefusals, Option<u16>)> {
         let login = self.login.clone();
-        ledger
-            .change(move |store| {
-                Ok((store.login(&login.id)?, secret_mark(&login, &store.secret_key())))
-            })
-            .await
+        let mark = mark(&login, ledger).await?;
+        Ok((ledger.change(move |store| store.login(&login.id)).await?, mark))
     }
 
     async fn note_refusal(&self, ledger: &Ledger) -> anyhow::Result<()> {
         let login = self.login.clone();
+        let mark = mark(&login, ledger).await?;
         ledger
             .change(move |store| {
-                let mark = secret_mark(&login, &store.secret_key());
                 let before = store.login(&login.id)?;
                 let times = if before.secret_mark == mark { before.times + 1 } else { 1 };
                 let refusals =
@@ -111,6 +108,12 @@ impl Lines {
             })
             .await
     }
+}
+
+/// The mark of a login's secrets. They may lie in files on a slow disk.
+async fn mark(login: &Login, ledger: &Ledger) -> anyhow::Result<Option<u16>> {
+    let (login, key) = (login.clone(), *ledger.secret_key());
+    Ok(tokio::task::spawn_blocking(move || secret_mark(&login, &key)).await?)
 }
 
 /// Whether a login is left alone.

@@ -56,6 +56,8 @@ pub struct Channel {
     pace: Option<Pace>,
     /// The places of requests in flight, SCR's apart.
     rooms: Rooms,
+    /// Cancelled when another channel took its place.
+    retired: CancellationToken,
 }
 
 enum Kind {
@@ -201,6 +203,16 @@ impl Channel {
             Kind::Ingestion(_) => &self.rooms,
             Kind::Scr(releases) => &releases.gate.rooms,
         }
+    }
+
+    /// Another channel took its place: nothing more is to be sent on this one.
+    pub fn retire(&self) {
+        self.retired.cancel();
+    }
+
+    /// Ends when another channel took its place.
+    pub async fn retired(&self) {
+        self.retired.cancelled().await;
     }
 
     /// Lets the next message try at once and reads secrets anew, as a person asked for it.

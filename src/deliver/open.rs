@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use super::order::OrderBook;
 use super::pace::Pace;
@@ -22,7 +23,7 @@ pub struct Shared {
     tokens: Arc<Tokens>,
     /// The places of requests in flight, SCR's apart.
     rooms: Rooms,
-    /// By URL: one API, one gate.
+    /// By normal URL: one API, one gate.
     gates: Mutex<BTreeMap<String, (ScrApi, Arc<Gate>)>>,
 }
 
@@ -46,7 +47,6 @@ pub fn open(
     let config::Limits { in_flight, in_flight_bytes, .. } = config.limits;
     let is_alone = config.customers.len() + config.broken.len() <= 1;
     shared.rooms.resize(in_flight, in_flight_bytes, !is_alone);
-    let users = users(config, earlier);
     let mut channels = Channels::new();
     let mut failed = Vec::new();
     for customer in config.customers.values() {
@@ -55,10 +55,7 @@ pub fn open(
             let earlier = earlier.get(&key);
             let kind = match &settings.kind {
                 ChannelKind::Ingestion(ingestion) => open_ingestion(ingestion, shared),
-                ChannelKind::Scr(scr) => {
-                    let is_shared = users.get(scr.api.as_str()).is_some_and(|users| *users > 1);
-                    open_scr(scr, config, customer, is_shared, shared, earlier)
-                }
+                ChannelKind::Scr(scr) => open_scr(scr, config, customer, shared, earlier),
             };
             match kind {
                 Ok(kind) => {
@@ -75,6 +72,7 @@ pub fn open(
                             kind,
                             pace: settings.every.map(Pace::new),
                             rooms: shared.rooms.clone(),
+                            retired: CancellationToken::new(),
                         })
                     });
                     channels.insert(key, channel);
@@ -86,23 +84,10 @@ pub fn open(
             }
         }
     }
+    // Those of broken customers may go on as they are.
+    let kept = earlier.iter().filter(|((customer, _), _)| config.broken.contains_key(customer));
+    shared.note_users(channels.values().chain(kept.map(|(_, channel)| channel)));
     (channels, failed)
-}
-
-/// How many channels use each SCR API, those of broken customers too: they may go on as they are.
-fn users<'a>(config: &'a Config, earlier: &'a Channels) -> BTreeMap<&'a str, usize> {
-    let mut users = BTreeMap::new();
-    let now = config.customers.values().flat_map(|customer| customer.channels.values());
-    let kept = earlier
-        .iter()
-        .filter(|((customer, _), _)| config.broken.contains_key(customer))
-        .map(|(_, channel)| &channel.settings);
-    for settings in now.chain(kept) {
-        if let ChannelKind::Scr(scr) = &settings.kind {
-            *users.entry(scr.api.as_str()).or_default() += 1;
-        }
-    }
-    users
 }
 
 fn open_ingestion(settings: &config::IngestionChannel, shared: &Shared) -> anyhow::Result<Kind> {
@@ -121,7 +106,6 @@ fn open_scr(
     settings: &ScrChannel,
     config: &Config,
     customer: &Customer,
-    is_shared: bool,
     shared: &Shared,
     earlier: Option<&Arc<Channel>>,
 ) -> anyhow::Result<Kind> {
@@ -133,7 +117,6 @@ fn open_scr(
     Ok(Kind::Scr(Box::new(scr::Releases {
         gate: shared.gate(api)?,
         vat: customer.vat.clone(),
-        shared: is_shared,
         park_for: settings.park_for,
         verdict_within: settings.verdict_within,
         files,
@@ -141,19 +124,36 @@ fn open_scr(
 }
 
 impl Shared {
+    /// Tells each gate whether several channels go through it: then whose a release is must be
+    /// asked first.
+    fn note_users<'a>(&self, channels: impl Iterator<Item = &'a Arc<Channel>>) {
+        let mut users: BTreeMap<&str, usize> = BTreeMap::new();
+        let channels: Vec<_> = channels.collect();
+        for channel in &channels {
+            if let Kind::Scr(releases) = &channel.kind {
+                *users.entry(releases.gate.url()).or_default() += 1;
+            }
+        }
+        for channel in &channels {
+            if let Kind::Scr(releases) = &channel.kind {
+                releases.gate.set_shared(users[releases.gate.url()] > 1);
+            }
+        }
+    }
+
     /// The gate of an API.
     fn gate(&self, api: &ScrApi) -> anyhow::Result<Arc<Gate>> {
         let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
-        let held = gates.get(&api.url);
+        let held = gates.get(&api.normal);
         if let Some((_, gate)) = held.filter(|(of, _)| of == api) {
             return Ok(Arc::clone(gate));
         }
         let client = Scr::open(api, &self.clients)?;
         let gate = Arc::new(match held {
             Some((_, earlier)) => earlier.renewed(client, api.concurrency),
-            None => Gate::new(client, &api.url, api.concurrency),
+            None => Gate::new(client, &api.normal, api.concurrency),
         });
-        gates.insert(api.url.clone(), (api.clone(), Arc::clone(&gate)));
+        gates.insert(api.normal.clone(), (api.clone(), Arc::clone(&gate)));
         Ok(gate)
     }
 }
@@ -164,9 +164,7 @@ impl Kind {
         match (self, new) {
             (Kind::Ingestion(_), Kind::Ingestion(_)) => true,
             (Kind::Scr(earlier), Kind::Scr(new)) => {
-                Arc::ptr_eq(&earlier.gate, &new.gate)
-                    && earlier.vat == new.vat
-                    && earlier.shared == new.shared
+                Arc::ptr_eq(&earlier.gate, &new.gate) && earlier.vat == new.vat
             }
             _ => false,
         }

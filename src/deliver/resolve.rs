@@ -50,7 +50,9 @@ impl Releases {
             })))
         };
         match &assignment.release {
-            ReleaseName::Address(address) if !self.shared => Found::Address(address.clone()),
+            ReleaseName::Address(address) if !self.gate.is_shared() => {
+                Found::Address(address.clone())
+            }
             ReleaseName::Address(address) => {
                 match self.read(channel, message, |scr| scr.release(address)).await {
                     Ok(Some(release)) if self.is_ours(&release) => Found::Address(address.clone()),
@@ -156,7 +158,7 @@ impl Releases {
         let moved_on = release.next_owner.is_some();
         let vat = match (&release.self_owner_vat, &self.vat) {
             (Some(theirs), Some(ours)) => same_vat(theirs, ours),
-            _ => !self.shared,
+            _ => !self.gate.is_shared(),
         };
         vat && !moved_on
     }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -29,14 +30,14 @@ pub struct Gate {
     /// Customers take turns for the calls.
     pub(super) rooms: Rooms,
     book: OrderBook,
+    /// Whether several channels go through it.
+    shared: Arc<AtomicBool>,
 }
 
 /// One customer's releases at an SCR API.
 pub struct Releases {
     pub gate: Arc<Gate>,
     pub vat: Option<String>,
-    /// Whether other channels use the API too: then whose a release is must be asked first.
-    pub shared: bool,
     pub park_for: Duration,
     pub verdict_within: Duration,
     /// The files that send to it, in the order of their arrival.
@@ -73,14 +74,36 @@ impl Gate {
             // No reserve: a dead API is dead for all who share it.
             rooms: Rooms::new(concurrency, u64::MAX, false),
             book: OrderBook::default(),
+            shared: Arc::default(),
         }
+    }
+
+    /// The API's normal URL.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Sets whether several channels go through it: then whose a release is must be asked first.
+    pub fn set_shared(&self, shared: bool) {
+        self.shared.store(shared, Ordering::SeqCst);
+    }
+
+    /// Whether several channels go through it.
+    pub fn is_shared(&self) -> bool {
+        self.shared.load(Ordering::SeqCst)
     }
 
     /// The same gate with another client, and perhaps of more or fewer calls. Calls that are open
     /// count on.
     pub fn renewed(&self, client: Scr, concurrency: usize) -> Gate {
         self.rooms.resize(concurrency, u64::MAX, false);
-        Gate { client, url: self.url.clone(), rooms: self.rooms.clone(), book: self.book.clone() }
+        Gate {
+            client,
+            url: self.url.clone(),
+            rooms: self.rooms.clone(),
+            book: self.book.clone(),
+            shared: Arc::clone(&self.shared),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 #[cfg(debug_assertions)]
 mod faults;
+mod look;
 mod unfinished;
 
 use std::fs::{self, DirBuilder, File, Permissions};
@@ -12,6 +13,7 @@ use std::path::Path;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
+pub use look::Look;
 pub use unfinished::Unfinished;
 
 /// A step that is no single operation on a file, as a commit of the ledger.

@@ -104,7 +104,7 @@ impl Check {
                 }
             }
             Entry::NextArrival { number } => self.next = Some(*number),
-            Entry::Tally { tally, .. } => {
+            Entry::Tally { tally, .. } | Entry::Day { tally, .. } => {
                 if tally.records.open() > 0 {
                     self.fault(line, "a settled file has no open records");
                 }
@@ -115,6 +115,9 @@ impl Check {
                 let total = account.pinned.as_ref().map_or(0, |pinned| pinned.total);
                 if total > RECORDS {
                     self.fault(line, format!("no file has {total} records"));
+                }
+                if account.name.is_empty() || account.name.contains(['/', '\0']) {
+                    self.fault(line, "a file's name is no path");
                 }
                 if account.phase == Phase::Open && account.pinned.is_none() {
                     self.fault(line, "an open file must say what its claim has pinned");
@@ -138,6 +141,7 @@ impl Check {
                 }
             }
             Entry::Generation { arrival, .. } => self.arrival(line, *arrival),
+            Entry::Tidied(_) => {}
             Entry::Alarm(_) | Entry::Login { .. } | Entry::Release { .. } => {}
         }
     }

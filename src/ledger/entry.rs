@@ -3,15 +3,17 @@
 
 use anyhow::{Context, bail, ensure};
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use super::account::{Account, Waiting};
 use super::entries::{Pair, parse};
 use super::keys::{
-    account_key, alarm_key, chunk_key, identity_key, login_key, tally_key, waiting_key,
+    account_key, alarm_key, chunk_key, day_key, generation_key, identity_key, login_key, tally_key,
+    waiting_key,
 };
 use super::ordinals::Ordinals;
-use super::{Alarm, LoginRefusals, ReleaseAge, Settled, Tally};
+use super::{Alarm, Believed, LoginRefusals, ReleaseAge, Settled, Tally};
 use crate::model::{Arrival, Identity, State};
 
 /// The states whose records are kept, and their tags in keys.
@@ -49,6 +51,18 @@ pub enum Entry {
         #[serde(flatten)]
         tally: Tally,
     },
+    /// What is counted of a customer's files that settled on one day.
+    Day {
+        /// The customer's id.
+        customer: String,
+        /// The day.
+        day: Date,
+        /// The counters, without what is set aside.
+        #[serde(flatten)]
+        tally: Tally,
+    },
+    /// How far the clock is believed where things are cleared by their age.
+    Tidied(Believed),
     /// An alarm that stands.
     Alarm(Alarm),
     /// How often a login was refused in a row.
@@ -117,13 +131,14 @@ pub enum Entry {
 
 impl Entry {
     /// What keys start with, by kind: what belongs to no file comes first.
-    pub const PREFIXES: [&'static [u8]; 10] =
-        [b"m/", b"c/", b"a/", b"l/", b"r/", b"i/", b"g/", b"f/", b"s/", b"w/"];
+    pub const PREFIXES: [&'static [u8]; 11] =
+        [b"m/", b"c/", b"d/", b"a/", b"l/", b"r/", b"i/", b"g/", b"f/", b"s/", b"w/"];
 
     /// What a kind of entry is about, in words.
     pub fn kind(key: &[u8]) -> &'static str {
         match key.get(..2) {
             Some(b"c/") => "counters of a customer",
+            Some(b"d/") => "counters of a customer's day",
             Some(b"a/") => "an alarm",
             Some(b"l/") => "how often a login was refused",
             Some(b"r/") => "the age of a release",
@@ -145,6 +160,7 @@ impl Entry {
                 b"schema" => Entry::Schema { version: parse(value)? },
                 b"installation" => Entry::Installation { name: parse(value)? },
                 b"next" => Entry::NextArrival { number: parse(value)? },
+                b"tidied" => Entry::Tidied(parse(value)?),
                 b"touched" => {
                     let _: Timestamp = parse(value)?;
                     return Ok(None);
@@ -152,6 +168,12 @@ impl Entry {
                 _ => bail!("an entry is of no known kind"),
             },
             b"c/" => Entry::Tally { customer: text()?, tally: parse(value)? },
+            b"d/" => {
+                let key = text()?;
+                let (customer, day) = key.rsplit_once('/').context("a key is damaged")?;
+                let day: Date = day.parse().context("a key is damaged")?;
+                Entry::Day { customer: customer.to_owned(), day, tally: parse(value)? }
+            }
             b"a/" => {
                 let alarm: Alarm = parse(value)?;
                 ensure!(alarm_key(&alarm) == key, "an alarm stands in another's place");
@@ -199,6 +221,8 @@ impl Entry {
             Entry::Installation { name } => vec![pair(b"m/installation", name)?],
             Entry::NextArrival { number } => vec![pair(b"m/next", number)?],
             Entry::Tally { customer, tally } => vec![pair(&tally_key(customer), tally)?],
+            Entry::Day { customer, day, tally } => vec![pair(&day_key(customer, *day), tally)?],
+            Entry::Tidied(believed) => vec![pair(b"m/tidied", believed)?],
             Entry::Alarm(alarm) => vec![pair(&alarm_key(alarm), alarm)?],
             Entry::Login { login, refusals } => vec![pair(&login_key(login), refusals)?],
             Entry::Release { api, address, age } => {
@@ -209,7 +233,7 @@ impl Entry {
                 vec![pair(&identity_key(customer, source, identity), settled)?]
             }
             Entry::Generation { arrival, generation } => {
-                vec![pair(&[b"g/".as_slice(), &arrival.0.to_be_bytes()].concat(), generation)?]
+                vec![pair(&generation_key(*arrival), generation)?]
             }
             Entry::File(account) => vec![pair(&account_key(account.arrival), account)?],
             Entry::Records { arrival, state, ranges } => {

@@ -1,5 +1,7 @@
 //! Keys: where each thing stands in the store. One tree, and a letter for each kind of entry.
 
+use jiff::civil::Date;
+
 use super::Alarm;
 use crate::model::{Arrival, Identity};
 
@@ -41,6 +43,11 @@ pub fn identity_key(customer: &str, source: &str, identity: &Identity) -> Vec<u8
 /// What is left of a customer's settled files.
 pub fn tally_key(customer: &str) -> Vec<u8> {
     [b"c/", customer.as_bytes()].concat()
+}
+
+/// What was counted of a customer's files that settled on one day.
+pub fn day_key(customer: &str, day: Date) -> Vec<u8> {
+    format!("d/{customer}/{day}").into_bytes()
 }
 
 /// An alarm.

@@ -17,14 +17,16 @@ pub mod transfer;
 #[cfg(test)]
 mod tests;
 
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::mpsc;
 
 use anyhow::{Context, anyhow};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 pub use account::{
     Account, Again, How, Phase, Pinned, Progress, Repeat, ResultNames, Wait, Waiting,
@@ -41,6 +43,9 @@ use crate::model::{Arrival, Counts, State};
 #[derive(Clone)]
 pub struct Ledger {
     commands: mpsc::Sender<Command>,
+    /// Why the thread ended, once it has without being told to.
+    died: watch::Receiver<Option<String>>,
+    secret_key: [u8; 32],
 }
 
 type Reply = Box<dyn FnOnce(Result<(), String>) + Send>;
@@ -125,6 +130,15 @@ pub struct FileCounts {
     pub quarantined: u64,
 }
 
+/// How far the clock is believed where things are cleared by their age.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Believed {
+    /// The time that is believed.
+    pub time: Timestamp,
+    /// What the clock said when it was last believed further.
+    pub at: Timestamp,
+}
+
 /// How often a login was refused in a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoginRefusals {
@@ -141,20 +155,43 @@ impl Ledger {
     pub fn open(folder: &Path) -> anyhow::Result<Ledger> {
         let (commands, queue) = mpsc::channel();
         let (opened, result) = mpsc::channel();
+        let (dying, died) = watch::channel(None);
         let folder = folder.to_owned();
         std::thread::Builder::new().name("ledger".to_owned()).spawn(move || {
-            match Store::open(&folder) {
+            // Some damage makes the library panic.
+            let store = catch_unwind(|| Store::open(&folder))
+                .unwrap_or_else(|_| Err(anyhow!(entries::damaged(&folder))));
+            match store {
                 Ok(store) => {
-                    let _ = opened.send(Ok(()));
-                    serve(store, &queue);
+                    let _ = opened.send(Ok(store.secret_key()));
+                    let served = catch_unwind(AssertUnwindSafe(|| serve(store, &queue)));
+                    if let Err(panic) = served {
+                        dying.send_replace(Some(words_of(panic.as_ref())));
+                    }
                 }
                 Err(error) => {
                     let _ = opened.send(Err(error));
                 }
             }
         })?;
-        result.recv().context("the ledger's thread ended")??;
-        Ok(Ledger { commands })
+        let secret_key = result.recv().context("the ledger's thread ended")??;
+        Ok(Ledger { commands, died, secret_key })
+    }
+
+    /// Waits until the ledger's thread has ended by a fault of its own, and says which. Nothing can
+    /// be noted from then on: the process is to end, and to be started again.
+    pub async fn died(&self) -> String {
+        let mut died = self.died.clone();
+        match died.wait_for(Option::is_some).await {
+            Ok(why) => why.clone().unwrap_or_default(),
+            // Unreachable while a handle is left, and this is one.
+            Err(_) => "it ended".to_owned(),
+        }
+    }
+
+    /// The key that secrets are marked with, so that a change can be noticed.
+    pub fn secret_key(&self) -> &[u8; 32] {
+        &self.secret_key
     }
 
     /// Changes something; answers when it is on disk. If the commit fails, nothing of it is. What
@@ -222,6 +259,11 @@ impl Ledger {
         })
         .await
     }
+}
+
+fn words_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }
 
 fn serve(mut store: Store, queue: &mpsc::Receiver<Command>) {

@@ -187,7 +187,8 @@ fn rename(from: &Path, to: &Path) -> anyhow::Result<()> {
     sync_folder(folder).with_context(|| format!("{} cannot be synced", folder.display()))
 }
 
-fn sync_all(folder: &Path) -> anyhow::Result<()> {
+/// Makes everything in a folder durable.
+pub fn sync_all(folder: &Path) -> anyhow::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         match entry.file_type()?.is_dir() {

@@ -1,6 +1,7 @@
 //! Store: the ledger's data, mirrored in memory and kept in entries on disk.
 
 mod aside;
+mod memory;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -184,6 +185,10 @@ impl Store {
         tally.files.quarantined += files.quarantined;
         let tally = tally.clone();
         self.entries.put(tally_key(&account.customer), &tally);
+        self.count_day(
+            &account.customer,
+            &Tally { records: progress.counts(total, false), files },
+        )?;
         self.entries.remove(account_key(arrival));
         self.dirty_accounts.remove(&arrival);
         self.dirty_chunks.retain(|(of, tag, _)| *of != arrival || *tag == b'q');
@@ -287,7 +292,12 @@ impl Store {
     /// After an error, reads everything anew from disk, which is what was durable.
     pub fn recover(&mut self) -> anyhow::Result<()> {
         if self.entries.is_closed() {
-            *self = Store::open(self.entries.folder())?;
+            let reopened = Store::open(self.entries.folder())?;
+            let alarms = std::mem::replace(self, reopened).alarms;
+            // What could not be noted, for want of space perhaps, is told all the same.
+            let unknown = |alarm: &Alarm| !self.alarms.iter().any(|held| held.same(alarm));
+            let unnoted: Vec<Alarm> = alarms.into_iter().filter(unknown).collect();
+            self.alarms.extend(unnoted);
         }
         Ok(())
     }

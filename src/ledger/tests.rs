@@ -227,3 +227,15 @@ fn changes_of_one_group_see_each_other() {
     assert_eq!(store.left_quarantined(first).unwrap().ranges(), [(2, 3)]);
     assert_eq!(store.settled("acme", "erp", &identity).unwrap(), None);
 }
+
+#[tokio::test]
+async fn a_thread_that_panics_is_told_and_answers_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(folder.path()).unwrap();
+    ledger.update(|store| store.set_account(account(1, 100))).await.unwrap();
+    assert!(ledger.update(|_| panic!("the tree is bent")).await.is_err());
+    assert_eq!(ledger.died().await, "the tree is bent");
+    assert!(ledger.summary().await.is_err());
+    drop(ledger);
+    assert_eq!(open(folder.path()).files.len(), 1);
+}

@@ -5,7 +5,6 @@ use std::io::{BufRead, Write};
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use serde::Serialize;
 
 use super::check::Check;
 use super::entries::Entries;
@@ -28,15 +27,41 @@ const BATCH: u64 = 1000;
 
 /// Writes every entry of the ledger in a folder; tells how many lines they took.
 pub fn export(folder: &Path, out: &mut dyn Write) -> anyhow::Result<u64> {
+    let mut written = 0;
+    each_entry(folder, &mut |entry| {
+        written += 1;
+        let mut line = serde_json::to_vec(entry)?;
+        line.push(b'\n');
+        out.write_all(&line).context("the export cannot be written")
+    })?;
+    Ok(written)
+}
+
+/// Removes entries of the ledger in a folder, all at once.
+pub fn remove(folder: &Path, all: &[Entry]) -> anyhow::Result<()> {
+    let mut entries = Entries::open_there(folder)?;
+    for entry in all {
+        for (key, _) in entry.pairs()? {
+            entries.remove(key);
+        }
+    }
+    entries.write()
+}
+
+/// Calls `each` with every entry of the ledger in a folder, in the order of an export.
+pub fn each_entry(
+    folder: &Path,
+    each: &mut dyn FnMut(&Entry) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let entries = Entries::open_there(folder)?;
-    let mut lines = Lines { out, count: 0 };
+    let mut lines = Lines { each, count: 0 };
     match entries.get(b"m/schema")? {
         Some(version) if version == SCHEMA => lines.write(&Entry::Schema { version })?,
         Some(version) => return Err(newer(version, folder)),
         None => bail!("{} holds no ledger", folder.display()),
     }
     entries.each(b"", &mut |key, value| known(key, value))?;
-    for prefix in [b"m/", b"c/", b"a/", b"l/", b"r/", b"i/", b"g/"] {
+    for prefix in [b"m/", b"c/", b"d/", b"a/", b"l/", b"r/", b"i/", b"g/"] {
         entries.each(prefix, &mut |key, value| match read(key, value)? {
             None | Some(Entry::Schema { .. }) => Ok(()),
             Some(entry) => lines.write(&entry),
@@ -58,8 +83,7 @@ pub fn export(folder: &Path, out: &mut dyn Write) -> anyhow::Result<u64> {
     // What settled files left quarantined.
     lines.records(&entries, b"s/", &|arrival| !open.contains(&arrival))?;
     let written = lines.count;
-    lines.write(&Entry::End { lines: written })?;
-    Ok(lines.count)
+    lines.write(&Entry::End { lines: written })
 }
 
 /// Every fault of an export, with its line; none if it can be imported.
@@ -149,16 +173,14 @@ fn each(
 type Gathered = (Arrival, State, Vec<(u64, u64)>);
 
 struct Lines<'a> {
-    out: &'a mut dyn Write,
+    each: &'a mut dyn FnMut(&Entry) -> anyhow::Result<()>,
     count: u64,
 }
 
 impl Lines<'_> {
-    fn write(&mut self, entry: &impl Serialize) -> anyhow::Result<()> {
+    fn write(&mut self, entry: &Entry) -> anyhow::Result<()> {
         self.count += 1;
-        let mut line = serde_json::to_vec(entry)?;
-        line.push(b'\n');
-        self.out.write_all(&line).context("the export cannot be written")
+        (self.each)(entry)
     }
 
     /// Writes the records below a prefix, chunks of one file and state together.

@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 
 use super::local::{self, Candidate};
 use crate::config::{Ready, Source};
-use crate::disk;
+use crate::disk::{self, Look};
 use crate::ledger::{Account, Ledger, Phase};
 use crate::model::Arrival;
 use crate::spool::{Slip, Spool};
@@ -25,8 +25,12 @@ pub async fn claim(
     candidate: &Candidate,
 ) -> anyhow::Result<Option<Arrival>> {
     let path = source.path.join(&candidate.name);
-    match fs::symlink_metadata(&path) {
-        Ok(metadata) if metadata.is_file() && local::look(&metadata) == candidate.look => {}
+    let looked = tokio::task::spawn_blocking({
+        let path = path.clone();
+        move || fs::symlink_metadata(path)
+    });
+    match looked.await? {
+        Ok(metadata) if metadata.is_file() && Look::of(&metadata) == candidate.look => {}
         _ => return Ok(None),
     }
     let slip = Slip {
@@ -34,6 +38,7 @@ pub async fn claim(
         source: source.name.clone(),
         name: candidate.name.clone(),
         picked_up: jiff::Timestamp::now(),
+        look: Some(candidate.look),
     };
     let noted = slip.clone();
     let (arrival, installation) = ledger
@@ -58,7 +63,7 @@ pub async fn claim(
             }
             disk::sync_folder(&folder)
                 .with_context(|| format!("{} cannot be synced", folder.display()))?;
-            let changed = local::look(&fs::symlink_metadata(&hidden)?) != look;
+            let changed = Look::at(&hidden)? != look;
             if changed && give_back(&hidden, &path)? {
                 return Ok(false);
             }
@@ -71,7 +76,7 @@ pub async fn claim(
         abandon(ledger, spool, arrival).await?;
         return Ok(None);
     }
-    remove_marker(source, &candidate.name);
+    remove_marker(source, &candidate.name).await;
     Ok(Some(arrival))
 }
 
@@ -114,7 +119,7 @@ pub async fn resume(
                 let mut claimed = account;
                 claimed.phase = Phase::Claimed;
                 ledger.update(move |store| store.set_account(claimed)).await?;
-                remove_marker(source, &slip.name);
+                remove_marker(source, &slip.name).await;
                 slips.push(slip);
                 arrivals.push(arrival);
             }
@@ -171,7 +176,10 @@ fn go_on(
         return Ok(true);
     }
     if hidden.exists() {
-        spool.prepare(arrival, slip)?;
+        // What was seen at the claim stands in the slip, if the claim came so far.
+        if spool.slip(arrival).is_none() {
+            spool.prepare(arrival, &Slip { look: Look::at(hidden).ok(), ..slip.clone() })?;
+        }
         take_in(spool, arrival, hidden)?;
         return Ok(true);
     }
@@ -186,7 +194,8 @@ fn go_on(
 }
 
 async fn abandon(ledger: &Ledger, spool: &Spool, arrival: Arrival) -> anyhow::Result<()> {
-    spool.remove(arrival)?;
+    let spool = spool.clone();
+    tokio::task::spawn_blocking(move || spool.remove(arrival)).await??;
     ledger.update(move |store| store.abandon(arrival)).await
 }
 
@@ -199,11 +208,14 @@ fn give_back(hidden: &Path, path: &Path) -> anyhow::Result<bool> {
     }
 }
 
-fn remove_marker(source: &Source, name: &str) {
+async fn remove_marker(source: &Source, name: &str) {
     if let Ready::Marker(marker) = &source.ready {
         let marker = source.path.join(local::marker_name(marker, name));
-        if let Err(error) = disk::remove(&marker) {
-            tracing::warn!("The marker {} stays: {error}", marker.display());
+        let removal = tokio::task::spawn_blocking(move || {
+            disk::remove(&marker).with_context(|| format!("the marker {} stays", marker.display()))
+        });
+        if let Err(error) = removal.await.map_err(anyhow::Error::from).flatten() {
+            tracing::warn!("{error:#}");
         }
     }
 }
@@ -231,8 +243,12 @@ fn sync_folder(folder: Option<&Path>) -> anyhow::Result<()> {
 fn copy_in(hidden: &Path, part: &Path, data: &Path) -> io::Result<()> {
     disk::remove(part)?;
     let mut copy = disk::create(part, 0o600)?;
+    let before = Look::at(hidden)?;
     disk::copy(&mut File::open(hidden)?, &mut copy, part)?;
     disk::sync(&copy, part)?;
+    if Look::at(hidden)? != before {
+        return Err(io::Error::other("a program still writes to it"));
+    }
     disk::rename(part, data)?;
     if let Some(folder) = data.parent() {
         disk::sync_folder(folder)?;
@@ -269,12 +285,22 @@ fn slip_of(account: &Account) -> Slip {
         source: account.source.clone(),
         name: account.name.clone(),
         picked_up: account.picked_up,
+        look: None,
     }
 }
 
-/// Says what a claim needs of the disk; below it pickup pauses (design, section 4.1,
-/// `limits.free_disk`).
-pub fn check_free_disk(folder: &Path, least: u64) -> anyhow::Result<()> {
+/// Says what a claim needs of every disk that its file is written to; below it pickup pauses
+/// (design, section 4.1, `limits.free_disk`).
+pub async fn check_free_disk(state: &Path, source: &Source, least: u64) -> anyhow::Result<()> {
+    let folders = [state, &source.archive, &source.rejects, &source.receipts].map(PathBuf::from);
+    let check = move || folders.iter().try_for_each(|folder| free_disk(folder, least));
+    tokio::task::spawn_blocking(check).await?
+}
+
+/// The same of one disk.
+pub fn free_disk(folder: &Path, least: u64) -> anyhow::Result<()> {
+    // Results have no folder before the first of them.
+    let Some(folder) = folder.ancestors().find(|folder| folder.is_dir()) else { return Ok(()) };
     let disk = rustix::fs::statvfs(folder)
         .with_context(|| format!("the disk of {} cannot be asked", folder.display()))?;
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::Context;
-use serde::{Deserialize, Serialize};
 
 use crate::config::{Order, Ready, Source};
+use crate::disk::{self, Look};
 
 /// A file that was seen in a source's folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,22 +18,12 @@ pub struct Candidate {
     pub look: Look,
 }
 
-/// Size, modification time and inode of a file as one look saw them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Look {
-    /// Bytes.
-    pub size: u64,
-    /// Modification time, in nanoseconds since 1970.
-    pub modified: i64,
-    /// The inode.
-    pub inode: u64,
-}
-
 /// The files of a source that its `ignore` lets through, in its order. Markers, folders and links
 /// are left out; a name that is not UTF-8 too, since no route could match it.
 pub fn list(source: &Source) -> anyhow::Result<Vec<Candidate>> {
     let mut candidates = Vec::new();
-    let entries = fs::read_dir(&source.path)
+    let entries = disk::step("list", &source.path)
+        .and_then(|()| fs::read_dir(&source.path))
         .with_context(|| format!("{} cannot be listed", source.path.display()))?;
     for entry in entries {
         let entry = entry.with_context(|| format!("{}", source.path.display()))?;
@@ -52,7 +41,7 @@ pub fn list(source: &Source) -> anyhow::Result<Vec<Candidate>> {
         // The file may be gone by now; it is then simply not there.
         let Ok(metadata) = fs::symlink_metadata(entry.path()) else { continue };
         if metadata.is_file() {
-            candidates.push(Candidate { name, look: look(&metadata) });
+            candidates.push(Candidate { name, look: Look::of(&metadata) });
         }
     }
     if let Ready::Marker(marker) = &source.ready {
@@ -67,15 +56,6 @@ pub fn list(source: &Source) -> anyhow::Result<Vec<Candidate>> {
         }
     }
     Ok(candidates)
-}
-
-/// What one look at a file sees.
-pub fn look(metadata: &fs::Metadata) -> Look {
-    Look {
-        size: metadata.size(),
-        modified: metadata.mtime().saturating_mul(1_000_000_000) + metadata.mtime_nsec(),
-        inode: metadata.ino(),
-    }
 }
 
 /// The marker's name for a file.

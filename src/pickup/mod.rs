@@ -4,6 +4,7 @@
 
 pub mod claim;
 pub mod local;
+pub mod mount;
 pub mod readiness;
 pub mod watch;
 

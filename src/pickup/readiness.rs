@@ -6,13 +6,16 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::local::{Candidate, Look, marker_name};
+use super::local::{Candidate, marker_name};
 use crate::config::Ready;
+use crate::disk::Look;
 
 /// What earlier looks into one folder saw.
 #[derive(Debug, Default)]
 pub struct Looks {
     seen: BTreeMap<String, (Look, Instant)>,
+    /// When the next look may be taken, however many events ask for one.
+    next: Option<Instant>,
 }
 
 /// Looks that one run leaves to the next.
@@ -27,6 +30,18 @@ impl Remembered {
 }
 
 impl Looks {
+    /// Notes how long a look took. What a look costs grows with what lies in the folder: events
+    /// have looks taken for a fifth of the time at most, and a folder of few files at once.
+    pub fn took(&mut self, began: Instant, ended: Instant) {
+        let cost = ended.saturating_duration_since(began);
+        self.next = (cost >= Duration::from_millis(1)).then(|| ended + cost * 4);
+    }
+
+    /// Before when an event is not to have a look taken.
+    pub fn not_before(&self) -> Instant {
+        self.next.unwrap_or_else(Instant::now)
+    }
+
     /// What is to be remembered for a later run: each file that is not finished yet, with how long
     /// it has been quiet.
     pub fn remember(&self, now: Instant) -> Remembered {
@@ -48,6 +63,7 @@ impl Looks {
                 .into_iter()
                 .map(|(name, (look, quiet))| (name, (look, since(quiet))))
                 .collect(),
+            next: None,
         }
     }
 

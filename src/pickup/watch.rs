@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
+use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
 use notify::{EventKind, RecursiveMode, Watcher};
 use tokio::sync::Notify;
+
+use super::local::is_hidden_claim;
 
 /// A watcher over folders.
 pub struct Watch {
@@ -64,20 +67,33 @@ impl Watch {
     }
 }
 
+/// Whether what happened may have made a file ready. What is written to one shows when it is closed;
+/// what goes away, and our own hidden files, are of no interest.
+fn may_be_ready(kind: EventKind, path: &Path) -> bool {
+    let is_ours = path.file_name().and_then(|name| name.to_str()).is_some_and(is_hidden_claim);
+    !is_ours
+        && match kind {
+            EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),
+            EventKind::Modify(
+                ModifyKind::Data(_) | ModifyKind::Metadata(_) | ModifyKind::Name(RenameMode::From),
+            )
+            | EventKind::Remove(_) => false,
+            _ => true,
+        }
+}
+
 impl Woken {
     fn take_in(&self, event: notify::Result<notify::Event>) {
         let mut wake = self.lock();
         match event {
             Ok(event) if event.need_rescan() => wake.all = true,
             Ok(event) => {
-                if matches!(event.kind, EventKind::Access(access)
-                    if access != notify::event::AccessKind::Close(notify::event::AccessMode::Write))
-                {
+                // Of a rename the last path is the new one.
+                let Some(path) = event.paths.last().filter(|path| may_be_ready(event.kind, path))
+                else {
                     return;
-                }
-                wake.folders.extend(
-                    event.paths.iter().filter_map(|path| path.parent()).map(Path::to_owned),
-                );
+                };
+                wake.folders.extend(path.parent().map(Path::to_owned));
             }
             Err(_) => wake.all = true,
         }

@@ -20,7 +20,7 @@ use crate::disk;
 use crate::inspect::{Inspection, inspect};
 use crate::ledger::{Account, Again, How, Ledger, Ordinals, Phase, WHOLE};
 use crate::model::{Arrival, Identity, Origin, Problem, Record};
-use crate::pickup::claim::check_free_disk;
+use crate::pickup::claim::free_disk;
 use crate::read::{Dialect, Reader, excerpt};
 use crate::settle::Kept;
 use crate::spool::{Slip, Spool, write_whole};
@@ -72,6 +72,13 @@ pub async fn retry(
     dialect: Dialect,
     records: &[(u64, u64)],
 ) -> anyhow::Result<Account> {
+    if kept.stock.changed {
+        bail!(
+            "{} was written to while it was worked: which record is which is not sure; correct its \
+             rejects and drop them again",
+            kept.account.name
+        );
+    }
     kept.verify(&desk.spool)?;
     let whose = whose(kept);
     let mut wanted = Ordinals::default();
@@ -208,7 +215,7 @@ async fn open(
     taken: Taken,
     records: &[(u64, u64)],
 ) -> anyhow::Result<Account> {
-    check_free_disk(&desk.config.state, desk.config.limits.free_disk)?;
+    free_disk(&desk.config.state, desk.config.limits.free_disk)?;
     let arrival = desk.ledger.change(|store| Ok(store.next_arrival())).await?;
     let mut account = account(arrival, &whose, how);
     let (spool, slip) = (desk.spool.clone(), slip(&account));
@@ -336,6 +343,7 @@ fn slip(account: &Account) -> Slip {
         source: account.source.clone(),
         name: account.name.clone(),
         picked_up: account.picked_up,
+        look: None,
     }
 }
 

@@ -2,13 +2,15 @@
 //! what its claim pins.
 
 use std::io;
+use std::sync::Arc;
 
 use anyhow::Context;
 use jiff::Timestamp;
 
 use super::{Pinnable, Setup, Work};
 use crate::config::{ChannelKind, Customer, Route};
-use crate::inspect::{Inspection, identify, inspect};
+use crate::disk::Look;
+use crate::inspect::{Inspection, changed, identify, inspect};
 use crate::ledger::{Change, Ordinals, Phase, Pinned, Repeat, Settled};
 use crate::model::{Identity, Level, Problem, State};
 use crate::read::{Layout, Unsound};
@@ -30,8 +32,14 @@ impl<'a> Work<'a> {
             .get(&route.mapping)
             .with_context(|| format!("the mapping \"{}\" is not loaded", route.mapping))?;
         let path = self.data();
-        let mapping = std::sync::Arc::clone(&pinnable.mapping);
+        let mapping = Arc::clone(&pinnable.mapping);
+        let (spool, arrival) = (self.parts.spool.clone(), self.account.arrival);
         let inspected = tokio::task::spawn_blocking(move || {
+            let claimed = spool.slip(arrival).and_then(|slip| slip.look);
+            let look = Look::at(&path)?;
+            if claimed.is_some_and(|claimed| !claimed.may_be(&look)) {
+                return Ok((identify(&path)?, Err(changed())));
+            }
             if std::fs::metadata(&path)?.len() == 0 {
                 let identity = identify(&path)?;
                 return Ok((identity, Ok(nothing(identity))));
@@ -87,13 +95,18 @@ impl<'a> Work<'a> {
     async fn pin(
         &mut self,
         route: &Route,
-        pinnable: &Pinnable,
+        pinnable: &Arc<Pinnable>,
         inspection: &Inspection,
     ) -> anyhow::Result<()> {
         let arrival = self.account.arrival;
         let spool = &self.parts.spool;
-        write_whole(&spool.inspection(arrival), &serde_json::to_vec(inspection)?, 0o600)?;
-        keep(&spool.bundle(&pinnable.hash), pinnable)?;
+        let (path, kept) = (spool.inspection(arrival), serde_json::to_vec(inspection)?);
+        let (bundle, pinned) = (spool.bundle(&pinnable.hash), Arc::clone(pinnable));
+        tokio::task::spawn_blocking(move || {
+            write_whole(&path, &kept, 0o600)?;
+            keep(&bundle, &pinned)
+        })
+        .await??;
         if inspection.records == 0 {
             let warning = Problem {
                 level: Level::Warn,
@@ -174,14 +187,18 @@ impl<'a> Work<'a> {
 
 /// The inspection of a file without records.
 fn nothing(identity: Identity) -> Inspection {
-    Inspection { identity, size: 0, records: 0, marks: Vec::new(), layout: Layout::default() }
+    let (marks, layout) = (Vec::new(), Layout::default());
+    Inspection { identity, size: 0, records: 0, marks, layout, look: None }
 }
 
 /// Keeps the texts of a mapping under their hash, once.
 /// Keeps what a mapping was compiled from, once.
 pub fn keep(path: &std::path::Path, pinnable: &Pinnable) -> anyhow::Result<()> {
     if path.exists() {
-        return Ok(());
+        // Those that were pinned lately are not cleared, even before their claim is noted.
+        let pinned_now = std::fs::File::open(path)
+            .and_then(|file| file.set_modified(std::time::SystemTime::now()));
+        return pinned_now.with_context(|| format!("{} cannot be kept", path.display()));
     }
     write_whole(path, &serde_json::to_vec(&pinnable.bundle)?, 0o600)
 }

@@ -6,11 +6,12 @@ use std::sync::{Arc, PoisonError};
 use anyhow::Context;
 use jiff::Timestamp;
 
-use super::{Left, Work, again};
-use crate::inspect::identify;
+use super::{Left, Work, again, changed};
+use crate::inspect::{Inspection, identify};
 use crate::ledger::{Account, FileCounts, Phase, Progress, Waiting};
-use crate::model::Counts;
+use crate::model::{Counts, Level, Problem};
 use crate::settle::{self, Report};
+use crate::spool::Problems;
 
 impl Work<'_> {
     /// Writes what can be written now, and closes the file if nothing of it is open.
@@ -68,13 +69,17 @@ impl Work<'_> {
         if self.account.results.is_some() {
             return Ok(());
         }
-        let answered = Timestamp::now();
+        let answered = *self.account.answered.get_or_insert_with(Timestamp::now);
         let day = answered.to_zoned(jiff::tz::TimeZone::system()).date();
-        self.account.answered = Some(answered);
-        let names = settle::choose(self.source, &self.account.name, self.account.arrival, day)?;
-        self.account.results = Some(names);
+        let (source, name) = (self.source.clone(), self.account.name.clone());
+        let arrival = self.account.arrival;
+        let choose = move || settle::choose(&source, &name, arrival, day);
+        let chosen = tokio::task::spawn_blocking(choose).await?;
+        self.account.results = chosen.as_ref().ok().cloned();
+        // Where results cannot be written the file is answered all the same.
         let account = self.account.clone();
-        self.parts.ledger.update(move |store| store.set_account(account)).await
+        self.parts.ledger.update(move |store| store.set_account(account)).await?;
+        chosen.map(drop)
     }
 
     async fn write(
@@ -93,14 +98,25 @@ impl Work<'_> {
             _ => None,
         };
         tokio::task::spawn_blocking(move || {
+            let data = spool.data(account.arrival);
+            let inspection = spool.inspection(account.arrival);
+            if account.phase == Phase::Open
+                && !Inspection::read(&inspection)?.seen().is_still(&data)?
+                && !is_told(&spool.problems(account.arrival)?)?
+            {
+                let told = Problem::of_file(changed::RULE, account.name.clone(), AFTERWARDS);
+                let told = Problem { level: Level::Warn, ..told };
+                spool.note_problems(account.arrival, &[told])?;
+            }
             let mut problems = spool.problems(account.arrival)?;
+            let changed = is_told(&problems)?;
             if let Some(origin) = &origin {
-                again::by_origin(origin, &mut problems);
+                problems = problems.by_origin(Arc::clone(origin));
             }
             let identity = match (&origin, &account.pinned) {
                 (Some(origin), _) => origin.identity,
                 (None, Some(pinned)) => pinned.identity,
-                (None, None) => identify(&spool.data(account.arrival))?,
+                (None, None) => identify(&data)?,
             };
             let names = account.results.as_ref().context("the results have no names")?;
             let report = Report {
@@ -111,6 +127,7 @@ impl Work<'_> {
                 dialect: mapping.as_ref().map(|mapping| &mapping.dialect),
                 counts,
                 problems: &problems,
+                changed,
                 settled,
                 progress: &progress,
                 origin: origin.as_deref(),
@@ -154,7 +171,10 @@ impl Work<'_> {
                 store.close(arrival, files)
             })
             .await?;
-        self.parts.spool.remove(arrival).context("the spool cannot be cleared")?;
+        let spool = self.parts.spool.clone();
+        tokio::task::spawn_blocking(move || spool.remove(arrival))
+            .await?
+            .context("the spool cannot be cleared")?;
         if let Some(of) = self.account.again.map(|again| again.of) {
             again::tidy(&self.parts.ledger, &self.parts.spool, vec![of]).await?;
         }
@@ -162,6 +182,14 @@ impl Work<'_> {
         log_settled(&self.account, counts);
         Ok(())
     }
+}
+
+const AFTERWARDS: &str = "the file was written to after its last record had been answered for; the \
+                          archive holds it as it is now: see who still writes to it";
+
+/// Whether the problems tell that the file was written to.
+fn is_told(problems: &Problems) -> anyhow::Result<bool> {
+    Ok(problems.of_file()?.iter().any(|problem| problem.rule == changed::RULE))
 }
 
 fn log_settled(account: &Account, counts: Counts) {

@@ -3,6 +3,7 @@
 
 pub mod again;
 mod begin;
+mod changed;
 pub mod cursor;
 mod finish;
 mod pass;
@@ -114,7 +115,8 @@ pub async fn advance(
         .await?;
     let Some(account) = account else {
         // Its account was closed before its folder could be removed.
-        parts.spool.remove(arrival)?;
+        let spool = parts.spool.clone();
+        tokio::task::spawn_blocking(move || spool.remove(arrival)).await??;
         return Ok(Left::Settled);
     };
     let setup = Arc::clone(parts.setup().of(&account.customer));
@@ -133,10 +135,15 @@ pub async fn advance(
     if let Some(until) = work.is_held_until() {
         return Ok(Left::Waiting(Some(until)));
     }
-    if work.account.phase == Phase::Open
-        && let Err(missing) = pass::run(parts, &work, occasion, turn, stop).await?
-    {
-        return Ok(Left::Missing(missing));
+    if work.account.phase == Phase::Open {
+        match pass::run(parts, &work, occasion, turn, stop).await {
+            Err(error) if error.is::<pass::Changed>() => work.set_aside_the_rest().await?,
+            passed => {
+                if let Err(missing) = passed? {
+                    return Ok(Left::Missing(missing));
+                }
+            }
+        }
     }
     work.finish().await
 }

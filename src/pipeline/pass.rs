@@ -2,17 +2,19 @@
 //! the rest. The mark moves only over what the ledger answers for.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::cursor::{Cursor, Piece};
 use super::{Missing, Occasion, Parts, Work};
 use crate::deliver::{Channel, Clearance, Go, Message, Prepared, Turn};
-use crate::inspect::Inspection;
+use crate::inspect::{Inspection, Seen};
 use crate::ledger::{Change, Pinned, Progress, Wait, Waiting};
 use crate::map::Mapping;
 use crate::model::{Arrival, Origin, Problem, State};
@@ -44,7 +46,7 @@ pub async fn run(
         })
         .await?
         .unwrap_or_default();
-    let mut pass = Pass::open(parts, work, pinned, channel, progress, stop)?;
+    let mut pass = Pass::open(parts, work, pinned, channel, progress, stop).await?;
     let mut turn = turn;
     if let Some(turn) = &mut turn {
         turn.wait().await;
@@ -74,6 +76,7 @@ struct Pass {
     channel: Arc<Channel>,
     mapping: Arc<Mapping>,
     inspection: Arc<Inspection>,
+    seen: Seen,
     path: std::path::PathBuf,
     repeats: Arc<crate::ledger::Ordinals>,
     progress: Progress,
@@ -85,6 +88,7 @@ struct Pass {
     kept_back: Arc<Mutex<Option<Timestamp>>>,
     /// Nothing more is sent once the run is to stop, or an outcome could not be noted.
     halt: CancellationToken,
+    _until_retired: AbortOnDropHandle<()>,
 }
 
 #[derive(Default)]
@@ -94,7 +98,7 @@ struct Cuts {
 }
 
 impl Pass {
-    fn open(
+    async fn open(
         parts: &Arc<Parts>,
         work: &Work<'_>,
         pinned: Pinned,
@@ -103,15 +107,23 @@ impl Pass {
         stop: &CancellationToken,
     ) -> anyhow::Result<Pass> {
         let path = parts.spool.inspection(work.account.arrival);
-        let bytes =
-            std::fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
-        let inspection: Inspection = serde_json::from_slice(&bytes)
-            .with_context(|| format!("{} is damaged", path.display()))?;
+        let data = work.data();
+        let (inspection, seen, is_still) = tokio::task::spawn_blocking(move || {
+            let inspection = Inspection::read(&path)?;
+            let mut seen = inspection.seen();
+            let is_still = seen.is_still(&data)?;
+            anyhow::Ok((inspection, seen, is_still))
+        })
+        .await??;
+        if !is_still {
+            return Err(Changed.into());
+        }
         // Only records that were discarded before the first cut are left out of every cut alike.
         let repeats = match pinned.repeat_of {
             Some(_) => progress.discarded.clone(),
             None => crate::ledger::Ordinals::default(),
         };
+        let halt = stop.child_token();
         Ok(Pass {
             parts: Arc::clone(parts),
             arrival: work.account.arrival,
@@ -121,8 +133,8 @@ impl Pass {
             held: work.account.held_until.is_some(),
             mapping: parts.mapping(&pinned.bundle)?,
             pinned,
-            channel,
             inspection: Arc::new(inspection),
+            seen,
             path: work.data(),
             repeats: Arc::new(repeats),
             progress,
@@ -130,7 +142,9 @@ impl Pass {
             cuts: Arc::default(),
             running: JoinSet::new(),
             kept_back: Arc::default(),
-            halt: stop.child_token(),
+            _until_retired: halt_when_retired(&channel, &halt),
+            channel,
+            halt,
         })
     }
 
@@ -178,13 +192,15 @@ impl Pass {
             let Clearance::Go(go) = self.channel.clear(&self.halt).await else { break };
             let (first, last) = (waiting.first, waiting.last);
             let wanted = Arc::clone(&progress);
-            let (moved, piece) = tokio::task::spawn_blocking(move || {
+            let (mut seen, path) = (self.seen, self.path.clone());
+            let (moved, piece, seen) = tokio::task::spawn_blocking(move || {
                 let piece = cursor.again(first, last, |ordinal| !wanted.is_final(ordinal));
-                (cursor, piece)
+                let piece = checked(&mut seen, &path, piece);
+                (cursor, piece, seen)
             })
             .await?;
-            cursor = moved;
-            let mut piece = piece.map_err(changed)?;
+            (cursor, self.seen) = (moved, seen);
+            let mut piece = piece?;
             let message = self.message(&mut piece, Some(waiting));
             let prepared = self.channel.line_up(&message);
             // The problems of these records were noted when they were first mapped.
@@ -221,14 +237,16 @@ impl Pass {
                 self.parts.ledger.note(self.arrival, hold).await?;
             }
             let start = next;
-            let (moved, piece, position) = tokio::task::spawn_blocking(move || {
+            let (mut seen, path) = (self.seen, self.path.clone());
+            let (moved, piece, position, seen) = tokio::task::spawn_blocking(move || {
                 let piece = cursor.cut(start);
                 let position = cursor.position();
-                (cursor, piece, position)
+                let piece = checked(&mut seen, &path, piece);
+                (cursor, piece, position, seen)
             })
             .await?;
-            cursor = moved;
-            let mut piece = piece.map_err(changed)?;
+            (cursor, self.seen) = (moved, seen);
+            let mut piece = piece?;
             next = if piece.ended { end } else { position };
             {
                 let mut cuts = self.lock();
@@ -414,6 +432,16 @@ impl Pass {
     }
 }
 
+/// Ends the pass when a reload puts another channel in the place of this one: the next pass goes on
+/// with that.
+fn halt_when_retired(channel: &Arc<Channel>, halt: &CancellationToken) -> AbortOnDropHandle<()> {
+    let (channel, halt) = (Arc::clone(channel), halt.clone());
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        channel.retired().await;
+        halt.cancel();
+    }))
+}
+
 /// Whether a record that waits is tried in this pass. What waits only because a channel was paused
 /// or out of reach is due when a run starts: the channel's probe decides.
 fn is_due(waiting: &Waiting, occasion: Occasion, now: Timestamp) -> bool {
@@ -435,6 +463,22 @@ fn named(mut problem: Problem, mapping: &Mapping) -> Problem {
     problem
 }
 
-fn changed(unsound: Unsound) -> anyhow::Error {
-    anyhow::anyhow!(unsound).context("the file in the spool is not what was inspected")
+/// The file in the spool is not what was inspected.
+#[derive(Debug)]
+pub struct Changed;
+
+impl std::error::Error for Changed {}
+
+impl std::fmt::Display for Changed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the file was written to after it was taken")
+    }
+}
+
+/// A piece of a file, provided that the file was what was inspected still when it was read.
+fn checked(seen: &mut Seen, path: &Path, piece: Result<Piece, Unsound>) -> anyhow::Result<Piece> {
+    if !seen.is_still(path)? {
+        return Err(Changed.into());
+    }
+    piece.map_err(|fault| anyhow::anyhow!(fault).context("the file in the spool cannot be read"))
 }

@@ -258,6 +258,7 @@ mod tests {
 
     fn api(server: &Server, auth: ScrAuth) -> ScrApi {
         ScrApi {
+            normal: String::new(),
             url: format!("{}/tmining/api/v1", server.url),
             auth,
             concurrency: 20,
@@ -565,6 +566,7 @@ mod tests {
         for url in ["localhost:4431", "tmining/api/v1"] {
             let api = ScrApi {
                 url: url.to_owned(),
+                normal: url.to_owned(),
                 auth: ScrAuth::None,
                 concurrency: 20,
                 timeout: Duration::from_secs(60),

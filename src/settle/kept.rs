@@ -3,12 +3,14 @@
 //! again, round by round. What is kept never changes; what is still set aside the ledger says.
 
 use std::fs;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
 use super::{Report, archive, make_folder};
+use crate::disk::Unfinished;
 use crate::ledger::Account;
 use crate::model::{Arrival, Identity, Problem};
 use crate::spool::{Spool, write_whole};
@@ -33,6 +35,10 @@ pub struct Stock {
     pub identity: Identity,
     /// The original ordinals of the records in them, as ranges; none of a file that is kept whole.
     pub ordinals: Vec<(u64, u64)>,
+    /// The file was written to while it was worked: which record is which is not sure, and they
+    /// are not to be retried, but corrected and dropped again.
+    #[serde(default)]
+    pub changed: bool,
     /// BLAKE3 of the original.
     pub original: Identity,
     /// The pick-up that the records' age is counted from.
@@ -56,11 +62,26 @@ pub fn keep(spool: &Spool, report: &Report<'_>, rejects: &Path) -> anyhow::Resul
         },
         original: report.identity,
         age: account.again.map_or(account.arrival, |again| again.age),
+        changed: report.changed,
     };
     write_whole(&folder.join("stock.json"), &serde_json::to_vec(&stock)?, 0o600)?;
     let account = serde_json::to_vec_pretty(account)?;
     write_whole(&folder.join("account.json"), &account, 0o600)?;
-    write_whole(&folder.join("problems.json"), &serde_json::to_vec(report.problems)?, 0o600)
+    keep_problems(report, &folder.join("problems.json"))
+}
+
+fn keep_problems(report: &Report<'_>, path: &Path) -> anyhow::Result<()> {
+    let cannot = || format!("{} cannot be written", path.display());
+    let mut list = BufWriter::new(Unfinished::begin(path, 0o600).with_context(cannot)?);
+    let mut before = b"[";
+    for problem in report.problems.iter() {
+        list.write_all(before).with_context(cannot)?;
+        serde_json::to_writer(&mut list, &problem?).with_context(cannot)?;
+        before = b",";
+    }
+    list.write_all(if report.problems.is_empty() { b"[]" } else { b"]" }).with_context(cannot)?;
+    let list = list.into_inner().map_err(|error| error.into_error()).with_context(cannot)?;
+    list.replace().with_context(cannot)
 }
 
 /// What is kept of an arrival, the oldest round first. A round that is under way is not there yet.

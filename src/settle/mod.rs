@@ -22,9 +22,9 @@ pub use receipt::Receipt;
 use crate::config::Source;
 use crate::disk;
 use crate::ledger::{Account, Phase, Progress, ResultNames};
-use crate::model::{Counts, Identity, Origin, Problem};
+use crate::model::{Counts, Identity, Origin};
 use crate::read::Dialect;
-use crate::spool::Spool;
+use crate::spool::{Problems, Spool};
 
 /// Everything that the results of one file say.
 pub struct Report<'a> {
@@ -41,7 +41,9 @@ pub struct Report<'a> {
     /// How many records are in each state.
     pub counts: Counts,
     /// What is wrong, by record.
-    pub problems: &'a [Problem],
+    pub problems: &'a Problems,
+    /// Whether the file was written to after it was taken.
+    pub changed: bool,
     /// Whether all records are final now.
     pub settled: Option<jiff::Timestamp>,
     /// Which records are in which final state.
@@ -70,12 +72,14 @@ pub fn write(spool: &Spool, report: &Report<'_>) -> anyhow::Result<()> {
     if report.counts.quarantined > 0
         && let Some(dialect) = report.dialect
     {
-        rejects::write(&data, dialect, &report.progress.quarantined, &source.rejects.join(&name))?;
+        rejects::write(&data, dialect, report, &source.rejects.join(&name))?;
     }
     write_rest(spool, report, &name)?;
     if let Some(archived) = report.archive(&name) {
         make_folder(archived.parent().unwrap_or(&source.archive))?;
         match report.settled {
+            // It came as it was put there before it was written to.
+            _ if report.changed && archived.exists() => {}
             Some(_) => archive::put(&data, &archived)?,
             None => archive::put_copy(&data, &archived)?,
         }

@@ -113,6 +113,7 @@ mod tests {
             archive: folder.path().join("archive"),
             rejects: folder.path().join("rejects"),
             receipts: folder.path().join("receipts"),
+            keep: None,
         };
         let day = Date::constant(2026, 11, 22);
         let suffix = |arrival| choose(&source, "A.csv", Arrival(arrival), day).unwrap().suffix;

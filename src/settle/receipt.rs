@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::Report;
 use crate::disk;
 use crate::ledger::{Account, How, Repeat};
-use crate::model::{Arrival, Counts, Identity, Level, Problem};
+use crate::model::{Arrival, Counts, Identity, Level};
 
 /// The receipt of a file (design, section 4.5). Written when the file is answered, and replaced
 /// until it is settled.
@@ -122,8 +122,11 @@ impl Receipt {
 pub fn write(report: &Report<'_>, name: &str) -> anyhow::Result<()> {
     let account = report.account;
     let pinned = account.pinned.as_ref();
-    let of_file =
-        |level: Level| move |problem: &&Problem| problem.record == 0 && problem.level == level;
+    let of_file = report.problems.of_file()?;
+    let mut unknown_outcome = 0;
+    for problem in report.problems.iter() {
+        unknown_outcome += u64::from(problem?.rule == "unknown outcome");
+    }
     let problems = report.source.rejects.join(format!("{name}.problems.csv"));
     let receipt = Receipt {
         file: account.name.clone(),
@@ -139,21 +142,16 @@ pub fn write(report: &Report<'_>, name: &str) -> anyhow::Result<()> {
         records: Records { total: report.counts.total(), counts: report.counts },
         messages: account.messages,
         problems: (!report.problems.is_empty()).then(|| whole_path(&problems)),
-        unknown_outcome: report
-            .problems
-            .iter()
-            .filter(|problem| problem.rule == "unknown outcome")
-            .count() as u64,
+        unknown_outcome,
         repeat_of: pinned.and_then(|pinned| pinned.repeat_of.clone()),
         retry_of: round(account, |how| how != How::Resend),
         resend_of: round(account, |how| how == How::Resend),
         ordinals: ordinals(report),
         archive: report.archive(name).map(|path| whole_path(&path)),
-        quarantined_whole: report.problems.iter().any(|problem| of_file(Level::Reject)(&problem)),
-        warnings: report
-            .problems
+        quarantined_whole: of_file.iter().any(|problem| problem.level == Level::Reject),
+        warnings: of_file
             .iter()
-            .filter(of_file(Level::Warn))
+            .filter(|problem| problem.level == Level::Warn)
             .map(|problem| problem.advice.clone())
             .collect(),
     };

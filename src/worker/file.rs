@@ -101,7 +101,7 @@ pub async fn work(
             Err(_) => Occasion::AfterFault,
         };
         if left.is_ok() && std::mem::take(&mut faults) > 0 {
-            clear_fault(&run, &customer, &file.source).await;
+            clear_fault(&run, &customer, &file.source, Some(file.arrival)).await;
         }
         let due = match left {
             Ok(Left::Settled) => return,
@@ -114,7 +114,7 @@ pub async fn work(
             }
             Err(error) => {
                 faults += 1;
-                raise_fault(&run, &customer, &file.source, &error).await;
+                raise_fault(&run, &customer, &file.source, Some(file.arrival), &error).await;
                 Some(crate::deliver::after(Timestamp::now(), after_fault(faults)))
             }
         };

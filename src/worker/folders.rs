@@ -3,10 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::pickup::Watch;
+use crate::pickup::{Watch, mount};
+
+/// A look is taken so often even if no event told of a file.
+const REGULAR: Duration = Duration::from_secs(30);
+
+/// The same, where events do not tell of all files.
+const POLLED: Duration = Duration::from_secs(5);
 
 /// A customer's id and a source's name.
 pub type SourceKey = (String, String);
@@ -59,21 +66,31 @@ impl Folders {
         true
     }
 
-    /// A source looks into this folder from now on; events there wake it.
-    pub fn look_into(&self, key: &SourceKey, folder: &Path) {
-        let Some(watch) = &self.watch else { return };
-        let Ok(absolute) = std::path::absolute(folder) else { return };
+    /// A source looks into this folder from now on, and so often at least; events there wake it.
+    /// Blocks for as long as the folder's file system does not answer.
+    pub fn look_into(&self, key: &SourceKey, folder: &Path) -> Duration {
+        let (Some(watch), Ok(absolute)) = (&self.watch, std::path::absolute(folder)) else {
+            return REGULAR;
+        };
         {
             let mut served = self.served();
-            if served.by_folder.get(&absolute) == Some(key) {
-                return;
-            }
             served.by_folder.retain(|_, of| of != key);
             served.by_folder.insert(absolute, key.clone());
+        }
+        if let Some(kind) = mount::network(folder) {
+            tracing::info!(
+                customer = %key.0,
+                "{} is on {kind}, whose events do not tell of other machines: it is looked into \
+                 every {} s",
+                folder.display(),
+                POLLED.as_secs()
+            );
+            return POLLED;
         }
         if let Err(error) = watch.add(folder) {
             tracing::warn!("Files are seen by regular looks: {error:#}");
         }
+        REGULAR
     }
 
     /// Wakes every source.

@@ -22,17 +22,21 @@ use tokio_util::task::TaskTracker;
 pub use assemble::{assemble, load_mappings};
 pub use lock::StateLock;
 
-use self::folders::Folders;
+use self::folders::{Folders, SourceKey};
 use crate::ledger::Ledger;
 use crate::model::Arrival;
 use crate::pickup;
 use crate::pipeline::{Occasion, Parts};
+use crate::tidy::tidy;
 
 /// Files of one customer that are worked on at once; those that only wait do not count.
 const FILES_AT_ONCE: usize = 8;
 
 /// How long a run that was told to stop waits for what is in flight.
 pub const STOP_WITHIN: Duration = Duration::from_secs(30);
+
+/// How often what is no longer needed is removed.
+const TIDY_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// How long to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +75,8 @@ struct Run {
     folders: Folders,
     /// The files that a task of this run works on or waits with.
     working: Mutex<BTreeSet<Arrival>>,
+    /// What could not be done, by customer and source: for which files, and the look itself.
+    faults: Mutex<BTreeMap<SourceKey, BTreeSet<Option<Arrival>>>>,
     tasks: TaskTracker,
     /// Changes when everything that waits is to be tried, as after a reload.
     again: watch::Sender<()>,
@@ -82,22 +88,31 @@ pub async fn run(
     span: Span,
     stop: CancellationToken,
 ) -> anyhow::Result<Outcome> {
-    Worker::new(parts, span, stop).run().await
+    Worker::start(parts, span, stop).await?.run().await
 }
 
 impl Worker {
-    /// A run that has not begun.
-    pub fn new(parts: Arc<Parts>, span: Span, stop: CancellationToken) -> Worker {
-        Worker(Arc::new(Run {
+    /// A run that has taken stock of the spool, and works on nothing yet. Before that no command may
+    /// open a file: it would be taken for what a crash left.
+    pub async fn start(
+        parts: Arc<Parts>,
+        span: Span,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Worker> {
+        pickup::adopt(&parts.ledger, &parts.spool)
+            .await
+            .context("what lies in the spool cannot be adopted")?;
+        Ok(Worker(Arc::new(Run {
             parts,
             span,
             stop,
             turns: Mutex::default(),
             folders: Folders::new(span == Span::Forever),
             working: Mutex::default(),
+            faults: Mutex::default(),
             tasks: TaskTracker::new(),
             again: watch::Sender::default(),
-        }))
+        })))
     }
 
     /// Works until the span is over or the run is told to stop; what is in flight then is
@@ -106,12 +121,10 @@ impl Worker {
         let run = &self.0;
         let before = set_aside(&run.parts.ledger).await?;
         troubles::tell_broken_customers(&run.parts).await?;
-        pickup::adopt(&run.parts.ledger, &run.parts.spool)
-            .await
-            .context("what lies in the spool cannot be adopted")?;
         open::resume(run, Occasion::Start).await?;
         source::serve_all(run);
         let listens = tokio::spawn(Arc::clone(run).listen());
+        let tidies = tokio::spawn(Arc::clone(run).tidy());
         if run.span == Span::Forever {
             run.stop.cancelled().await;
         }
@@ -125,6 +138,10 @@ impl Worker {
             }
         }
         listens.abort();
+        match run.span {
+            Span::Forever => tidies.abort(),
+            Span::Once { .. } => tidies.await?,
+        }
         run.outcome(before).await
     }
 }
@@ -144,11 +161,41 @@ impl Run {
         }
     }
 
+    /// Removes what is no longer needed: at the start, and once a day.
+    async fn tidy(self: Arc<Run>) {
+        loop {
+            let setup = self.parts.setup();
+            let mappings = setup
+                .mappings
+                .values()
+                .chain(setup.kept.values().flat_map(|kept| kept.mappings.values()));
+            let mappings = mappings.map(|pinnable| pinnable.hash.clone()).collect();
+            let (ledger, spool) = (&self.parts.ledger, &self.parts.spool);
+            let now = jiff::Timestamp::now();
+            match tidy(ledger, spool, &setup.config, &mappings, now).await {
+                Ok(tidied) => tracing::debug!("Tidied: {tidied:?}"),
+                Err(error) => tracing::warn!("What is old is not cleared: {error:#}"),
+            }
+            drop(setup);
+            if self.span != Span::Forever {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(TIDY_EVERY) => {}
+                () = self.stop.cancelled() => return,
+            }
+        }
+    }
+
     /// A customer's turns.
     fn turns(&self, customer: &str) -> Arc<Semaphore> {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         let made = || Arc::new(Semaphore::new(FILES_AT_ONCE));
         Arc::clone(turns.entry(customer.to_owned()).or_insert_with(made))
+    }
+
+    fn faults(&self) -> MutexGuard<'_, BTreeMap<SourceKey, BTreeSet<Option<Arrival>>>> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn working(&self) -> MutexGuard<'_, BTreeSet<Arrival>> {

@@ -8,7 +8,7 @@ use super::file::{self, OpenFile, Working};
 use super::{Run, troubles};
 use crate::ledger::{Account, Phase, Progress};
 use crate::model::Problem;
-use crate::pipeline::Occasion;
+use crate::pipeline::{Missing, Occasion};
 
 /// Goes on with all of them, those of one customer in the order of their arrival.
 pub async fn resume(run: &Arc<Run>, occasion: Occasion) -> anyhow::Result<()> {
@@ -18,16 +18,12 @@ pub async fn resume(run: &Arc<Run>, occasion: Occasion) -> anyhow::Result<()> {
     for (account, progress) in open {
         // A claim that is under way is its source's.
         if account.phase == Phase::Claiming {
+            tell_if_nobodys(run, &account).await;
             continue;
         }
         let Some(working) = Working::begin(run, account.arrival) else { continue };
-        forget_unanswered_problems(run, &account, &progress).await;
-        let file = OpenFile {
-            arrival: account.arrival,
-            customer: account.customer,
-            source: account.source,
-            name: account.name,
-        };
+        forget_unanswered_problems(run, &account, progress).await;
+        let file = open_file(&account);
         by_customer.entry(file.customer.clone()).or_default().push((file, working));
     }
     for files in by_customer.into_values() {
@@ -42,11 +38,33 @@ pub async fn resume(run: &Arc<Run>, occasion: Occasion) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn open_file(account: &Account) -> OpenFile {
+    OpenFile {
+        arrival: account.arrival,
+        customer: account.customer.clone(),
+        source: account.source.clone(),
+        name: account.name.clone(),
+    }
+}
+
+/// Raises an alarm for a claim that was broken off if the config lacks its source.
+async fn tell_if_nobodys(run: &Run, account: &Account) {
+    let setup = run.parts.setup();
+    let customers = &setup.of(&account.customer).config.customers;
+    let missing = match customers.get(&account.customer) {
+        None => Missing::Customer,
+        Some(customer) if !customer.sources.contains_key(&account.source) => Missing::Source,
+        Some(_) => return,
+    };
+    troubles::tell_missing(run, &open_file(account), missing).await;
+}
+
 /// Takes out of a file's journal what will be told again, since its records are mapped again.
-async fn forget_unanswered_problems(run: &Run, account: &Account, progress: &Progress) {
-    let answered = |problem: &Problem| {
+async fn forget_unanswered_problems(run: &Run, account: &Account, progress: Progress) {
+    let (spool, arrival, mark) = (run.parts.spool.clone(), account.arrival, account.mark);
+    let answered = move |problem: &Problem| {
         problem.record == 0
-            || problem.record < account.mark
+            || problem.record < mark
             || progress.is_final(problem.record)
             || progress
                 .waiting
@@ -54,8 +72,10 @@ async fn forget_unanswered_problems(run: &Run, account: &Account, progress: &Pro
                 .next_back()
                 .is_some_and(|(_, waiting)| waiting.last >= problem.record)
     };
+    let forgotten =
+        tokio::task::spawn_blocking(move || spool.retain_problems(arrival, answered)).await;
     // If it fails, problems may be told twice.
-    if let Err(error) = run.parts.spool.retain_problems(account.arrival, answered) {
-        troubles::raise_fault(run, &account.customer, &account.source, &error).await;
+    if let Err(error) = forgotten.map_err(anyhow::Error::from).flatten() {
+        troubles::raise_fault(run, &account.customer, &account.source, None, &error).await;
     }
 }

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::assemble::set_up;
-use super::{Run, Worker, source, troubles};
+use super::{Run, Worker, open, source, troubles};
 use crate::config::{ChannelKind, Config, Customer, Fault};
-use crate::pipeline::Setup;
+use crate::pipeline::{Occasion, Setup};
 
 impl Worker {
     /// Takes in what was loaded anew; secrets are read again, and what was refused or paused is
@@ -16,7 +16,14 @@ impl Worker {
         let run = &self.0;
         match renewed(run, loaded).await {
             Ok(setup) => {
+                let before = run.parts.setup().all_channels();
                 run.parts.replace_setup(setup);
+                let now = run.parts.setup().all_channels();
+                for (key, channel) in before {
+                    if !now.get(&key).is_some_and(|now| Arc::ptr_eq(now, &channel)) {
+                        channel.retire();
+                    }
+                }
                 tracing::info!("The config was reloaded");
                 if let Err(error) = troubles::tell_broken_customers(&run.parts).await {
                     tracing::error!("The alarms cannot be noted: {error:#}");
@@ -32,6 +39,9 @@ impl Worker {
             tracing::error!("{error:#}");
         }
         run.parts.setup().all_channels().values().for_each(|channel| channel.retry_now());
+        if let Err(error) = open::resume(run, Occasion::Due).await {
+            tracing::error!("{error:#}");
+        }
         run.again.send_replace(());
         source::serve_all(run);
         run.folders.wake_all();
@@ -70,19 +80,38 @@ fn kept(new: &Setup, old: &Arc<Setup>) -> BTreeMap<String, Arc<Setup>> {
         .map(|customer| (customer.clone(), Arc::clone(old.of(customer))))
         .filter(|(customer, setup)| {
             let customer = setup.config.customers.get(customer);
-            customer.is_some_and(|customer| !crosses(customer, new))
+            customer.is_some_and(|customer| !crosses(customer, &setup.config, &new.config))
         })
         .collect()
 }
 
-/// Whether one of a customer's ingestion channels is another's by the new config.
-fn crosses(customer: &Customer, new: &Setup) -> bool {
-    fn urls(customer: &Customer) -> impl Iterator<Item = &str> {
-        customer.channels.values().filter_map(|channel| match &channel.kind {
-            ChannelKind::Ingestion(ingestion) => Some(ingestion.url.as_str()),
-            ChannelKind::Scr(_) => None,
-        })
+/// Whether something of a kept customer's own is another's by the new config.
+fn crosses(customer: &Customer, old: &Config, new: &Config) -> bool {
+    let others: BTreeSet<String> =
+        new.customers.values().flat_map(|other| own(other, new)).collect();
+    let provider = new.scr.iter().filter(|(name, _)| !name.contains('/'));
+    let provider: BTreeSet<&str> = provider.map(|(_, api)| api.normal.as_str()).collect();
+    own(customer, old).iter().any(|own| others.contains(own) || provider.contains(own.as_str()))
+}
+
+/// What only one customer may have: its ingestion channels, folders and SCR APIs.
+fn own(customer: &Customer, config: &Config) -> Vec<String> {
+    let mut own = Vec::new();
+    for channel in customer.channels.values() {
+        match &channel.kind {
+            ChannelKind::Ingestion(ingestion) => own.push(ingestion.url.clone()),
+            ChannelKind::Scr(scr) if scr.api.contains('/') => {
+                own.extend(config.scr.get(&scr.api).map(|api| api.normal.clone()));
+            }
+            ChannelKind::Scr(_) => {}
+        }
     }
-    let taken: BTreeSet<&str> = new.config.customers.values().flat_map(urls).collect();
-    urls(customer).any(|url| taken.contains(url))
+    let folders = customer
+        .sources
+        .values()
+        .flat_map(|source| [&source.path, &source.archive, &source.rejects, &source.receipts]);
+    own.extend(
+        folders.filter_map(|folder| Some(std::path::absolute(folder).ok()?.to_str()?.to_owned())),
+    );
+    own
 }

@@ -16,9 +16,6 @@ use crate::pickup::{self, Looks, Remembered, claim};
 use crate::pipeline::Occasion;
 use crate::spool::write_whole;
 
-/// A look is taken so often even if no event told of a file.
-const REGULAR: Duration = Duration::from_secs(30);
-
 /// A run that is to end waits so long for files to become quiet.
 const QUIET_AT_MOST: Duration = Duration::from_secs(30);
 
@@ -40,6 +37,7 @@ async fn serve(run: Arc<Run>, key: SourceKey, wake: Arc<Notify>) {
     let remembered = run.parts.spool.looks(customer, name);
     let mut looks = recall(&remembered);
     let mut resumed = false;
+    let mut folder = None;
     let started = Instant::now();
     let mut faults = 0;
     while !run.stop.is_cancelled() {
@@ -49,17 +47,23 @@ async fn serve(run: Arc<Run>, key: SourceKey, wake: Arc<Notify>) {
                 false => continue,
             }
         };
-        run.folders.look_into(&key, &source.path);
+        if folder.as_ref().is_none_or(|(looked_into, _)| *looked_into != source.path) {
+            let (run, key, path) = (Arc::clone(&run), key.clone(), source.path.clone());
+            let look_into =
+                tokio::task::spawn_blocking(move || (run.folders.look_into(&key, &path), path));
+            folder = look_into.await.ok().map(|(regular, path)| (path, regular));
+        }
+        let regular = folder.as_ref().map_or(Duration::MAX, |(_, regular)| *regular);
         let next = match take(&run, customer, &source, &mut looks, &mut resumed).await {
             Ok(next) => {
                 if std::mem::take(&mut faults) > 0 {
-                    clear_fault(&run, customer, name).await;
+                    clear_fault(&run, customer, name, None).await;
                 }
                 next
             }
             Err(error) => {
                 faults += 1;
-                raise_fault(&run, customer, name, &error).await;
+                raise_fault(&run, customer, name, None, &error).await;
                 None
             }
         };
@@ -75,10 +79,14 @@ async fn serve(run: Arc<Run>, key: SourceKey, wake: Arc<Notify>) {
             }
         }
         let next = if faults > 0 { Some(file::after_fault(faults)) } else { next };
-        let wait = next.map_or(REGULAR, |next| next.min(REGULAR));
+        let wait = next.map_or(regular, |next| next.min(regular));
+        let woken = async {
+            wake.notified().await;
+            tokio::time::sleep_until(looks.not_before().into()).await;
+        };
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            () = wake.notified() => {}
+            () = woken => {}
             () = run.stop.cancelled() => break,
         }
     }
@@ -123,34 +131,59 @@ async fn take(
     resumed: &mut bool,
 ) -> anyhow::Result<Option<Duration>> {
     let parts = &run.parts;
+    let mut trouble = None;
     if !std::mem::replace(resumed, true) {
         let known = run.working().clone();
         let left = pickup::resume(&parts.ledger, &parts.spool, customer, source, &known).await;
-        let (slips, arrivals, trouble) = left.inspect_err(|_| *resumed = false)?;
+        let (slips, arrivals, in_the_way) = left.inspect_err(|_| *resumed = false)?;
+        *resumed = in_the_way.is_none();
+        trouble = in_the_way;
         for (slip, arrival) in slips.into_iter().zip(arrivals) {
             let Some(turn) = file::wait_for_customer(run, customer).await else { return Ok(None) };
             start(run, open_file(customer, source, slip.name, arrival), turn);
         }
-        if let Some(trouble) = trouble {
-            *resumed = false;
-            return Err(trouble);
-        }
     }
-    let setup = parts.setup();
-    let config = &setup.of(customer).config;
-    if !config.customers.get(customer).is_some_and(|customer| customer.active) {
+    // A claim that cannot be gone on with does not keep others back.
+    let taken = take_new(run, customer, source, looks, resumed).await?;
+    trouble.map_or(Ok(taken), Err)
+}
+
+/// Claims what is ready and new.
+async fn take_new(
+    run: &Arc<Run>,
+    customer: &str,
+    source: &Source,
+    looks: &mut Looks,
+    resumed: &mut bool,
+) -> anyhow::Result<Option<Duration>> {
+    let parts = &run.parts;
+    if !takes(run, customer, source) {
         return Ok(None);
     }
-    let listed = {
-        let source = source.clone();
-        tokio::task::spawn_blocking(move || pickup::list(&source)).await??
+    let (ready, next) = {
+        let (source, mut known) = (source.clone(), std::mem::take(looks));
+        let look = move || {
+            let began = Instant::now();
+            let judged = pickup::list(&source).map(|listed| {
+                let present = |name: &str| source.path.join(name).exists();
+                known.judge(&source.ready, listed, Instant::now(), present)
+            });
+            known.took(began, Instant::now());
+            (known, judged)
+        };
+        let (known, judged) = tokio::task::spawn_blocking(look).await?;
+        *looks = known;
+        judged?
     };
-    let folder = source.path.clone();
-    let present = move |name: &str| folder.join(name).exists();
-    let (ready, next) = looks.judge(&source.ready, listed, Instant::now(), present);
     for candidate in ready {
         let Some(turn) = file::wait_for_customer(run, customer).await else { return Ok(None) };
-        claim::check_free_disk(&config.state, config.limits.free_disk)?;
+        // Turns may be long in coming.
+        if !takes(run, customer, source) {
+            return Ok(None);
+        }
+        let setup = parts.setup();
+        let config = &setup.of(customer).config;
+        claim::check_free_disk(&config.state, source, config.limits.free_disk).await?;
         let claimed = pickup::claim(&parts.ledger, &parts.spool, customer, source, &candidate)
             .await
             .inspect_err(|_| *resumed = false)?;
@@ -161,6 +194,16 @@ async fn take(
         }
     }
     Ok(next)
+}
+
+/// Whether today's config has new files of the source claimed where they were looked for.
+fn takes(run: &Run, customer: &str, source: &Source) -> bool {
+    let setup = run.parts.setup();
+    let customer = setup.of(customer).config.customers.get(customer);
+    customer.is_some_and(|customer| {
+        customer.active
+            && customer.sources.get(&source.name).is_some_and(|today| today.path == source.path)
+    })
 }
 
 fn start(run: &Arc<Run>, file: OpenFile, turn: OwnedSemaphorePermit) {

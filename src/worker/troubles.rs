@@ -1,10 +1,13 @@
 //! Troubles: what keeps the worker itself from working for a customer, as alarms.
 
+use std::io::{self, ErrorKind};
+
 use jiff::Timestamp;
 
 use super::Run;
 use super::file::OpenFile;
 use crate::ledger::{Alarm, AlarmKind};
+use crate::model::Arrival;
 use crate::pipeline::{Missing, Parts};
 
 /// Raises an alarm for every broken customer. Alarms of earlier runs are cleared where nothing will
@@ -95,14 +98,40 @@ pub async fn tell_missing(run: &Run, file: &OpenFile, missing: Missing) {
 }
 
 /// Tells that the worker could not do its work for a customer; it is tried again by itself.
-pub async fn raise_fault(run: &Run, customer: &str, source: &str, error: &anyhow::Error) {
-    tracing::error!(customer = %customer, "{error:#}");
+/// `of` is the file that it concerns; none where it is the look into the folder.
+pub async fn raise_fault(
+    run: &Run,
+    customer: &str,
+    source: &str,
+    of: Option<Arrival>,
+    error: &anyhow::Error,
+) {
+    let advice = format!("{error:#}; {}", what_to_do(error));
+    tracing::error!(customer = %customer, "{advice}");
+    let key = (customer.to_owned(), source.to_owned());
+    run.faults().entry(key).or_default().insert(of);
     let alarm = Alarm {
         source: Some(source.to_owned()),
         kind: AlarmKind::Disk,
-        ..of_config(customer, format!("{error:#}"))
+        ..of_config(customer, advice)
     };
     raise(run, alarm).await;
+}
+
+fn what_to_do(error: &anyhow::Error) -> &'static str {
+    let io = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>());
+    match io.map(io::Error::kind) {
+        Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+            "free some of the disk; it is tried again by itself"
+        }
+        Some(ErrorKind::PermissionDenied) => {
+            "let lighterman's user write there; it is tried again by itself"
+        }
+        Some(ErrorKind::ReadOnlyFilesystem) => {
+            "make the file system writable; it is tried again by itself"
+        }
+        _ => "it is tried again by itself",
+    }
 }
 
 /// Notes an alarm.
@@ -112,8 +141,18 @@ pub async fn raise(run: &Run, alarm: Alarm) {
     }
 }
 
-/// Takes such an alarm back.
-pub async fn clear_fault(run: &Run, customer: &str, source: &str) {
+/// Takes such an alarm back, once nothing else of the source is concerned.
+pub async fn clear_fault(run: &Run, customer: &str, source: &str, of: Option<Arrival>) {
+    {
+        let mut faults = run.faults();
+        let key = (customer.to_owned(), source.to_owned());
+        let Some(others) = faults.get_mut(&key) else { return };
+        others.remove(&of);
+        if !others.is_empty() {
+            return;
+        }
+        faults.remove(&key);
+    }
     let (customer, source) = (customer.to_owned(), Some(source.to_owned()));
     let cleared = run
         .parts

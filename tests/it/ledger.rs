@@ -238,3 +238,54 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
         }
     }
 }
+
+#[test]
+fn a_customer_is_taken_out_with_its_account_as_files() {
+    let port = Port::open(Port::world(&["acme", "zeta"]));
+    let provider = Provider::new(&port);
+    provider.mapping("orders", &orders(CSV, "json"));
+    for customer in ["acme", "zeta"] {
+        provider.forwarder(customer, "orders", &format!("{SMALL}\nconcurrency = 1"));
+        let faulty = csv((0..20).map(|n| n.to_string()), |id| id == "7");
+        provider.drop_file(customer, "A.csv", faulty);
+    }
+    assert_eq!(provider.run_once(&[]).code, 3);
+    port.fault(Fault::status("/ingestion/c-acme", 503).skip(1)).unwrap();
+    let open = csv((100..140).map(|n| n.to_string()), |_| false);
+    provider.drop_file("acme", "B.csv", &open);
+    assert_eq!(provider.run_once(&[]).code, 75);
+    let before = provider.status()["customers"]["zeta"].clone();
+
+    let forget =
+        |more: &[&str]| provider.run(&[&["forget", "acme", "--export", "gone"], more].concat());
+    let active = forget(&["--with-open"]);
+    assert_eq!(active.code, 1, "{active}");
+    assert!(active.stderr.contains("acme.toml") && active.stderr.contains("active = false"));
+    let config = std::fs::read_to_string(provider.path("customers/acme.toml")).unwrap();
+    provider.file("customers/acme.toml", format!("active = false\n{config}"));
+    let with_open = forget(&[]);
+    assert_eq!(with_open.code, 1, "{with_open}");
+    assert!(with_open.stderr.contains("--with-open"), "{with_open}");
+    assert!(!provider.path("gone").exists());
+
+    let gone = forget(&["--with-open"]);
+    assert_eq!(gone.code, 0, "{gone}");
+    let read = |name: &str| std::fs::read(provider.path("gone").join(name)).unwrap();
+    assert!(read("open/3/B.csv") == open || read("open/2/B.csv") == open);
+    let account = String::from_utf8(read("account.ndjson")).unwrap();
+    assert_eq!(delivered(&account), [(1, 10)]);
+    assert!(!account.contains("zeta"), "{account}");
+    let quarantined = std::fs::read_dir(provider.path("gone/quarantine")).unwrap().next();
+    let folder = quarantined.unwrap().unwrap().path();
+    let records = std::fs::read_to_string(folder.join("A.csv")).unwrap();
+    assert_eq!(records.lines().count(), 2, "its header and one row: {records}");
+    assert!(folder.join("problems.json").exists());
+    assert!(provider.path("gone/receipts/in/A.csv.receipt.json").exists());
+
+    let text = export(&provider);
+    assert!(!text.contains("acme"), "{text}");
+    provider.check_ledger();
+    assert_eq!(provider.status()["customers"]["zeta"], before);
+    let unknown = provider.run(&["forget", "acme", "--export", "again", "--with-open"]);
+    assert_eq!(unknown.code, 1, "{unknown}");
+}

@@ -52,6 +52,9 @@ mod crash;
 // Wherever the process is killed or the disk fails, nothing is lost and nothing is left half.
 mod faults;
 
+// A full disk, a folder that cannot be written or does not answer, a writer that does not let go.
+mod custody;
+
 // The ledger as a whole: written as text and read back, and what is said when it does not open.
 mod ledger;
 

@@ -110,6 +110,26 @@ fn a_file_in_work_keeps_the_mapping_of_its_claim_and_the_next_takes_todays() {
 }
 
 #[test]
+fn a_file_in_work_goes_on_to_the_channel_that_took_the_others_place() {
+    let (port, provider) = provider_of(&["acme"]);
+    port.fault(Fault::new("/ingestion/c-acme", What::DelayMs(AN_HOUR)).skip(1)).unwrap();
+    let daemon = started(&provider);
+    drop_orders(&provider, "acme", "A.csv", 100);
+    until_true("the calls", || port.stats().ingestion.calls == 5);
+    let file = provider.path("customers/acme.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("c-acme", "c-late").replace("\"acme\"", "\"late\""))
+        .unwrap();
+    provider.secret("acme", "late-password");
+    reload(&daemon, 1);
+    port.clear_faults();
+    until_true("the file", || provider.totals("acme").get("delivered") == Some(&100));
+    assert_eq!((taken(&port, "acme"), taken(&port, "late")), (50, 50), "what was open ends there");
+    assert_eq!(daemon.stop().code, 0);
+    provider.check_ledger();
+}
+
+#[test]
 fn a_customer_whose_new_config_is_broken_stays_on_its_old_one() {
     let (port, provider) = provider_of(&["acme", "zeta"]);
     let daemon = started(&provider);

@@ -78,6 +78,14 @@ fn a_source_has_an_order_and_names_to_ignore() {
 }
 
 #[test]
+fn results_are_kept_for_good_or_for_a_time() {
+    assert_eq!(source("").keep, None);
+    let days = Duration::from_secs(90 * 24 * 3600);
+    assert_eq!(source("keep = \"90d\"").keep, Some(days));
+    assert_eq!(in_source("keep = 90").len(), 1);
+}
+
+#[test]
 fn result_folders_are_relative_to_the_customers_file() {
     let text = changed(
         CUSTOMER,
@@ -154,7 +162,7 @@ files   = "DRIVERS_*.xml"
 mapping = "drivers"
 channel = "pickup"
 "#;
-    let known_source = "after, agent, archive, every, host, ignore, key, known_hosts, order, \
+    let known_source = "after, agent, archive, every, host, ignore, keep, key, known_hosts, order, \
                         password, path, port, ready, receipts, rejects, schedule, timezone, \
                         type, user";
     assert_eq!(

@@ -65,7 +65,7 @@ fn a_key_that_is_none_is_told_in_every_table_of_a_customer() {
         told(
             5,
             " in [sources.erp]",
-            "archive, every, ignore, order, path, ready, receipts, rejects, schedule, timezone, type"
+            "archive, every, ignore, keep, order, path, ready, receipts, rejects, schedule, timezone, type"
         )
     );
     assert_eq!(

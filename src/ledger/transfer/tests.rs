@@ -111,6 +111,7 @@ fn sample(folder: &Path) {
     let refusals = LoginRefusals { times: 2, last: Some(at(5)), secret_mark: Some(77) };
     store.set_login("acme/nxtport", &refusals);
     store.touch();
+    store.set_tidied(Believed { time: at(6), at: at(7) });
     store.commit().unwrap();
 }
 
@@ -120,12 +121,15 @@ fn an_export_tells_each_entry_in_words() {
     sample(folder.path());
     let text = exported(folder.path());
     let name = Store::open(folder.path()).unwrap().installation().to_owned();
+    let day = jiff::Zoned::now().date();
     let api = &blake3::hash(b"http://a").to_hex()[..16];
     let wanted = format!(
         r#"{{"entry":"schema","version":1}}
 {{"entry":"installation","name":"{name}"}}
 {{"entry":"next-arrival","number":3}}
+{{"entry":"tidied","time":"2026-09-21T14:13:26Z","at":"2026-09-21T14:13:27Z"}}
 {{"entry":"tally","customer":"acme","records":{{"pending":0,"in_flight":0,"deferred":0,"parked":0,"delivered":4,"quarantined":1,"superseded":0,"discarded":0}},"files":{{"waiting":0,"open":0,"answered":0,"settled":1,"quarantined":0}}}}
+{{"entry":"day","customer":"acme","day":"{day}","records":{{"pending":0,"in_flight":0,"deferred":0,"parked":0,"delivered":4,"quarantined":0,"superseded":0,"discarded":0}},"files":{{"waiting":0,"open":0,"answered":0,"settled":1,"quarantined":0}}}}
 {{"entry":"alarm","since":"2026-09-21T14:13:24Z","customer":"acme","channel":"releases","kind":"login-refused","advice":"correct the password"}}
 {{"entry":"login","login":"acme/nxtport","times":2,"last":"2026-09-21T14:13:25Z","secret_mark":77}}
 {{"entry":"release","api":"{api}","address":"0xa/b","last":[1,9],"busy":null,"tried":[2,1]}}
@@ -134,7 +138,7 @@ fn an_export_tells_each_entry_in_words() {
 {{"entry":"records","arrival":2,"state":"delivered","ranges":[[1,9000],[9002,9003]]}}
 {{"entry":"waiting","arrival":2,"first":9001,"last":9001,"wait":"time","due":"2026-09-21T14:13:29Z","attempts":2,"since":"2026-09-21T14:13:21Z","last_attempt":"2026-09-21T14:13:22Z","answered":true,"spent":7,"reason":"503"}}
 {{"entry":"records","arrival":1,"state":"quarantined","ranges":[[4,4]]}}
-{{"entry":"end","lines":12}}
+{{"entry":"end","lines":14}}
 "#
     );
     assert_eq!(text, wanted);
@@ -157,34 +161,34 @@ fn an_import_that_makes_no_ledger_is_told_with_its_lines() {
         (1, "\"version\":1", "\"version\":2", "line 1: is of version 2, newer than this"),
         (1, "schema", "installation", "line 1: missing field `name`"),
         (2, "\"name\":\"", "\"name\":\"../", "line 2: the name of an installation is letters"),
-        (3, "\"number\":3", "\"number\":2", "line 9: arrival 2 is not below the next, 2"),
-        (4, "\"pending\":0", "\"pending\":1", "line 4: a settled file has no open records"),
-        (7, "\"api\":\"", "\"api\":\"x", "line 7: api is not 16 hexadecimal digits"),
-        (8, "\"identity\":\"01", "\"identity\":\"0", "line 8: "),
-        (9, "\"total\":10000", "\"total\":9002", "line 10: the file has 9002 records, not 9003"),
-        (9, "\"mark\":1", "\"mark\":10002", "line 9: the mark lies behind the last record"),
-        (10, "[1,9000]", "[1,9002]", "line 10: a record is told of twice"),
-        (10, "[1,9000]", "[9000,1]", "line 10: 9000 to 1 are no records"),
-        (10, "[1,9000]", "[1,9001]", "line 11: records 9001 to 9001 wait but are final"),
-        (10, "delivered", "pending", "line 10: records are kept in a final state only"),
-        (12, "quarantined", "delivered", "line 12: only quarantined records outlive their file"),
-        (12, "\"arrival\":1", "\"arrival\":2", ""),
-        (12, "[[4,4]]", "[[4,4]]}", "line 12: trailing characters"),
-        (13, "12", "11", "line 13: 11 lines were written before it"),
+        (3, "\"number\":3", "\"number\":2", "line 11: arrival 2 is not below the next, 2"),
+        (5, "\"pending\":0", "\"pending\":1", "line 5: a settled file has no open records"),
+        (9, "\"api\":\"", "\"api\":\"x", "line 9: api is not 16 hexadecimal digits"),
+        (10, "\"identity\":\"01", "\"identity\":\"0", "line 10: "),
+        (11, "\"total\":10000", "\"total\":9002", "line 12: the file has 9002 records, not 9003"),
+        (11, "\"mark\":1", "\"mark\":10002", "line 11: the mark lies behind the last record"),
+        (12, "[1,9000]", "[1,9002]", "line 12: a record is told of twice"),
+        (12, "[1,9000]", "[9000,1]", "line 12: 9000 to 1 are no records"),
+        (12, "[1,9000]", "[1,9001]", "line 13: records 9001 to 9001 wait but are final"),
+        (12, "delivered", "pending", "line 12: records are kept in a final state only"),
+        (14, "quarantined", "delivered", "line 14: only quarantined records outlive their file"),
+        (14, "\"arrival\":1", "\"arrival\":2", ""),
+        (14, "[[4,4]]", "[[4,4]]}", "line 14: trailing characters"),
+        (15, "14", "13", "line 15: 13 lines were written before it"),
     ];
     for (line, from, to, wanted) in cases {
         let found = with(line, from, to);
         assert!(found.iter().any(|fault| fault.starts_with(wanted)), "{to}: {found:?}");
     }
-    let two = with(12, "\"arrival\":1", "\"arrival\":2");
-    assert_eq!(two, ["line 10: of records 4 to 4 some are in two states"]);
-    let cut = lines[..12].join("\n");
+    let two = with(14, "\"arrival\":1", "\"arrival\":2");
+    assert_eq!(two, ["line 12: of records 4 to 4 some are in two states"]);
+    let cut = lines[..14].join("\n");
     assert_eq!(
         faults(&cut),
-        ["line 13: the line that ends an export is missing: it was cut short"]
+        ["line 15: the line that ends an export is missing: it was cut short"]
     );
-    let doubled = format!("{}\n{}\n{}\n", lines[..12].join("\n"), lines[4], lines[12]);
-    assert!(faults(&doubled).contains(&"line 13: an earlier line tells of the same thing".into()));
+    let doubled = format!("{}\n{}\n{}\n", lines[..14].join("\n"), lines[6], lines[14]);
+    assert!(faults(&doubled).contains(&"line 15: an earlier line tells of the same thing".into()));
     assert!(faults("")[0].starts_with("line 1: the line that ends an export is missing"));
     assert!(faults("PK\u{3}\u{4}")[0].starts_with("line 1: "));
 }
