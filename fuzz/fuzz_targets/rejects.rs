@@ -7,6 +7,8 @@ use lighterman_fuzz::{csv, encoding, fixed, json, pieces, read, xml};
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let [choice, kind, chosen, bytes @ ..] = data else { return };
     let (format, selectors) = match kind & 3 {
+        // What is found from the head of a file may be found otherwise from fewer rows.
+        0 if choice >> 1 & 3 == 3 => return,
         0 => csv(*choice),
         1 => fixed(*choice),
         2 => xml(*choice),

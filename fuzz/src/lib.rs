@@ -5,8 +5,8 @@ use std::io::{self, Read};
 
 use lighterman::model::Record;
 use lighterman::read::{
-    Column, Csv, Dialect, Encoding, Fixed, Format, Json, Layout, Mark, Reader, Span, Trailer,
-    Unsound, Xml,
+    Column, Csv, Dialect, Encoding, Fixed, Format, Json, Layout, Mark, Quote, Reader, Span,
+    Trailer, Unsound, Xml,
 };
 
 /// Encodings of every kind: ASCII inside or not, of one byte or several, with a state.
@@ -36,8 +36,12 @@ pub fn csv(choice: u8) -> (Format, Vec<String>) {
     let bit = |n: u8| choice >> n & 1 == 1;
     let header = !bit(0);
     let csv = Csv {
-        delimiter: [b';', b',', b'\t', b'|'][usize::from(choice >> 1 & 3)],
-        quote: (!bit(3)).then_some(b'"'),
+        delimiter: [Some(b';'), Some(b','), Some(b'|'), None][usize::from(choice >> 1 & 3)],
+        quote: match (bit(3), choice >> 1 & 3) {
+            (false, _) => Quote::Sign(b'"'),
+            (true, 3) => Quote::Auto,
+            (true, _) => Quote::None,
+        },
         header,
         skip: u64::from(bit(4)),
         pad: bit(5),
