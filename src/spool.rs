@@ -129,6 +129,18 @@ impl Spool {
         Ok(arrivals)
     }
 
+    /// The folders of an arrival's rounds in quarantine; none if nothing is kept of it.
+    pub fn quarantined_rounds(&self, arrival: Arrival) -> anyhow::Result<Vec<PathBuf>> {
+        let folder = self.quarantined(arrival);
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries,
+        };
+        let rounds: io::Result<Vec<PathBuf>> =
+            entries.and_then(|all| all.map(|entry| Ok(entry?.path())).collect());
+        rounds.with_context(|| format!("{} cannot be read", folder.display()))
+    }
+
     /// Where the looks into a source's folder are remembered between runs.
     pub fn looks(&self, customer: &str, source: &str) -> PathBuf {
         self.root.join("looks").join(customer).join(format!("{source}.json"))

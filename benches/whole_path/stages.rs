@@ -89,7 +89,7 @@ pub fn send(files: &Files, server: &str) -> anyhow::Result<Figures> {
         let go_on = CancellationToken::new();
         for piece in pieces {
             records += count(&piece);
-            let Clearance::Go(go) = channel.clear(&go_on).await else {
+            let Clearance::Go(go) = channel.clear(piece.body.len() as u64, &go_on).await else {
                 bail!("the channel is paused")
             };
             go.shrink(piece.body.len());

@@ -15,7 +15,7 @@ use crate::disk;
 use crate::ledger::renewal::{beside, sync_all};
 use crate::ledger::{Account, Entry, Phase, transfer};
 use crate::model::Arrival;
-use crate::settle::{Kept, kept, write_problems};
+use crate::settle::{Kept, Receipt, kept, write_problems};
 use crate::spool::Spool;
 use crate::worker::StateLock;
 
@@ -34,6 +34,8 @@ pub struct Options {
 /// What the state holds of a customer.
 struct Belongings {
     entries: Vec<Entry>,
+    /// Releases that its open records keep back, as they are without them.
+    freed: Vec<Entry>,
     open: Vec<Account>,
     /// What quarantine keeps.
     rounds: Vec<Kept>,
@@ -117,9 +119,21 @@ impl Belongings {
             }
             rounds.extend(of);
         }
+        // What its open records keep back of releases that others may hold is free.
+        let ages: BTreeSet<Arrival> = open
+            .iter()
+            .map(|account| account.again.map_or(account.arrival, |again| again.age))
+            .collect();
+        let mut freed = Vec::new();
         let mut entries = Vec::new();
         let login = format!("{customer}/");
         transfer::each_entry(&spool.ledger(), &mut |entry| {
+            if let Entry::Release { api, address, age } = entry
+                && let Some(age) = age.without(|(arrival, _)| ages.contains(&arrival))
+            {
+                let (api, address) = (api.clone(), address.clone());
+                freed.push(Entry::Release { api, address, age });
+            }
             let mine = match entry {
                 Entry::Tally { customer: of, .. }
                 | Entry::Day { customer: of, .. }
@@ -137,7 +151,7 @@ impl Belongings {
             }
             Ok(())
         })?;
-        Ok(Belongings { entries, open, rounds })
+        Ok(Belongings { entries, freed, open, rounds })
     }
 
     fn export(
@@ -178,7 +192,14 @@ impl Belongings {
             for receipt in receipts {
                 let receipt = receipt?;
                 let name = receipt.file_name().to_string_lossy().into_owned();
-                if name.ends_with(".receipt.json") && receipt.file_type()?.is_file() {
+                if !name.ends_with(".receipt.json") || !receipt.file_type()?.is_file() {
+                    continue;
+                }
+                // Customers may share a folder.
+                let told = serde_json::from_slice::<Receipt>(&fs::read(receipt.path())?);
+                let is_mine =
+                    |told: Receipt| told.customer == customer && told.source == source.name;
+                if told.is_ok_and(is_mine) {
                     put(&receipt.path(), &to.join("receipts").join(&source.name), &name)?;
                 }
             }
@@ -189,7 +210,7 @@ impl Belongings {
     /// First from the ledger, at once; then what lies in the state's folders, which a run removes
     /// too once no account tells of it.
     fn remove(&self, spool: &Spool, customer: &str) -> anyhow::Result<()> {
-        transfer::remove(&spool.ledger(), &self.entries)?;
+        transfer::replace(&spool.ledger(), &self.entries, &self.freed)?;
         for account in &self.open {
             spool.remove(account.arrival)?;
         }

@@ -30,31 +30,31 @@ pub fn consequence(
             (Outcome { worked, ..message.end(State::Delivered) }, None)
         }
         Verdict::Refused(told) => {
-            let trouble = leave.refused(&message.key(), now).map(|_| {
-                let advice = format!(
-                    "one message after the other is refused, the last with {told}; compare the \
-                     mapping with what the channel takes"
-                );
-                (AlarmKind::EverythingRefused, advice)
-            });
+            let paused = leave.refused(&message.key(), now);
+            let trouble = paused.map(|_| everything_refused(&told));
             (refuse(message, &told, now), trouble)
         }
         Verdict::TooLarge(told) => {
-            match message.count() {
-                1 => drop(leave.refused(&message.key(), now)),
-                _ => leave.answered(),
-            }
-            (refuse(message, &told, now), None)
+            let paused = match message.count() {
+                1 => leave.refused(&message.key(), now),
+                _ => {
+                    leave.answered();
+                    None
+                }
+            };
+            let trouble = paused.map(|_| everything_refused(&told));
+            (refuse(message, &told, now), trouble)
         }
         Verdict::Later { reason, hold, heard } => {
             let paused = match (hold, heard) {
                 // A server that answers with a fault may mean this message alone.
-                (None, Heard::Fault) => leave.refused(&message.key(), now),
+                (None, Heard::Fault | Heard::Word) => leave.refused(&message.key(), now),
                 _ => leave.failed(hold, now),
             };
             let outcome = later(retry, message, heard, &reason, paused, now);
-            let trouble = paused.map(|_| {
-                (AlarmKind::Unreachable, format!("{reason}; it is tried again by itself"))
+            let trouble = paused.map(|_| match heard {
+                Heard::Word => everything_refused(&reason),
+                _ => (AlarmKind::Unreachable, format!("{reason}; it is tried again by itself")),
             });
             (outcome, trouble)
         }
@@ -63,6 +63,14 @@ pub fn consequence(
             (message.wait(Wait::Time, due, now, false, &advice), Some((kind, advice)))
         }
     }
+}
+
+fn everything_refused(told: &str) -> Trouble {
+    let advice = format!(
+        "one message after the other is refused, the last with {told}; compare the mapping with \
+         what the channel takes"
+    );
+    (AlarmKind::EverythingRefused, advice)
 }
 
 /// A message that may succeed later waits, unless it has had its time.
@@ -78,12 +86,17 @@ fn later(
     let chance = retry::chance(message.key().as_bytes());
     let own = after(now, retry::wait(retry, attempts, chance));
     let due = paused.map_or(own, |paused| paused.max(own));
-    // While the lane is paused, time does not count (design, section 3.7).
-    let counts = heard == Heard::Fault && paused.is_none();
+    // While the lane is paused, time does not count (design, section 3.7); a word on this message
+    // does in any case (section 4.4).
+    let counts = match heard {
+        Heard::Word => true,
+        Heard::Fault => paused.is_none(),
+        Heard::Busy | Heard::Nothing | Heard::Lost | Heard::TimedOut => false,
+    };
     let mut outcome = message.wait(Wait::Time, due, now, counts, reason);
     let Some(Change::Wait(waiting)) = outcome.changes.first_mut() else { return outcome };
     waiting.unknown |= heard.may_have_arrived();
-    if waiting.spent < retry.give_up_after.as_secs() {
+    if !counts || waiting.spent < retry.give_up_after.as_secs() {
         return outcome;
     }
     give_up(message, waiting, now)
@@ -151,6 +164,7 @@ mod tests {
 
     /// A channel with single records that are due at once, and a clock of its own.
     struct Simulation {
+        remote: Remote,
         lane: Lane,
         now: i64,
         open: BTreeMap<u64, Message>,
@@ -174,6 +188,7 @@ mod tests {
                 origin: None,
             };
             Simulation {
+                remote: Remote::Ingestion,
                 lane: Lane::new(retry()),
                 now: 0,
                 open: (1..=records).map(|record| (record, message(record))).collect(),
@@ -207,7 +222,7 @@ mod tests {
                     };
                     let reply = server(self.now, record, self.calls);
                     self.calls += 1;
-                    let verdict = judge(Remote::Ingestion, &reply, &BTreeMap::new());
+                    let verdict = judge(self.remote, &reply, &BTreeMap::new());
                     let (outcome, _) = consequence(&retry(), verdict, message, leave, now);
                     next = next.min(self.note(record, outcome));
                 }
@@ -341,6 +356,66 @@ mod tests {
         let (_, problem) = &simulation.problems[0];
         assert_eq!(problem.rule, "refused");
         assert!(problem.advice.starts_with("409; an earlier attempt was not"), "{problem:?}");
+    }
+
+    #[test]
+    fn what_scr_describes_is_the_records_own_even_if_it_is_said_of_all() {
+        let mut simulation = Simulation::new(25);
+        simulation.remote = Remote::Scr;
+        let described = r#"{"code": 2, "description": "no such release"}"#;
+        let fault = Answer { status: 500, text: described.to_owned(), ..Answer::default() };
+        simulation.run(40 * DAY, |_, _, _| Reply::Answered(fault.clone()));
+        assert_eq!((simulation.open.len(), simulation.problems.len()), (0, 25));
+        for (when, problem) in &simulation.problems {
+            assert!(*when >= DAY, "after {when} s");
+            assert!(problem.advice.ends_with("500 code 2: no such release"), "{problem:?}");
+        }
+    }
+
+    /// What twenty messages that are answered alike say of the channel, and its lane.
+    fn trouble_of_twenty(remote: Remote, answer: &Answer) -> (Lane, Option<AlarmKind>) {
+        let lane = Lane::new(retry());
+        let mut last = None;
+        for message in Simulation::new(20).open.values() {
+            let Entry::Go(leave) = lane.look(Timestamp::UNIX_EPOCH) else { panic!("paused") };
+            let verdict = judge(remote, &Reply::Answered(answer.clone()), &BTreeMap::new());
+            let now = Timestamp::UNIX_EPOCH;
+            let (_, trouble) = consequence(&retry(), verdict, message, leave, now);
+            last = trouble.map(|(kind, _)| kind);
+        }
+        (lane, last)
+    }
+
+    #[test]
+    fn a_lane_that_is_paused_by_refusals_is_an_alarm() {
+        let described = r#"{"code": 2, "description": "no such release"}"#;
+        let cases = [
+            (Remote::Ingestion, 413, "", AlarmKind::EverythingRefused),
+            (Remote::Ingestion, 400, "", AlarmKind::EverythingRefused),
+            (Remote::Ingestion, 500, "", AlarmKind::Unreachable),
+            (Remote::Scr, 500, described, AlarmKind::EverythingRefused),
+        ];
+        for (remote, status, text, kind) in cases {
+            let answer = Answer { status, text: text.to_owned(), ..Answer::default() };
+            let (lane, last) = trouble_of_twenty(remote, &answer);
+            assert_eq!(last, Some(kind), "{status}");
+            assert!(matches!(lane.look(Timestamp::UNIX_EPOCH), Entry::Paused(_)), "{status}");
+        }
+    }
+
+    #[test]
+    fn an_outage_gives_nothing_up_whatever_give_up_after_became_meanwhile() {
+        let mut message = Simulation::new(1).open.remove(&1).unwrap();
+        let now = Timestamp::UNIX_EPOCH;
+        let waits = message.wait(Wait::Time, now, now, true, "500");
+        let Some(Change::Wait(mut waiting)) = waits.changes.into_iter().next() else { panic!() };
+        waiting.spent = 2 * DAY as u64;
+        message.earlier = Some(waiting);
+        let lane = Lane::new(retry());
+        let Entry::Go(leave) = lane.look(now) else { panic!("the first may go") };
+        let verdict = judge(Remote::Ingestion, &answered(429), &BTreeMap::new());
+        let (outcome, _) = consequence(&retry(), verdict, &message, leave, now);
+        assert!(!outcome.is_final(), "{outcome:?}");
     }
 
     #[test]

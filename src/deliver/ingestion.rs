@@ -29,7 +29,6 @@ pub struct Lines {
     pub permits: Arc<Semaphore>,
     /// Whether it sends one message at a time, in order.
     pub keeps_order: bool,
-    pub batch_bytes: usize,
 }
 
 impl Lines {
@@ -64,9 +63,15 @@ impl Lines {
         }
         let body = std::mem::take(&mut message.body);
         let reply = self.client.post(&message.key(), body).await;
+        let verdict = judge(Remote::Ingestion, &reply, &self.rules);
+        if matches!(verdict, Verdict::Pause(..)) {
+            self.client.reload();
+        }
+        // The lane is told first: while the ledger notes the refusal, none may ask for a token.
+        let outcome = channel.outcome(verdict, message, leave);
         match &reply {
-            // Several messages may share one refused request: the first of them pauses the lane.
-            Reply::LoginRefused(_) if channel.lane.paused_until().is_none() => {
+            // Several messages may share one refused request.
+            Reply::LoginRefused(_) if self.tokens.is_news(&self.login) => {
                 self.note_refusal(ledger).await?;
             }
             Reply::Answered(_) if refusals.is_some_and(|(refusals, _)| refusals.times > 0) => {
@@ -76,11 +81,7 @@ impl Lines {
             }
             _ => {}
         }
-        let verdict = judge(Remote::Ingestion, &reply, &self.rules);
-        if matches!(verdict, Verdict::Pause(..)) {
-            self.client.reload();
-        }
-        Ok(Some(channel.outcome(verdict, message, leave)))
+        Ok(Some(outcome))
     }
 
     /// Logs in and nothing else; what went wrong, if something did.

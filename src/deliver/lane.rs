@@ -31,10 +31,14 @@ struct State {
     light: Light,
     /// Attempts without an answer, in a row.
     failures: u32,
+    /// Reads without an answer, in a row.
+    unread: u32,
     /// Messages that were answered without a success since the last one, by their keys.
     refused: BTreeSet<String>,
     /// Pauses without a success between.
     pauses: u32,
+    /// Whether a message has paused it: then no read opens it, only a message.
+    barred: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,6 +69,10 @@ pub struct Leave {
     lane: Lane,
     probe: bool,
     told: bool,
+    /// Whether it is for a read now.
+    reads: bool,
+    /// Whether a read worked by it.
+    looked: bool,
 }
 
 impl Lane {
@@ -100,7 +108,7 @@ impl Lane {
         if probe {
             state.light = Light::Probing;
         }
-        Entry::Go(Leave { lane: self.clone(), probe, told: false })
+        Entry::Go(Leave { lane: self.clone(), probe, told: false, reads: false, looked: false })
     }
 
     /// Until when the lane is paused, if it still is.
@@ -156,10 +164,32 @@ impl Lane {
     }
 }
 
+impl State {
+    /// There was an answer, to a read or to a message.
+    fn heard(&mut self, reads: bool) {
+        self.unread = 0;
+        if !reads {
+            self.failures = 0;
+        }
+    }
+}
+
 impl Leave {
     /// Whether this message goes alone, to see whether the channel works.
     pub fn is_probe(&self) -> bool {
         self.probe
+    }
+
+    /// It is for a read first. That a read works does not tell that messages are taken.
+    pub fn read_first(&mut self) {
+        self.reads = true;
+    }
+
+    /// The read worked. A message may go by the same leave; if none does, a lane that only reads
+    /// had paused is open.
+    pub fn read(&mut self) {
+        (self.reads, self.looked) = (false, true);
+        self.lane.lock().unread = 0;
     }
 
     /// The channel took the message. Tells whether the lane is open now: a success that was under
@@ -180,13 +210,14 @@ impl Leave {
     pub fn refused(mut self, key: &str, now: Timestamp) -> Option<Timestamp> {
         self.told = true;
         let mut until = None;
-        let lane = self.lane.clone();
+        let (lane, reads) = (self.lane.clone(), self.reads);
         lane.set(|state| {
-            state.failures = 0;
+            state.heard(reads);
             if state.refused.len() < REFUSED {
                 state.refused.insert(key.to_owned());
             }
             if state.refused.len() >= REFUSED {
+                state.barred |= !reads;
                 until = Some(lane.pause(state, None, now));
             } else if state.light == Light::Probing {
                 state.light = Light::Open;
@@ -198,8 +229,9 @@ impl Leave {
     /// The server answered in a way that is no word on the message's content: it was too large.
     pub fn answered(mut self) {
         self.told = true;
+        let reads = self.reads;
         self.lane.set(|state| {
-            state.failures = 0;
+            state.heard(reads);
             if state.light == Light::Probing {
                 state.light = Light::Open;
             }
@@ -212,10 +244,12 @@ impl Leave {
     pub fn failed(mut self, asked: Option<Duration>, now: Timestamp) -> Option<Timestamp> {
         self.told = true;
         let mut until = None;
-        let (lane, probe) = (self.lane.clone(), self.probe);
+        let (lane, probe, reads) = (self.lane.clone(), self.probe, self.reads);
         lane.set(|state| {
-            state.failures += 1;
-            if probe || asked.is_some() || state.failures >= PATIENCE {
+            let failures = if reads { &mut state.unread } else { &mut state.failures };
+            *failures += 1;
+            if probe || asked.is_some() || *failures >= PATIENCE {
+                state.barred |= !reads;
                 let asked = asked.map(|asked| retry::hold(&lane.retry, asked));
                 until = Some(lane.pause(state, asked, now));
             }
@@ -227,8 +261,11 @@ impl Leave {
     pub fn pause(mut self, now: Timestamp) -> Timestamp {
         self.told = true;
         let mut until = Timestamp::MAX;
-        let lane = self.lane.clone();
-        lane.set(|state| until = lane.pause(state, None, now));
+        let (lane, reads) = (self.lane.clone(), self.reads);
+        lane.set(|state| {
+            state.barred |= !reads;
+            until = lane.pause(state, None, now);
+        });
         until
     }
 }
@@ -236,10 +273,13 @@ impl Leave {
 impl Drop for Leave {
     fn drop(&mut self) {
         if !self.told && self.probe {
-            self.lane.set(|state| {
-                if state.light == Light::Probing {
-                    state.light = Light::Unproven;
+            let looked = self.looked;
+            self.lane.set(|state| match state.light {
+                Light::Probing if looked && !state.barred => {
+                    (state.light, state.pauses) = (Light::Open, 0);
                 }
+                Light::Probing => state.light = Light::Unproven,
+                _ => {}
             });
         }
     }
@@ -377,6 +417,48 @@ mod tests {
         let lane = lane();
         drop(go(&lane, 0));
         drop(go(&lane, 0));
+    }
+
+    /// A read that works, and whether its leave was for a probe.
+    #[track_caller]
+    fn reads(lane: &Lane, second: i64) -> Leave {
+        let mut leave = go(lane, second);
+        leave.read_first();
+        leave.read();
+        leave
+    }
+
+    #[test]
+    fn reads_that_work_do_not_forgive_calls_that_fail() {
+        let lane = lane();
+        go(&lane, 0).worked(at(0));
+        assert_eq!(go(&lane, 0).failed(None, at(0)), None);
+        drop(reads(&lane, 0));
+        assert_eq!(go(&lane, 0).failed(None, at(0)), None);
+        drop(reads(&lane, 0));
+        assert_eq!(go(&lane, 0).failed(None, at(0)), Some(at(60)));
+        drop(reads(&lane, 60));
+        assert!(matches!(lane.look(at(60)), Entry::Go(leave) if leave.is_probe()), "not open yet");
+        assert_eq!(reads(&lane, 60).failed(None, at(60)), Some(at(180)), "slower and slower");
+    }
+
+    #[test]
+    fn reads_that_work_do_not_forgive_refusals() {
+        let lane = lane();
+        for n in 0..19 {
+            assert_eq!(reads(&lane, 0).refused(&n.to_string(), at(0)), None);
+        }
+        assert_eq!(reads(&lane, 0).refused("19", at(0)), Some(at(60)));
+    }
+
+    #[test]
+    fn a_lane_that_reads_have_paused_is_opened_by_a_read() {
+        let lane = lane();
+        let mut first = go(&lane, 0);
+        first.read_first();
+        assert_eq!(first.failed(None, at(0)), Some(at(60)));
+        drop(reads(&lane, 60));
+        assert!(lane.is_open());
     }
 
     #[test]

@@ -167,7 +167,7 @@ impl Message {
             answered: counts,
             spent: earlier.map_or(0, |earlier| earlier.spent) + passed as u64,
             reason: reason.chars().take(160).collect(),
-            address: None,
+            address: earlier.and_then(|earlier| earlier.address.clone()),
             unknown: earlier.is_some_and(|earlier| earlier.unknown),
         };
         Outcome { changes: vec![Change::Wait(waiting)], ..Outcome::default() }

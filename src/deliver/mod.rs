@@ -103,16 +103,16 @@ impl Channel {
         matches!(&self.kind, Kind::Ingestion(lines) if lines.keeps_order)
     }
 
-    /// Waits until one more message may be built and sent.
-    pub async fn clear(&self, halt: &CancellationToken) -> Clearance {
+    /// Waits until one more message, of so many bytes at most, may be built and sent.
+    pub async fn clear(&self, bytes: u64, halt: &CancellationToken) -> Clearance {
         tokio::select! {
             biased;
             () = halt.cancelled() => Clearance::Halted,
-            clearance = self.clear_unless_paused() => clearance,
+            clearance = self.clear_unless_paused(bytes) => clearance,
         }
     }
 
-    async fn clear_unless_paused(&self) -> Clearance {
+    async fn clear_unless_paused(&self, bytes: u64) -> Clearance {
         let Kind::Ingestion(lines) = &self.kind else {
             // A call to SCR waits for its release first, and for its place last.
             return match self.lane.paused_until() {
@@ -127,7 +127,7 @@ impl Channel {
             Err(until) => return Clearance::Paused(until),
         };
         self.keep_pace().await;
-        let room = self.rooms.take(&self.customer, lines.batch_bytes as u64).await;
+        let room = self.rooms.take(&self.customer, bytes).await;
         // Others that were under way may have paused it meanwhile.
         match self.lane.paused_until() {
             Some(until) => Clearance::Paused(until),

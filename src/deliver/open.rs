@@ -98,7 +98,6 @@ fn open_ingestion(settings: &config::IngestionChannel, shared: &Shared) -> anyho
         rules: settings.answers.clone(),
         permits: Arc::new(Semaphore::new(settings.concurrency)),
         keeps_order: settings.concurrency == 1,
-        batch_bytes: settings.batch_bytes,
     })))
 }
 

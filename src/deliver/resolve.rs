@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
 
 use super::assignment::{Assignment, ReleaseName};
 use super::scr::Releases;
 use super::verdict::{Remote, judge, told};
-use super::{Channel, Message, Outcome, after};
+use super::{Channel, Leave, Message, Outcome, after};
 use crate::ledger::Wait;
 use crate::model::{Problem, Reply};
 use crate::remote::release::Release;
@@ -16,8 +17,10 @@ use crate::remote::scr::Scr;
 
 /// What looking for a release found.
 pub enum Found {
-    /// The one that is meant, in lower case.
-    Address(String),
+    /// The one that is meant, in lower case; with the leave of the read that found it.
+    Address(String, Option<Leave>),
+    /// Nothing: no more is to be sent.
+    Halted,
     /// None, or several: this becomes of the message.
     Outcome(Box<Outcome>),
 }
@@ -28,8 +31,8 @@ pub struct Unread {
     pub answered: bool,
     /// What it answered.
     pub reason: String,
-    /// What becomes of the message.
-    pub outcome: Outcome,
+    /// What becomes of the message; none if it was not tried, as no more is to be sent.
+    pub outcome: Option<Outcome>,
 }
 
 impl Releases {
@@ -39,6 +42,7 @@ impl Releases {
         channel: &Channel,
         message: &Message,
         assignment: &Assignment,
+        halt: &CancellationToken,
     ) -> Found {
         let quarantined = |rule: &str, value: &str, advice: &str| {
             Found::Outcome(Box::new(message.quarantine(|record, line| Problem {
@@ -51,29 +55,31 @@ impl Releases {
         };
         match &assignment.release {
             ReleaseName::Address(address) if !self.gate.is_shared() => {
-                Found::Address(address.clone())
+                Found::Address(address.clone(), None)
             }
             ReleaseName::Address(address) => {
-                match self.read(channel, message, |scr| scr.release(address)).await {
-                    Ok(Some(release)) if self.is_ours(&release) => Found::Address(address.clone()),
-                    Ok(Some(_)) => quarantined(
+                match self.read(channel, message, halt, |scr| scr.release(address)).await {
+                    Ok((Some(release), leave)) if self.is_ours(&release) => {
+                        Found::Address(address.clone(), Some(leave))
+                    }
+                    Ok((Some(_), _)) => quarantined(
                         "release",
                         address,
                         "this release belongs to another company; correct the address",
                     ),
-                    Ok(None) => {
+                    Ok((None, _)) => {
                         self.park(channel, message, "no such release yet", address, &quarantined)
                     }
-                    Err(unread) => Found::Outcome(Box::new(unread.outcome)),
+                    Err(unread) => unread.into(),
                 }
             }
             ReleaseName::Container(container, bl) => {
-                let found = match self
-                    .read(channel, message, |scr| scr.find(container, bl.as_deref()))
+                let (found, leave) = match self
+                    .read(channel, message, halt, |scr| scr.find(container, bl.as_deref()))
                     .await
                 {
                     Ok(found) => found,
-                    Err(unread) => return Found::Outcome(Box::new(unread.outcome)),
+                    Err(unread) => return unread.into(),
                 };
                 let ours: Vec<&Release> = found
                     .iter()
@@ -82,7 +88,7 @@ impl Releases {
                     })
                     .collect();
                 match ours.as_slice() {
-                    [one] => Found::Address(one.address.to_lowercase()),
+                    [one] => Found::Address(one.address.to_lowercase(), Some(leave)),
                     [] => self.park(
                         channel,
                         message,
@@ -113,25 +119,36 @@ impl Releases {
     }
 
     /// One read. It goes through the lane as calls do, so that a server which is down or refuses is
-    /// an alarm and a pause for reads too; it takes none of the permits.
+    /// an alarm and a pause for reads too; it takes none of the calls' places, but one of as many
+    /// of its own.
     pub async fn read<'a, T, F: Future<Output = Result<T, Reply>> + 'a>(
         &'a self,
         channel: &Channel,
         message: &Message,
+        halt: &CancellationToken,
         read: impl FnOnce(&'a Scr) -> F,
-    ) -> Result<T, Unread> {
-        let leave = match channel.lane.enter().await {
-            Ok(leave) => leave,
-            Err(until) => {
-                let (outcome, reason) = (message.paused(until), String::new());
-                return Err(Unread { answered: false, reason, outcome });
-            }
+    ) -> Result<(T, Leave), Unread> {
+        let untried = |outcome| Unread { answered: false, reason: String::new(), outcome };
+        let paused = |until| untried(Some(message.paused(until)));
+        let mut leave = channel.lane.enter().await.map_err(paused)?;
+        leave.read_first();
+        let place = async {
+            channel.keep_pace().await;
+            self.gate.reads.take(channel.customer(), 0).await
         };
-        channel.keep_pace().await;
+        let _room = tokio::select! {
+            biased;
+            () = halt.cancelled() => return Err(untried(None)),
+            room = place => room,
+        };
+        // Others that were under way may have paused it meanwhile.
+        if let Some(until) = channel.lane.paused_until() {
+            return Err(paused(until));
+        }
         match read(&self.gate.client).await {
             Ok(found) => {
-                leave.worked(Timestamp::now());
-                Ok(found)
+                leave.read();
+                Ok((found, leave))
             }
             Err(reply) => {
                 // A read changes nothing, so there is nothing that may have been taken.
@@ -147,7 +164,7 @@ impl Releases {
                 };
                 let verdict = judge(Remote::Scr, &reply, &BTreeMap::new());
                 let outcome = channel.outcome(verdict, message, leave);
-                Err(Unread { answered, reason, outcome })
+                Err(Unread { answered, reason, outcome: Some(outcome) })
             }
         }
     }
@@ -182,6 +199,12 @@ impl Releases {
         }
         let due = after(now, channel.retry.max);
         Found::Outcome(Box::new(message.wait(Wait::Release, due, now, false, reason)))
+    }
+}
+
+impl From<Unread> for Found {
+    fn from(unread: Unread) -> Found {
+        unread.outcome.map_or(Found::Halted, |outcome| Found::Outcome(Box::new(outcome)))
     }
 }
 

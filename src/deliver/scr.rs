@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures::FutureExt;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +16,7 @@ use super::order::{OrderBook, Turn};
 use super::resolve::{Found, Unread};
 use super::room::{Room, Rooms};
 use super::verdict::{Heard, Remote, Verdict, judge};
-use super::{Channel, Message, Outcome, after};
+use super::{Channel, Leave, Message, Outcome, after};
 use crate::ledger::{Change, Ledger, ReleaseAge, Wait};
 use crate::model::{Level, Problem, Reply, State};
 use crate::remote::scr::Scr;
@@ -29,6 +30,8 @@ pub struct Gate {
     url: String,
     /// Customers take turns for the calls.
     pub(super) rooms: Rooms,
+    /// As many places for reads.
+    pub(super) reads: Rooms,
     book: OrderBook,
     /// Whether several channels go through it.
     shared: Arc<AtomicBool>,
@@ -73,6 +76,7 @@ impl Gate {
             url: url.to_owned(),
             // No reserve: a dead API is dead for all who share it.
             rooms: Rooms::new(concurrency, u64::MAX, false),
+            reads: Rooms::new(concurrency, u64::MAX, false),
             book: OrderBook::default(),
             shared: Arc::default(),
         }
@@ -97,12 +101,26 @@ impl Gate {
     /// count on.
     pub fn renewed(&self, client: Scr, concurrency: usize) -> Gate {
         self.rooms.resize(concurrency, u64::MAX, false);
+        self.reads.resize(concurrency, u64::MAX, false);
         Gate {
             client,
             url: self.url.clone(),
             rooms: self.rooms.clone(),
+            reads: self.reads.clone(),
             book: self.book.clone(),
             shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl Prepared {
+    /// What is to be told of the record before it is sent.
+    pub fn take_problems(&mut self, message: &Message) -> Vec<Problem> {
+        let problems = std::mem::take(&mut self.problems);
+        match message.earlier {
+            None => problems,
+            // They were told when the record was first tried.
+            Some(_) => Vec::new(),
         }
     }
 }
@@ -142,13 +160,8 @@ impl Releases {
         prepared: &mut Prepared,
         halt: &CancellationToken,
     ) -> anyhow::Result<Option<Outcome>> {
-        let mut problems = match message.earlier {
-            None => std::mem::take(&mut prepared.problems),
-            // They were told when the record was first tried.
-            Some(_) => Vec::new(),
-        };
         let Some(assignment) = prepared.assignment.clone() else {
-            return Ok(Some(Outcome { problems, ..message.end(State::Quarantined) }));
+            return Ok(Some(message.end(State::Quarantined)));
         };
         for turn in &mut prepared.turns {
             turn.wait().await;
@@ -156,11 +169,7 @@ impl Releases {
         if halt.is_cancelled() {
             return Ok(None);
         }
-        let outcome = self.work(channel, ledger, message, prepared, &assignment, halt).await?;
-        Ok(outcome.map(|mut outcome| {
-            problems.append(&mut outcome.problems);
-            Outcome { problems, ..outcome }
-        }))
+        self.work(channel, ledger, message, prepared, &assignment, halt).await
     }
 
     async fn work(
@@ -174,16 +183,34 @@ impl Releases {
     ) -> anyhow::Result<Option<Outcome>> {
         let confirming =
             message.earlier.as_ref().filter(|earlier| earlier.wait == Wait::Confirmation);
-        let address = match confirming.and_then(|earlier| earlier.address.clone()) {
-            Some(address) => address,
-            None => match self.address(channel, message, assignment).await {
-                Found::Address(address) => address,
-                Found::Outcome(outcome) => return Ok(Some(*outcome)),
+        let (address, leave) = match confirming.and_then(|earlier| earlier.address.clone()) {
+            Some(address) => (address, None),
+            None => match self.address(channel, message, assignment, halt).await {
+                Found::Address(address, leave) => (address, leave),
+                Found::Halted => return Ok(None),
+                Found::Outcome(outcome) => {
+                    if outcome.is_final() {
+                        self.forget_attempt(ledger, message, assignment).await?;
+                    }
+                    return Ok(Some(*outcome));
+                }
             },
         };
+        // A probe that was a read is not over before its call; others enter the lane anew.
+        let mut leave = leave.filter(Leave::is_probe);
+        let before = message.earlier.as_ref().and_then(|earlier| earlier.address.as_ref());
+        if before.is_some_and(|before| *before != address) {
+            // This waits for others, who may wait for the probe.
+            leave = None;
+            self.forget_attempt(ledger, message, assignment).await?;
+        }
         if !matches!(assignment.release, ReleaseName::Address(_)) {
             let mut turn = self.gate.book.line_up(&address);
-            turn.wait().await;
+            if turn.wait().now_or_never().is_none() {
+                // Who is before may itself wait for the probe.
+                leave = None;
+                turn.wait().await;
+            }
             prepared.turns.push(turn);
         }
         let mine = message.age();
@@ -203,15 +230,21 @@ impl Releases {
             return Ok(Some(later("a newer call for this release is not answered yet")));
         }
         if confirming.is_some() {
-            return Ok(Some(self.confirm(channel, message, &address, age).await));
+            return Ok(Some(self.confirm(channel, message, &address, age, halt).await));
         }
         // Noted before the call: if the answer is lost, by a crash too, no older record of this
         // release may go out until this one has gone out again.
         let before = age.tried;
         age.tried = Some(mine);
         ledger.note(message.arrival, vec![self.note(&address, age)]).await?;
-        let sent = self.call(channel, message, prepared, assignment, &address, age, halt).await;
+        let sent =
+            self.call(channel, message, prepared, assignment, &address, age, leave, halt).await;
         Ok(sent.map(|(mut outcome, answer)| {
+            for change in &mut outcome.changes {
+                if let Change::Wait(waiting) = change {
+                    waiting.address = Some(address.clone());
+                }
+            }
             let known = match answer {
                 Answered::Taken => {
                     Some(ReleaseAge { last: age.last.max(age.tried), busy: None, tried: None })
@@ -230,6 +263,35 @@ impl Releases {
         }))
     }
 
+    /// An earlier attempt may have been noted for a release that the record does not mean any more;
+    /// then it must not keep older records of that release back.
+    async fn forget_attempt(
+        &self,
+        ledger: &Ledger,
+        message: &Message,
+        assignment: &Assignment,
+    ) -> anyhow::Result<()> {
+        let Some(address) = message.earlier.as_ref().and_then(|earlier| earlier.address.clone())
+        else {
+            return Ok(());
+        };
+        // Its calls change the same entry. Who names a release by its address holds its turn.
+        let mut turn = match assignment.release {
+            ReleaseName::Address(_) => None,
+            ReleaseName::Container(..) => Some(self.gate.book.line_up(&address)),
+        };
+        if let Some(turn) = &mut turn {
+            turn.wait().await;
+        }
+        let (api, of) = (self.gate.url.clone(), address.clone());
+        let age = ledger.change(move |store| store.release(&api, &of)).await?;
+        if age.tried == Some(message.age()) {
+            let age = ReleaseAge { tried: None, ..age };
+            ledger.note(message.arrival, vec![self.note(&address, age)]).await?;
+        }
+        Ok(())
+    }
+
     /// The call itself: a place at the gate spans it and nothing else.
     #[expect(clippy::too_many_arguments, reason = "it is one step of `work`")]
     async fn call(
@@ -240,10 +302,15 @@ impl Releases {
         assignment: &Assignment,
         address: &str,
         age: ReleaseAge,
+        leave: Option<Leave>,
         halt: &CancellationToken,
     ) -> Option<(Outcome, Answered)> {
         // Who waits for the lane must not hold a place that another customer could use.
-        let leave = match channel.lane.enter().await {
+        let entered = match leave {
+            Some(leave) => Ok(leave),
+            None => channel.lane.enter().await,
+        };
+        let leave = match entered {
             Ok(leave) => leave,
             Err(until) => return Some((message.paused(until), Answered::Nothing)),
         };
@@ -274,7 +341,7 @@ impl Releases {
         }
         if verdict == Verdict::Accepted && assignment.action == Action::Unassign {
             let worked = leave.worked(Timestamp::now());
-            let outcome = self.confirm(channel, message, address, age).await;
+            let outcome = self.confirm(channel, message, address, age, halt).await;
             return Some((Outcome { worked, ..outcome }, Answered::Noted));
         }
         if matches!(verdict, Verdict::Pause(..)) {
@@ -295,19 +362,22 @@ impl Releases {
         message: &Message,
         address: &str,
         age: ReleaseAge,
+        halt: &CancellationToken,
     ) -> Outcome {
         let mine = Some(message.age());
         let done = ReleaseAge { last: age.last.max(mine), busy: None, tried: None };
-        let (why, mut outcome) = match self.read(channel, message, |scr| scr.release(address)).await
-        {
-            Ok(Some(_)) => {
+        let read = self.read(channel, message, halt, |scr| scr.release(address)).await;
+        let (why, mut outcome) = match read {
+            Ok((Some(_), _)) => {
                 let mut outcome = message.end(State::Delivered);
                 outcome.changes.push(self.note(address, done));
                 return outcome;
             }
-            Ok(None) => (Some("the release is not there".to_owned()), Outcome::default()),
+            Ok((None, _)) => (Some("the release is not there".to_owned()), Outcome::default()),
             // While nobody answers, nothing can be known: that time does not count.
-            Err(Unread { answered, reason, outcome }) => (answered.then_some(reason), outcome),
+            Err(Unread { answered, reason, outcome }) => {
+                (answered.then_some(reason), outcome.unwrap_or_default())
+            }
         };
         let now = Timestamp::now();
         let since = match &message.earlier {
@@ -325,6 +395,8 @@ impl Releases {
                 message.problem(record, line, UNKNOWN_OUTCOME, "", &told)
             });
             given_up.changes.push(self.note(address, done));
+            // The lane may be paused by the read all the same.
+            given_up.alarm = outcome.alarm;
             return given_up;
         }
         let why = why.as_deref().unwrap_or("the API does not answer");

@@ -45,9 +45,11 @@ pub enum Verdict {
 /// What came back of an attempt that did not succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heard {
-    /// A fault of the server, which may mean this message: only then does the wait count towards
-    /// `give_up_after`.
+    /// A fault of the server, which may mean this message: then the wait counts towards
+    /// `give_up_after`, unless the channel is paused.
     Fault,
+    /// A fault that an SCR API describes: its word on this message (design, section 4.4).
+    Word,
     /// The server is busy, or only what stands before it answered: no word on the message.
     Busy,
     /// Nothing: it was not sent.
@@ -111,6 +113,9 @@ fn judge_status(remote: Remote, answer: &Answer) -> Verdict {
             ),
         ),
         403 if answer.retry_after.is_some() => later(answer),
+        500 if remote == Remote::Scr && description(&answer.text).is_some() => {
+            Verdict::Later { reason: told(answer), hold: answer.retry_after, heard: Heard::Word }
+        }
         408 | 425 | 429 | 500..=599 => later(answer),
         413 => Verdict::TooLarge(told(answer)),
         400 | 409 | 422 => Verdict::Refused(told(answer)),

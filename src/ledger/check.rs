@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use super::Day;
 use super::account::{Phase, Waiting};
 use super::entry::Entry;
 use super::ordinals::Ordinals;
@@ -104,7 +105,7 @@ impl Check {
                 }
             }
             Entry::NextArrival { number } => self.next = Some(*number),
-            Entry::Tally { tally, .. } | Entry::Day { tally, .. } => {
+            Entry::Tally { tally, .. } | Entry::Day { counted: Day { tally, .. }, .. } => {
                 if tally.records.open() > 0 {
                     self.fault(line, "a settled file has no open records");
                 }

@@ -114,6 +114,11 @@ impl Entries {
         Ok(entries)
     }
 
+    /// The keys that start so.
+    pub fn keys_starting_with(&self, prefix: &[u8]) -> anyhow::Result<Vec<Vec<u8>>> {
+        Ok(self.starting_with(prefix)?.into_keys().collect())
+    }
+
     /// Up to `limit` entries whose keys start so and come after a key; what was put since the last
     /// write under a new key is not among them.
     pub fn page(&self, prefix: &[u8], after: &[u8], limit: usize) -> anyhow::Result<Vec<Pair>> {

@@ -13,7 +13,7 @@ use super::keys::{
     waiting_key,
 };
 use super::ordinals::Ordinals;
-use super::{Alarm, Believed, LoginRefusals, ReleaseAge, Settled, Tally};
+use super::{Alarm, Believed, Day, LoginRefusals, ReleaseAge, Settled, Tally};
 use crate::model::{Arrival, Identity, State};
 
 /// The states whose records are kept, and their tags in keys.
@@ -57,9 +57,9 @@ pub enum Entry {
         customer: String,
         /// The day.
         day: Date,
-        /// The counters, without what is set aside.
+        /// The counters.
         #[serde(flatten)]
-        tally: Tally,
+        counted: Day,
     },
     /// How far the clock is believed where things are cleared by their age.
     Tidied(Believed),
@@ -172,7 +172,7 @@ impl Entry {
                 let key = text()?;
                 let (customer, day) = key.rsplit_once('/').context("a key is damaged")?;
                 let day: Date = day.parse().context("a key is damaged")?;
-                Entry::Day { customer: customer.to_owned(), day, tally: parse(value)? }
+                Entry::Day { customer: customer.to_owned(), day, counted: parse(value)? }
             }
             b"a/" => {
                 let alarm: Alarm = parse(value)?;
@@ -221,7 +221,9 @@ impl Entry {
             Entry::Installation { name } => vec![pair(b"m/installation", name)?],
             Entry::NextArrival { number } => vec![pair(b"m/next", number)?],
             Entry::Tally { customer, tally } => vec![pair(&tally_key(customer), tally)?],
-            Entry::Day { customer, day, tally } => vec![pair(&day_key(customer, *day), tally)?],
+            Entry::Day { customer, day, counted } => {
+                vec![pair(&day_key(customer, *day), counted)?]
+            }
             Entry::Tidied(believed) => vec![pair(b"m/tidied", believed)?],
             Entry::Alarm(alarm) => vec![pair(&alarm_key(alarm), alarm)?],
             Entry::Login { login, refusals } => vec![pair(&login_key(login), refusals)?],

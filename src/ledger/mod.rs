@@ -95,6 +95,20 @@ pub struct ReleaseAge {
     pub tried: Option<Age>,
 }
 
+impl ReleaseAge {
+    /// The same once these records keep nothing back any more; none if they did not. A call that was
+    /// accepted counts as delivered.
+    pub fn without(self, gone: impl Fn(Age) -> bool) -> Option<ReleaseAge> {
+        let busy = self.busy.filter(|busy| gone(*busy));
+        let tried = self.tried.filter(|tried| gone(*tried));
+        (busy.is_some() || tried.is_some()).then(|| ReleaseAge {
+            last: self.last.max(busy),
+            busy: self.busy.filter(|_| busy.is_none()),
+            tried: self.tried.filter(|_| tried.is_none()),
+        })
+    }
+}
+
 /// What is remembered of a file by its identity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settled {
@@ -113,6 +127,21 @@ pub struct Tally {
     pub records: Counts,
     /// The files themselves.
     pub files: FileCounts,
+}
+
+/// What the settled files of one customer were counted with on one day.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Day {
+    /// What was added, without what is set aside.
+    #[serde(flatten)]
+    pub tally: Tally,
+    /// Records that had been delivered and were sent again: how many were taken from the counters.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub less: u64,
+}
+
+fn is_nothing(count: &u64) -> bool {
+    *count == 0
 }
 
 /// How many files are in each state.

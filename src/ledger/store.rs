@@ -16,10 +16,10 @@ use super::entries::{Entries, parse};
 use super::entry::STATES;
 use super::keys::{
     account_key, alarm_key, chunk_key, chunk_prefix, identity_key, login_key, release_key,
-    tally_key, waiting_key, waiting_prefix,
+    waiting_key, waiting_prefix,
 };
 use super::ordinals::Ordinals;
-use super::{Alarm, Change, FileCounts, LoginRefusals, ReleaseAge, Settled, Tally, renewal};
+use super::{Age, Alarm, Change, FileCounts, LoginRefusals, ReleaseAge, Settled, Tally, renewal};
 use crate::model::{Arrival, Identity, State};
 
 /// The version of what is stored; a store of a newer one is refused.
@@ -149,6 +149,17 @@ impl Store {
         Ok(self.entries.get(&release_key(api, address))?.unwrap_or_default())
     }
 
+    /// Records that are set aside, of whatever file, keep no release back any more.
+    pub fn free_releases(&mut self, set_aside: impl Fn(Age) -> bool) -> anyhow::Result<()> {
+        let mut freed = Vec::new();
+        for (key, value) in self.entries.starting_with(b"r/")? {
+            let age: ReleaseAge = parse(&value)?;
+            freed.extend(age.without(&set_aside).map(|age| (key, age)));
+        }
+        freed.into_iter().for_each(|(key, age)| self.entries.put(key, &age));
+        Ok(())
+    }
+
     /// What is remembered of a customer's file with these bytes: its last pick-up.
     pub fn settled(
         &self,
@@ -177,24 +188,27 @@ impl Store {
 
     /// Replaces a file's account by counters; of its records only the quarantined stay told.
     pub fn close(&mut self, arrival: Arrival, files: FileCounts) -> anyhow::Result<()> {
+        let Some((account, _)) = self.files.get(&arrival) else { return Ok(()) };
+        // All is read before anything changes: half of a change would be written with the next.
+        let mut today = self.today(&account.customer)?;
+        let mut gone = self.entries.keys_starting_with(&waiting_prefix(arrival))?;
+        for (_, tag) in STATES.iter().filter(|(state, _)| *state != State::Quarantined) {
+            gone.extend(self.entries.keys_starting_with(&chunk_prefix(arrival, *tag))?);
+        }
         let Some((account, progress)) = self.files.remove(&arrival) else { return Ok(()) };
         let total = account.pinned.as_ref().map_or(0, |pinned| pinned.total);
-        let tally = self.tallies.entry(account.customer.clone()).or_default();
-        tally.records.add(&progress.counts(total, false));
-        tally.files.settled += files.settled;
-        tally.files.quarantined += files.quarantined;
-        let tally = tally.clone();
-        self.entries.put(tally_key(&account.customer), &tally);
-        self.count_day(
-            &account.customer,
-            &Tally { records: progress.counts(total, false), files },
-        )?;
+        let file = Tally { records: progress.counts(total, false), files };
+        self.tally(&account.customer, |tally| {
+            tally.records.add(&file.records);
+            tally.files.settled += files.settled;
+            tally.files.quarantined += files.quarantined;
+        });
+        today.add(&file);
+        self.set_today(today);
         self.entries.remove(account_key(arrival));
         self.dirty_accounts.remove(&arrival);
         self.dirty_chunks.retain(|(of, tag, _)| *of != arrival || *tag == b'q');
-        for (_, tag) in STATES.iter().filter(|(state, _)| *state != State::Quarantined) {
-            self.entries.remove_starting_with(&chunk_prefix(arrival, *tag))?;
-        }
+        gone.into_iter().for_each(|key| self.entries.remove(key));
         for chunk in self.chunks_of(arrival) {
             let bytes = progress.quarantined.chunk_to_bytes(chunk);
             self.entries.put_bytes(chunk_key(arrival, b'q', chunk), bytes);
@@ -204,7 +218,7 @@ impl Store {
             whole.insert(WHOLE, WHOLE);
             self.put_quarantined(arrival, &whole, &[(WHOLE, WHOLE)]);
         }
-        self.entries.remove_starting_with(&waiting_prefix(arrival))
+        Ok(())
     }
 
     /// Removes what was claimed in vain: the file never came into the spool.

@@ -37,12 +37,17 @@ pub fn export(folder: &Path, out: &mut dyn Write) -> anyhow::Result<u64> {
     Ok(written)
 }
 
-/// Removes entries of the ledger in a folder, all at once.
-pub fn remove(folder: &Path, all: &[Entry]) -> anyhow::Result<()> {
+/// Removes entries of the ledger in a folder and puts others, all at once.
+pub fn replace(folder: &Path, gone: &[Entry], new: &[Entry]) -> anyhow::Result<()> {
     let mut entries = Entries::open_there(folder)?;
-    for entry in all {
+    for entry in gone {
         for (key, _) in entry.pairs()? {
             entries.remove(key);
+        }
+    }
+    for entry in new {
+        for (key, value) in entry.pairs()? {
+            entries.put_bytes(key, value);
         }
     }
     entries.write()

@@ -6,7 +6,7 @@
 //! commit that opens it: what a crash leaves in the spool before is removed by the next run.
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read};
+use std::io::{self, BufReader, BufWriter, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -173,6 +173,11 @@ pub fn by_origin(origin: &Origin, problems: &mut [Problem]) {
 
 /// Removes what quarantine keeps of files of which nothing is set aside any more.
 pub async fn tidy(ledger: &Ledger, spool: &Spool, kept: Vec<Arrival>) -> anyhow::Result<()> {
+    // Listed before the question is asked: what is kept after it is no part of the answer.
+    let mut rounds = std::collections::BTreeMap::new();
+    for arrival in &kept {
+        rounds.insert(*arrival, spool.quarantined_rounds(*arrival)?);
+    }
     let empty = ledger
         .change(move |store| {
             let mut empty = Vec::new();
@@ -189,8 +194,15 @@ pub async fn tidy(ledger: &Ledger, spool: &Spool, kept: Vec<Arrival>) -> anyhow:
         .await?;
     for arrival in empty {
         let folder = spool.quarantined(arrival);
-        disk::remove_folder(&folder)
-            .with_context(|| format!("{} cannot be removed", folder.display()))?;
+        let cannot = || format!("{} cannot be removed", folder.display());
+        for round in rounds.remove(&arrival).unwrap_or_default() {
+            disk::remove_folder(&round).with_context(cannot)?;
+        }
+        match std::fs::remove_dir(&folder) {
+            Err(error)
+                if matches!(error.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::NotFound) => {}
+            removed => removed.with_context(cannot)?,
+        }
     }
     Ok(())
 }

@@ -42,7 +42,7 @@ impl<'a> Work<'a> {
             }
             if std::fs::metadata(&path)?.len() == 0 {
                 let identity = identify(&path)?;
-                return Ok((identity, Ok(nothing(identity))));
+                return Ok((identity, Ok(nothing(identity, Some(look)))));
             }
             inspect(&path, &mapping.dialect, &mapping.selectors)
         })
@@ -178,17 +178,18 @@ impl<'a> Work<'a> {
         );
         self.parts.spool.note_problems(arrival, &[problem])?;
         self.account.phase = Phase::Refused;
-        self.account.pinned = known
-            .map(|(identity, route, pinnable)| self.pinned(route, pinnable, &nothing(identity)));
+        self.account.pinned = known.map(|(identity, route, pinnable)| {
+            self.pinned(route, pinnable, &nothing(identity, None))
+        });
         let account = self.account.clone();
         self.parts.ledger.update(move |store| store.set_account(account)).await
     }
 }
 
 /// The inspection of a file without records.
-fn nothing(identity: Identity) -> Inspection {
+fn nothing(identity: Identity, look: Option<Look>) -> Inspection {
     let (marks, layout) = (Vec::new(), Layout::default());
-    Inspection { identity, size: 0, records: 0, marks, layout, look: None }
+    Inspection { identity, size: 0, records: 0, marks, layout, look }
 }
 
 /// Keeps the texts of a mapping under their hash, once.

@@ -1,7 +1,7 @@
 //! A file that was written to after records of it were sent: nothing more of it is sent, and what is
 //! open of it is set aside.
 
-use super::Work;
+use super::{Work, again};
 use crate::inspect::CHANGED;
 use crate::ledger::{Account, Change, Ordinals, Progress};
 use crate::model::{Level, Problem, State};
@@ -26,6 +26,9 @@ impl Work<'_> {
             file.name = %account.name,
             "The file was written to while it was worked; the rest is set aside: {CHANGED}"
         );
+        let origin = again::origin(&self.parts.spool, &account)?;
+        let age = account.again.map_or(arrival, |again| again.age);
+        let numbers = origin.map_or_else(|| open.clone(), |origin| origin.ranges(&open));
         let (spool, ranges, told) = (self.parts.spool.clone(), open.clone(), account.clone());
         tokio::task::spawn_blocking(move || -> anyhow::Result<()> {
             spool.note_problems(arrival, &[of_file(&told, &progress)])?;
@@ -40,6 +43,10 @@ impl Work<'_> {
         self.parts
             .ledger
             .change(move |store| {
+                store.free_releases(|(of, ordinal)| {
+                    let holds = |(first, last): &(u64, u64)| (*first..=*last).contains(&ordinal);
+                    of == age && numbers.iter().any(holds)
+                })?;
                 let waiting = store.files.get(&arrival).map(|(_, progress)| &progress.waiting);
                 let waiting: Vec<u64> =
                     waiting.into_iter().flat_map(|all| all.keys().copied()).collect();

@@ -28,17 +28,18 @@ impl Work<'_> {
         let counts = progress.counts(total, held.is_some());
         let settled = counts.open() == 0;
         let channel = self.account.pinned.as_ref().and_then(|pinned| self.channel(&pinned.channel));
+        let keeps_order = channel.as_ref().is_some_and(|channel| channel.keeps_order());
         let paused = channel.and_then(|channel| channel.lane.paused_until());
         let now = Timestamp::now();
         let waits = || {
             // What is pending could have gone, but for something that happened meanwhile.
             let pending = (counts.pending > 0).then_some(now);
-            let earliest = progress.waiting.values().map(|waiting| waiting.due).min();
+            let earliest = can_go(&progress, keeps_order).map(|waiting| waiting.due).min();
             let due = earliest.into_iter().chain(held).chain(pending).min();
             // While the channel is paused nothing is tried, whatever is due.
             Left::Waiting(due.map(|due| paused.map_or(due, |paused| paused.max(due))))
         };
-        if paused.is_none() && progress.waiting.values().any(Waiting::is_half) {
+        if paused.is_none() && can_go(&progress, keeps_order).any(Waiting::is_half) {
             return Ok(Left::Halves);
         }
         if counts.pending + counts.in_flight > 0 || (held.is_some() && !settled) {
@@ -184,6 +185,13 @@ impl Work<'_> {
     }
 }
 
+/// What of all that waits goes out once it is due: where the order is kept, the first alone, since
+/// none overtakes it.
+fn can_go(progress: &Progress, keeps_order: bool) -> impl Iterator<Item = &Waiting> {
+    let many = if keeps_order { 1 } else { usize::MAX };
+    progress.waiting.values().take(many)
+}
+
 const AFTERWARDS: &str = "the file was written to after its last record had been answered for; the \
                           archive holds it as it is now: see who still writes to it";
 
@@ -211,5 +219,40 @@ fn log_settled(account: &Account, counts: Counts) {
             records.discarded = discarded,
             "Settled {name}: {delivered} delivered"
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Wait;
+
+    fn waiting(first: u64, last: u64, attempts: u32) -> Waiting {
+        Waiting {
+            first,
+            last,
+            wait: Wait::Time,
+            due: Timestamp::UNIX_EPOCH,
+            attempts,
+            since: Timestamp::UNIX_EPOCH,
+            last_attempt: Timestamp::UNIX_EPOCH,
+            answered: false,
+            spent: 0,
+            reason: String::new(),
+            address: None,
+            unknown: false,
+        }
+    }
+
+    #[test]
+    fn a_half_behind_one_that_waits_goes_at_once_only_where_the_order_does_not_matter() {
+        let mut progress = Progress::default();
+        for waiting in [waiting(1, 2, 1), waiting(3, 4, 0)] {
+            progress.waiting.insert(waiting.first, waiting);
+        }
+        assert!(can_go(&progress, false).any(Waiting::is_half));
+        assert!(!can_go(&progress, true).any(Waiting::is_half));
+        progress.waiting.remove(&1);
+        assert!(can_go(&progress, true).any(Waiting::is_half));
     }
 }

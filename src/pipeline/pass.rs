@@ -15,7 +15,7 @@ use super::cursor::{Cursor, Piece};
 use super::{Missing, Occasion, Parts, Work};
 use crate::deliver::{Channel, Clearance, Go, Message, Prepared, Turn};
 use crate::inspect::{Inspection, Seen};
-use crate::ledger::{Change, Pinned, Progress, Wait, Waiting};
+use crate::ledger::{AlarmKind, Change, Pinned, Progress, Wait, Waiting};
 use crate::map::Mapping;
 use crate::model::{Arrival, Origin, Problem, State};
 use crate::read::Unsound;
@@ -189,7 +189,15 @@ impl Pass {
             if self.kept_back().is_some() {
                 return Ok(());
             }
-            let Clearance::Go(go) = self.channel.clear(&self.halt).await else { break };
+            let go = match self.channel.clear(self.pinned.batch_bytes, &self.halt).await {
+                Clearance::Go(go) => go,
+                Clearance::Paused(until) if self.channel.keeps_order() => {
+                    // Should the pause end now, the rest must not overtake this one.
+                    self.keep_back(Some(until));
+                    return Ok(());
+                }
+                Clearance::Paused(_) | Clearance::Halted => break,
+            };
             let (first, last) = (waiting.first, waiting.last);
             let wanted = Arc::clone(&progress);
             let (mut seen, path) = (self.seen, self.path.clone());
@@ -223,7 +231,7 @@ impl Pass {
                 self.parts.ledger.note(self.arrival, hold).await?;
                 return Ok(());
             }
-            let go = match self.channel.clear(&self.halt).await {
+            let go = match self.channel.clear(self.pinned.batch_bytes, &self.halt).await {
                 Clearance::Go(go) => go,
                 Clearance::Paused(until) => {
                     let hold = vec![Change::Hold(Some(until))];
@@ -354,6 +362,13 @@ impl Pass {
         let go = (message.count() > 0).then_some(go);
         self.running.spawn(async move {
             let count = message.count();
+            // What is known before the call is noted before it: a journal that cannot be written
+            // must not leave an answer that is not noted.
+            if let Some(prepared) = &mut prepared {
+                let told = prepared.take_problems(&message);
+                problems.extend(told.into_iter().map(|problem| named(problem, &mapping)));
+            }
+            note_problems(&parts, arrival, problems).await.inspect_err(|_| halt.cancel())?;
             let mut raised = None;
             let mut worked = false;
             if let Some(go) = go {
@@ -368,31 +383,29 @@ impl Pass {
                     *kept_back.lock().unwrap_or_else(PoisonError::into_inner) = Some(waiting.due);
                 }
                 changes.extend(outcome.changes);
-                problems
-                    .extend(outcome.problems.into_iter().map(|problem| named(problem, &mapping)));
+                let told = outcome.problems.into_iter().map(|problem| named(problem, &mapping));
+                note_problems(&parts, arrival, told.collect())
+                    .await
+                    .inspect_err(|_| halt.cancel())?;
                 raised = outcome.alarm;
                 worked = outcome.worked;
-            }
-            if !problems.is_empty() {
-                let spool = parts.spool.clone();
-                tokio::task::spawn_blocking(move || spool.note_problems(arrival, &problems))
-                    .await?
-                    .inspect_err(|_| halt.cancel())?;
             }
             if let Some(start) = start {
                 let cuts = cuts.lock().unwrap_or_else(PoisonError::into_inner);
                 let others = cuts.open.iter().find(|open| **open != start);
                 changes.push(Change::Mark(others.copied().unwrap_or(cuts.next)));
             }
-            let (customer, name) = (channel.customer().to_owned(), channel.name().to_owned());
             let new_alarm = parts
                 .ledger
                 .change(move |store| {
                     store.change(arrival, changes)?;
                     store.in_flight(arrival, -(count as i64));
-                    if worked {
+                    // It may have been paused again since.
+                    if channel.lane.is_open() {
                         store.clear(|alarm| {
-                            alarm.customer == customer && alarm.channel.as_ref() == Some(&name)
+                            alarm.customer == channel.customer()
+                                && alarm.channel.as_deref() == Some(channel.name())
+                                && (worked || alarm.kind == AlarmKind::Unreachable)
                         });
                     }
                     Ok(raised.filter(|alarm| store.raise(alarm.clone())))
@@ -453,6 +466,19 @@ fn is_due(waiting: &Waiting, occasion: Occasion, now: Timestamp) -> bool {
             Wait::Time => !waiting.answered,
             Wait::Release | Wait::Confirmation => true,
         }
+}
+
+/// Appends problems to a file's journal, if there are any.
+async fn note_problems(
+    parts: &Parts,
+    arrival: Arrival,
+    problems: Vec<Problem>,
+) -> anyhow::Result<()> {
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let spool = parts.spool.clone();
+    tokio::task::spawn_blocking(move || spool.note_problems(arrival, &problems)).await?
 }
 
 /// A problem that names a mapping's `to` names its `from` instead.

@@ -83,6 +83,14 @@ impl Tokens {
         }
     }
 
+    /// Whether the last request for a token has not been asked about yet: those who share one that
+    /// was refused are to count it once.
+    pub fn is_news(&self, login: &Login) -> bool {
+        let slot = self.slot(login);
+        let ended = slot.ended();
+        slot.told.swap(ended, Ordering::SeqCst) != ended
+    }
+
     async fn token_at(&self, login: &Login, now: Instant) -> Result<Token, TokenError> {
         let slot = self.slot(login);
         let ended = slot.ended();
@@ -267,6 +275,8 @@ struct Slot {
     /// How many requests have ended: whoever finds it changed after waiting for `flight` has
     /// waited for a request that ended meanwhile, and takes its outcome.
     ended: AtomicU64,
+    /// As many of them somebody was told of.
+    told: AtomicU64,
 }
 
 #[derive(Clone, Debug)]
@@ -375,6 +385,19 @@ mod tests {
         for outcome in fifty_at_once(move || answer(400, refused)).await {
             let text = "invalid_grant: wrong password".to_owned();
             assert_eq!(outcome, Err(TokenError::Refused { status: 400, text }));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refused_request_is_news_once_for_all_who_share_it() {
+        let server =
+            Server::start(|_, _| async { answer(400, r#"{"error":"invalid_grant"}"#) }).await;
+        let files = Files::new();
+        let (tokens, login) = (tokens(), files.client_login(&server.url));
+        for _ in 0..2 {
+            assert!(tokens.token(&login).await.is_err());
+            assert!(tokens.is_news(&login));
+            assert!(!tokens.is_news(&login));
         }
     }
 

@@ -1,15 +1,14 @@
-//! Results that are older than their source keeps them: archived files by the date of their folder,
-//! receipts by the time at which their file settled. Rejects are never removed.
+//! Results that are older than their source keeps them: receipts, by the time at which their file
+//! settled, and the archived files that they name. Rejects are never removed.
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirEntry};
 use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 
 use crate::config::Source;
 use crate::disk;
@@ -17,6 +16,10 @@ use crate::ledger::Account;
 use crate::settle::{Receipt, result_name};
 
 /// Removes what is older than `before`, but for the results of open files; tells how many files.
+///
+/// Other sources, and people, may put files into the same folders: of the archive goes only what a
+/// receipt of this source names, and before the receipt, so that a pass that breaks off is made
+/// again.
 pub fn expire(
     source: &Source,
     customer: &str,
@@ -24,60 +27,33 @@ pub fn expire(
     open: &[Account],
 ) -> anyhow::Result<u64> {
     let mine = |account: &&Account| account.customer == customer && account.source == source.name;
-    let in_use: BTreeSet<(Date, String)> = open
+    let in_use: BTreeSet<PathBuf> = open
         .iter()
         .filter(mine)
         .filter_map(|account| {
             let names = account.results.as_ref()?;
-            Some((names.day, result_name(&account.name, names.suffix)))
+            let name = result_name(&account.name, names.suffix);
+            Some(source.archive.join(names.day.to_string()).join(name))
         })
         .collect();
-    Ok(archives(source, before, &in_use)? + receipts(source, customer, before)?)
-}
-
-/// A day's folder is old when the day was over before; nothing but plain files is removed from it,
-/// and it goes once it is empty.
-fn archives(
-    source: &Source,
-    before: Timestamp,
-    in_use: &BTreeSet<(Date, String)>,
-) -> anyhow::Result<u64> {
     let mut removed = 0;
-    for entry in entries(&source.archive)? {
-        let name = entry.file_name();
-        // Written as we write it: not 2026-1-2, nor with anything behind.
-        let day = name.to_str().and_then(|name| {
-            let day: Date = name.parse().ok()?;
-            (day.to_string() == name).then_some(day)
-        });
-        let Some(day) = day.filter(|_| entry.file_type().is_ok_and(|kind| kind.is_dir())) else {
-            continue;
-        };
-        let over = day.tomorrow().ok().and_then(|next| next.to_zoned(TimeZone::system()).ok());
-        if over.is_none_or(|over| over.timestamp() > before) {
-            continue;
+    for (path, receipt) in old_receipts(source, customer, before)? {
+        if let Some(archived) = archived(source, &receipt).filter(|path| !in_use.contains(path)) {
+            removed += remove_archived(&archived)?;
         }
-        let folder = entry.path();
-        for file in entries(&folder)? {
-            let name = file.file_name().to_string_lossy().into_owned();
-            if !file.file_type()?.is_file() || in_use.contains(&(day, name)) {
-                continue;
-            }
-            remove(&file.path())?;
-            removed += 1;
-        }
-        match fs::remove_dir(&folder) {
-            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {}
-            other => {
-                other.with_context(|| format!("the old {} cannot be removed", folder.display()))?
-            }
-        }
+        remove(&path)?;
+        removed += 1;
     }
     Ok(removed)
 }
 
-fn receipts(source: &Source, customer: &str, before: Timestamp) -> anyhow::Result<u64> {
-    let mut removed = 0;
+/// The receipts of this source whose files settled before.
+fn old_receipts(
+    source: &Source,
+    customer: &str,
+    before: Timestamp,
+) -> anyhow::Result<Vec<(PathBuf, Receipt)>> {
+    let mut old = Vec::new();
     for entry in entries(&source.receipts)? {
         let name = entry.file_name();
         let is_receipt = name.to_string_lossy().ends_with(".receipt.json");
@@ -87,17 +63,45 @@ fn receipts(source: &Source, customer: &str, before: Timestamp) -> anyhow::Resul
         }
         let read = fs::read(entry.path()).ok();
         let receipt = read.and_then(|bytes| serde_json::from_slice::<Receipt>(&bytes).ok());
-        let old = receipt.is_some_and(|receipt| {
+        let is_old = |receipt: &Receipt| {
             receipt.customer == customer
                 && receipt.source == source.name
                 && receipt.settled.is_some_and(|settled| settled < before)
-        });
-        if old {
-            remove(&entry.path())?;
-            removed += 1;
+        };
+        old.extend(receipt.filter(is_old).map(|receipt| (entry.path(), receipt)));
+    }
+    Ok(old)
+}
+
+/// Where a receipt says that its file lies, if that is in a day's folder of the source's archive: a
+/// receipt can be written by others.
+fn archived(source: &Source, receipt: &Receipt) -> Option<PathBuf> {
+    let told = Path::new(receipt.archive.as_ref()?);
+    let name = told.file_name()?;
+    let day = told.parent()?.file_name()?.to_str()?;
+    // Written as we write it: not 2026-1-2, nor with anything behind.
+    let date: Date = day.parse().ok()?;
+    let folder = source.archive.join(day);
+    let is_ours = date.to_string() == day
+        && folder.symlink_metadata().is_ok_and(|folder| folder.is_dir())
+        && folder.canonicalize().ok()? == told.parent()?;
+    is_ours.then(|| folder.join(name))
+}
+
+/// Removes a file, if it is one, and its day's folder once that is empty.
+fn remove_archived(path: &Path) -> anyhow::Result<u64> {
+    if !path.symlink_metadata().is_ok_and(|file| file.is_file()) {
+        return Ok(0);
+    }
+    remove(path)?;
+    let folder = path.parent().unwrap_or(path);
+    match fs::remove_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {}
+        other => {
+            other.with_context(|| format!("the old {} cannot be removed", folder.display()))?
         }
     }
-    Ok(removed)
+    Ok(1)
 }
 
 fn is_younger(entry: &DirEntry, before: Timestamp) -> bool {

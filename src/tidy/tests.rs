@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 
 use super::*;
 use crate::config::{Order, Ready, Source};
-use crate::ledger::{Change, FileCounts, Phase, ResultNames, Settled};
+use crate::ledger::{Again, Change, FileCounts, How, Phase, ReleaseAge, ResultNames, Settled};
 use crate::model::{Arrival, Counts, Identity, State};
 use crate::pickup::claim;
 use crate::spool::Slip;
@@ -68,67 +68,86 @@ fn files(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn only_old_results_of_our_own_are_removed() {
-    let folder = tempfile::tempdir().unwrap();
-    let source = source(folder.path());
-    let receipt = |settled: &str, customer: &str| {
+fn only_what_old_receipts_of_the_source_name_is_removed() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path().canonicalize().unwrap();
+    let source = source(&folder);
+    let receipt = |settled: &str, customer: &str, source: &str, archive: &str| {
         format!(
-            r#"{{"file":"A.csv","identity":"{}","arrival":1,"customer":"{customer}","source":"erp",
-               "mapping":null,"channel":null,"picked_up":"2026-01-01T00:00:00Z","answered":null,
+            r#"{{"file":"A.csv","identity":"{}","arrival":1,"customer":"{customer}",
+               "source":"{source}","mapping":null,"channel":null,
+               "picked_up":"2026-01-01T00:00:00Z","answered":null,
                "settled":{settled},"records":{{"total":0,"pending":0,"in_flight":0,"deferred":0,
                "parked":0,"delivered":0,"quarantined":0,"superseded":0,"discarded":0}},
-               "messages":0,"problems":null,"repeat_of":null}}"#,
-            "00".repeat(32)
+               "messages":0,"problems":null,"repeat_of":null,
+               "archive":"{}/{archive}"}}"#,
+            "00".repeat(32),
+            folder.display()
         )
     };
     let old = r#""2026-01-02T00:00:00Z""#;
-    for (path, text) in [
-        ("archive/2026-01-02/old.csv", ""),
-        ("archive/2026-01-02/open.csv", ""),
-        ("archive/2026-01-02/theirs/old.csv", ""),
-        ("archive/2026-01-03/old-2.csv", ""),
-        ("archive/2026-01-04/young.csv", ""),
-        ("archive/2026-1-2/other.csv", ""),
-        ("archive/notes/other.csv", ""),
-        ("archive/2026-01-02.csv", ""),
-        ("rejects/old.csv", ""),
-        ("rejects/2026-01-02/old.csv", ""),
-        ("receipts/old.csv.receipt.json", &receipt(old, "acme")),
-        ("receipts/young.csv.receipt.json", &receipt(r#""2026-01-04T23:00:00Z""#, "acme")),
-        ("receipts/open.csv.receipt.json", &receipt("null", "acme")),
-        ("receipts/other.csv.receipt.json", &receipt(old, "zeta")),
-        ("receipts/broken.csv.receipt.json", "{"),
-        ("receipts/notes.json", &receipt(old, "acme")),
+    let young = r#""2026-01-04T23:00:00Z""#;
+    let receipts = [
+        ("old", receipt(old, "acme", "erp", "archive/2026-01-02/old.csv")),
+        ("alone", receipt(old, "acme", "erp", "archive/2026-01-03/alone.csv")),
+        ("lost", receipt(old, "acme", "erp", "archive/2026-01-03/lost.csv")),
+        ("elsewhere", receipt(old, "acme", "erp", "rejects/2026-01-02/old.csv")),
+        ("other-day", receipt(old, "acme", "erp", "archive/2026-1-2/other.csv")),
+        ("upwards", receipt(old, "acme", "erp", "archive/2026-01-02/../../precious.csv")),
+        ("young", receipt(young, "acme", "erp", "archive/2026-01-02/young.csv")),
+        ("open", receipt("null", "acme", "erp", "archive/2026-01-02/open.csv")),
+        ("zeta", receipt(old, "zeta", "erp", "archive/2026-01-02/zeta.csv")),
+        ("partner", receipt(old, "acme", "partner", "archive/2026-01-02/partner.csv")),
+        ("broken", "{".to_owned()),
+    ];
+    for (name, text) in &receipts {
+        file(folder.join(format!("receipts/{name}.csv.receipt.json")), text);
+    }
+    file(folder.join("receipts/notes.json"), &receipts[0].1);
+    for path in [
+        "archive/2026-01-02/note-of-a-person.txt",
+        "archive/2026-01-02/old.csv",
+        "archive/2026-01-02/open.csv",
+        "archive/2026-01-02/partner.csv",
+        "archive/2026-01-02/young.csv",
+        "archive/2026-01-02/zeta.csv",
+        "archive/2026-01-03/alone.csv",
+        "archive/2026-1-2/other.csv",
+        "precious.csv",
+        "rejects/2026-01-02/old.csv",
     ] {
-        let path = folder.path().join(path);
-        file(path.clone(), text);
-        let written = std::time::SystemTime::from(at(0));
-        fs::File::options().write(true).open(&path).unwrap().set_modified(written).unwrap();
+        file(folder.join(path), "");
+    }
+    for entry in fs::read_dir(folder.join("receipts")).unwrap() {
+        let written = fs::File::options().write(true).open(entry.unwrap().path()).unwrap();
+        written.set_modified(SystemTime::from(at(0))).unwrap();
     }
     let mut open = account(7, "open.csv");
     open.results = Some(ResultNames { day: date(2026, 1, 2), suffix: 1 });
     // The fourth of January has just begun.
     let before = date(2026, 1, 4).to_zoned(TimeZone::system()).unwrap().timestamp();
-    assert_eq!(results::expire(&source, "acme", before, &[open.clone()]).unwrap(), 3);
+    // Six receipts, and two of the files that they name.
+    assert_eq!(results::expire(&source, "acme", before, &[open.clone()]).unwrap(), 8);
     assert_eq!(
-        files(folder.path()),
+        files(&folder),
         [
-            "archive/2026-01-02.csv",
+            "archive/2026-01-02/note-of-a-person.txt",
             "archive/2026-01-02/open.csv",
-            "archive/2026-01-02/theirs/old.csv",
-            "archive/2026-01-04/young.csv",
+            "archive/2026-01-02/partner.csv",
+            "archive/2026-01-02/young.csv",
+            "archive/2026-01-02/zeta.csv",
             "archive/2026-1-2/other.csv",
-            "archive/notes/other.csv",
+            "precious.csv",
             "receipts/broken.csv.receipt.json",
             "receipts/notes.json",
             "receipts/open.csv.receipt.json",
-            "receipts/other.csv.receipt.json",
+            "receipts/partner.csv.receipt.json",
             "receipts/young.csv.receipt.json",
+            "receipts/zeta.csv.receipt.json",
             "rejects/2026-01-02/old.csv",
-            "rejects/old.csv",
         ]
     );
-    assert!(!folder.path().join("archive/2026-01-03").exists());
+    assert!(!folder.join("archive/2026-01-03").exists());
     assert_eq!(results::expire(&source, "acme", before, &[open]).unwrap(), 0, "again");
 }
 
@@ -247,4 +266,131 @@ fn a_mapping_goes_when_no_file_pins_it() {
     assert_eq!(left, ["aside", "open", "today", "young"]);
     file(kept, "torn");
     assert_eq!(prune(&spool, needed()).unwrap(), 0, "what it pins is not known");
+}
+
+#[tokio::test]
+async fn a_resend_is_forgotten_with_its_day_and_costs_no_other_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = Spool::open(folder.path()).unwrap();
+    let ledger = Ledger::open(&spool.ledger()).unwrap();
+    let later = Timestamp::now() + SignedDuration::from_hours(24 * 3);
+    let records = ledger
+        .change(move |store| {
+            // Two files of ten records; of the first, two are set aside, and one of them discarded.
+            for arrival in 1..=2u64 {
+                let number = store.next_arrival();
+                let mut account = account(number.0, "A.csv");
+                account.pinned = Some(pinned(10));
+                store.set_account(account);
+                let done = |state, first, last| Change::Final(state, vec![(first, last)]);
+                let changes = match arrival {
+                    1 => vec![done(State::Delivered, 1, 8), done(State::Quarantined, 9, 10)],
+                    _ => vec![done(State::Delivered, 1, 10)],
+                };
+                store.change(number, changes)?;
+                store.close(number, FileCounts { settled: 1, ..FileCounts::default() })?;
+            }
+            store.discard("acme", Arrival(1), &[(9, 9)])?;
+            let mut told = vec![store.tallies["acme"].records];
+            // The first day is over; then all that was delivered of the first file is sent again.
+            assert_eq!(store.forget_days(later)?, 1);
+            told.push(store.tallies["acme"].records);
+            for _ in 0..2 {
+                let round = store.next_arrival();
+                let mut account = account(round.0, "A.csv");
+                account.pinned = Some(pinned(8));
+                let (of, age) = (Arrival(1), Arrival(1));
+                account.again = Some(Again { of, age, how: How::Resend, generation: 0 });
+                store.begin_again(account, &[(1, 8)])?;
+                store.change(round, vec![Change::Final(State::Delivered, vec![(1, 8)])])?;
+                store.close_again(round, of, |ranges| ranges.to_vec())?;
+                told.push(store.tallies["acme"].records);
+            }
+            assert_eq!(store.forget_days(later)?, 1);
+            told.push(store.tallies["acme"].records);
+            assert_eq!(store.audit()?, [""; 0]);
+            Ok(told)
+        })
+        .await
+        .unwrap();
+    let counts =
+        |delivered, discarded| Counts { delivered, discarded, quarantined: 1, ..Counts::default() };
+    assert_eq!(records, [counts(18, 1), counts(0, 0), counts(8, 0), counts(8, 0), counts(0, 0)]);
+}
+
+#[tokio::test]
+async fn a_release_is_free_once_what_keeps_it_is_set_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = Spool::open(folder.path()).unwrap();
+    let ledger = Ledger::open(&spool.ledger()).unwrap();
+    let age = |last, busy, tried| ReleaseAge { last, busy, tried };
+    let of = |arrival, ordinal| Some((Arrival(arrival), ordinal));
+    let releases = ledger
+        .change(move |store| {
+            let number = store.next_arrival();
+            store.set_account(account(number.0, "A.csv"));
+            let notes = [
+                ("0xa", age(of(1, 1), of(7, 1), None)),
+                ("0xb", age(of(9, 1), None, of(7, 2))),
+                ("0xc", age(None, of(8, 1), of(7, 1))),
+                ("0xd", age(of(7, 1), of(8, 1), None)),
+            ];
+            for (address, age) in notes {
+                let (api, address) = ("http://scr".to_owned(), address.to_owned());
+                store.change(number, vec![Change::Release { api, address, age }])?;
+            }
+            store.free_releases(|(arrival, _)| arrival == Arrival(7))?;
+            ["0xa", "0xb", "0xc", "0xd"]
+                .map(|address| store.release("http://scr", address))
+                .into_iter()
+                .collect::<anyhow::Result<Vec<_>>>()
+        })
+        .await
+        .unwrap();
+    let free = [
+        age(of(7, 1), None, None),
+        age(of(9, 1), None, None),
+        age(None, of(8, 1), None),
+        age(of(7, 1), of(8, 1), None),
+    ];
+    assert_eq!(releases, free);
+}
+
+#[tokio::test]
+async fn only_rounds_that_were_kept_before_the_question_are_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = Spool::open(folder.path()).unwrap();
+    let ledger = Ledger::open(&spool.ledger()).unwrap();
+    let kept = |of: u64, round: u64| {
+        spool.quarantined(Arrival(of)).join(format!("{round:020}")).join("data")
+    };
+    for (of, round) in [(1, 1), (1, 9), (2, 2), (3, 3)] {
+        file(kept(of, round), "");
+    }
+    ledger
+        .update(|store| {
+            // The last record of the second file is worked again.
+            let mut again = account(12, "B.csv");
+            let (of, age) = (Arrival(2), Arrival(2));
+            again.again = Some(Again { of, age, how: How::Retry, generation: 1 });
+            store.set_account(again);
+        })
+        .await
+        .unwrap();
+    // The ledger is held up until the folders are listed; then a round of the third file is kept.
+    let (go, held) = std::sync::mpsc::channel::<()>();
+    let busy = ledger.change(move |_| Ok(held.recv()?));
+    let kept_late = async {
+        file(kept(3, 14), "late");
+        go.send(()).unwrap();
+    };
+    let kept_now = vec![Arrival(1), Arrival(2), Arrival(3)];
+    let (held_up, tidied, ()) =
+        tokio::join!(busy, again::tidy(&ledger, &spool, kept_now), kept_late);
+    held_up.unwrap();
+    tidied.unwrap();
+    assert!(!spool.quarantined(Arrival(1)).exists());
+    assert!(kept(2, 2).exists());
+    assert!(!kept(3, 3).exists());
+    assert_eq!(fs::read_to_string(kept(3, 14)).unwrap(), "late");
 }

@@ -38,6 +38,9 @@ pub const STOP_WITHIN: Duration = Duration::from_secs(30);
 /// How often what is no longer needed is removed.
 const TIDY_EVERY: Duration = Duration::from_secs(24 * 3600);
 
+/// How long a run that is over waits for what is being removed.
+const TIDY_WITHIN: Duration = Duration::from_secs(5);
+
 /// How long to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Span {
@@ -124,7 +127,7 @@ impl Worker {
         open::resume(run, Occasion::Start).await?;
         source::serve_all(run);
         let listens = tokio::spawn(Arc::clone(run).listen());
-        let tidies = tokio::spawn(Arc::clone(run).tidy());
+        let mut tidies = tokio::spawn(Arc::clone(run).tidy());
         if run.span == Span::Forever {
             run.stop.cancelled().await;
         }
@@ -138,10 +141,13 @@ impl Worker {
             }
         }
         listens.abort();
-        match run.span {
-            Span::Forever => tidies.abort(),
-            Span::Once { .. } => tidies.await?,
+        if run.span != Span::Forever
+            && let Ok(done) = tokio::time::timeout(TIDY_WITHIN, &mut tidies).await
+        {
+            done?;
         }
+        // A folder that does not answer holds up no end: the next run tidies on.
+        tidies.abort();
         run.outcome(before).await
     }
 }

@@ -268,6 +268,13 @@ fn a_customer_is_taken_out_with_its_account_as_files() {
     assert!(with_open.stderr.contains("--with-open"), "{with_open}");
     assert!(!provider.path("gone").exists());
 
+    // A folder may be shared: another customer's receipt lies beside.
+    let receipts = |customer: &str| provider.inbox(customer).join("receipts");
+    std::fs::copy(
+        receipts("zeta").join("A.csv.receipt.json"),
+        receipts("acme").join("theirs.csv.receipt.json"),
+    )
+    .unwrap();
     let gone = forget(&["--with-open"]);
     assert_eq!(gone.code, 0, "{gone}");
     let read = |name: &str| std::fs::read(provider.path("gone").join(name)).unwrap();
@@ -281,6 +288,9 @@ fn a_customer_is_taken_out_with_its_account_as_files() {
     assert_eq!(records.lines().count(), 2, "its header and one row: {records}");
     assert!(folder.join("problems.json").exists());
     assert!(provider.path("gone/receipts/in/A.csv.receipt.json").exists());
+    assert!(!provider.path("gone/receipts/in/theirs.csv.receipt.json").exists());
+    let left = std::fs::read_dir(provider.path("state/test/quarantine")).unwrap().count();
+    assert_eq!(left, 1, "that of the other customer");
 
     let text = export(&provider);
     assert!(!text.contains("acme"), "{text}");

@@ -41,11 +41,15 @@ impl Store {
         arrival: Arrival,
         records: &[(u64, u64)],
     ) -> anyhow::Result<()> {
+        let mut today = self.today(customer)?;
         let (taken, whole) = self.take_quarantined(customer, arrival, records)?;
         self.tally(customer, |tally| {
             tally.records.discarded += taken;
             tally.files.settled += whole;
         });
+        today.day.tally.records.discarded += taken;
+        today.day.tally.files.settled += whole;
+        self.set_today(today);
         Ok(())
     }
 
@@ -69,9 +73,13 @@ impl Store {
             }
             How::Resend => {
                 let count: u64 = records.iter().map(|(first, last)| last + 1 - first).sum();
+                let mut today = self.today(&account.customer)?;
                 self.tally(&account.customer, |tally| {
-                    tally.records.delivered = tally.records.delivered.saturating_sub(count);
+                    let taken = count.min(tally.records.delivered);
+                    tally.records.delivered -= taken;
+                    today.day.less += taken;
                 });
+                self.set_today(today);
             }
         }
         self.entries.put(key, &again.generation);
@@ -94,8 +102,11 @@ impl Store {
         let mut left = self.left_quarantined(of)?;
         let Some((_, progress)) = self.files.get(&arrival) else { return Ok(()) };
         let returned = numbers(&progress.quarantined.ranges());
+        // Those on disk, and those that closing would put there. All is read before anything changes.
+        let mut gone = self.entries.keys_starting_with(&chunk_prefix(arrival, b'q'))?;
+        gone.extend(self.chunks_of(arrival).into_iter().map(|at| chunk_key(arrival, b'q', at)));
         self.close(arrival, FileCounts::default())?;
-        self.entries.remove_starting_with(&chunk_prefix(arrival, b'q'))?;
+        gone.into_iter().for_each(|key| self.entries.remove(key));
         for (first, last) in &returned {
             left.insert(*first, *last);
         }
