@@ -20,6 +20,9 @@ use super::{Mark, Unsound};
 const CHUNK: usize = if cfg!(test) { 64 } else { 64 * 1024 };
 const LARGEST_CHUNK: usize = 1024 * 1024;
 
+/// How many bytes at the start of a file are looked at for its encoding.
+const HEAD: u64 = 8;
+
 /// A decoded stream that knows, at the point up to which it was consumed, the line and the byte
 /// offset in the original file.
 pub struct Text {
@@ -59,7 +62,7 @@ impl Text {
         mut input: Box<dyn Read + Send>,
     ) -> Result<Text, Unsound> {
         let mut head = Vec::new();
-        if let Err(error) = (&mut input).take(3).read_to_end(&mut head) {
+        if let Err(error) = (&mut input).take(HEAD).read_to_end(&mut head) {
             return Err(unreadable(&error, 1, 0));
         }
         let marked = encoding_rs::Encoding::for_bom(&head);
@@ -308,11 +311,19 @@ fn count(text: &[u8], counts: impl Fn(u8) -> bool) -> u64 {
 }
 
 /// A zero byte in the first two is half of a UTF-16 unit (XML 1.0, appendix F, reasons likewise).
+///
+/// In UTF-16 it is seldom the wrong half, as in U+4E00; four such characters in a row are those of
+/// the other byte order.
 fn check_zeros(encoding: Encoding, head: &[u8]) -> Result<(), Unsound> {
+    let all = |zero: usize| {
+        head.len() >= 4 && head.chunks_exact(2).all(|unit| unit[zero] == 0 && unit[1 - zero] != 0)
+    };
     let likely = match head {
+        _ if encoding.is_utf_16() && all(0) => encoding_rs::UTF_16BE,
+        _ if encoding.is_utf_16() && all(1) => encoding_rs::UTF_16LE,
+        _ if encoding.is_utf_16() => return Ok(()),
         [0, second, ..] if *second != 0 => encoding_rs::UTF_16BE,
-        [first, 0, ..] if *first != 0 => encoding_rs::UTF_16LE,
-        [0, ..] | [_, 0, ..] if !encoding.is_utf_16() => encoding_rs::UTF_16LE,
+        [0, ..] | [_, 0, ..] => encoding_rs::UTF_16LE,
         _ => return Ok(()),
     };
     if encoding == likely.into() {

@@ -288,7 +288,10 @@ impl Several {
                 continue;
             }
             if ends {
-                break;
+                // Escape sequences with no character behind them.
+                raw.clear();
+                self.fed = 0;
+                return Ok(());
             }
             if stateful && self.parts_in_roman(&raw[start..at], &buffer[text..]) {
                 buffer.truncate(text);

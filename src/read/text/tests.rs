@@ -116,6 +116,9 @@ fn utf_16_without_a_mark_is_recognised_and_told() {
 fn utf_16_of_the_other_byte_order_is_told() {
     let refused = Text::open(UTF_16LE, Box::new(&b"\0<\0a"[..])).err().unwrap();
     assert!(refused.advice.contains("UTF-16BE"), "{}", refused.advice);
+    // U+4E00 is the Chinese one.
+    assert_eq!(all(open(UTF_16LE, b"\0\x4E;\0a\0")).unwrap().0, "一;a");
+    assert_eq!(all(open(UTF_16LE, b"\0\x4E")).unwrap().0, "一");
     assert_eq!(all(open(UTF_16LE, b"a\0\xAC\x20")).unwrap().0, "a€");
     assert_eq!(all(open(UTF_16BE, b"\0a\x20\xAC")).unwrap().0, "a€");
 }
@@ -163,6 +166,15 @@ fn half_a_character_at_the_end_is_truncation() {
             assert_eq!((fault.rule, fault.line), ("truncated", 2), "{}", encoding.name());
         }
     }
+}
+
+#[test]
+fn an_escape_sequence_may_end_the_file() {
+    let mut text = open(ISO_2022_JP, b"a\n\x1b$B");
+    assert!(text.more().unwrap());
+    assert_eq!(text.ahead(), "a\n");
+    while text.more().unwrap() {}
+    assert!(!text.more().unwrap());
 }
 
 #[test]
@@ -226,11 +238,11 @@ fn a_fault_of_the_disk_comes_after_what_was_read() {
             Err(io::Error::other("bad sector"))
         }
     }
-    let mut text = Text::open(UTF_8, Box::new((&b"one\ntwo"[..]).chain(Broken))).unwrap();
-    assert_eq!(text.fill_buf().unwrap(), b"one\ntwo");
-    text.consume(7);
+    let mut text = Text::open(UTF_8, Box::new((&b"one\ntwelve"[..]).chain(Broken))).unwrap();
+    assert_eq!(text.fill_buf().unwrap(), b"one\ntwelve");
+    text.consume(10);
     let fault = Text::unsound(&text.fill_buf().unwrap_err());
-    assert_eq!((fault.rule, fault.line, fault.byte), ("io", 2, 7));
+    assert_eq!((fault.rule, fault.line, fault.byte), ("io", 2, 10));
     assert!(fault.what.contains("bad sector"));
 }
 
