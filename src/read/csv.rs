@@ -39,6 +39,7 @@ impl CsvReader {
         let named = first.and_then(|line| signs::named(&text.ahead()[..line.content]));
         let skip = if named.is_some() { dialect.skip.max(1) } else { dialect.skip };
         let preamble = lines::skip(&mut text, skip)?;
+        text.take_flaw();
         let signs = signs::find(&mut text, dialect, named)?;
         let mut reader = CsvReader::at(text, dialect, signs, 1)?;
         let first = reader.row()?;

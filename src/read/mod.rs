@@ -328,10 +328,9 @@ impl Reader {
             Format::Ndjson => FormatReader::Ndjson(NdjsonReader::open(text, selectors)?),
         };
         let mut reader = Reader { format, encoding, mojibake: Mojibake::of(encoding) };
-        match reader.take_flaw() {
-            Some(flaw) => Err(flaw.unsound),
-            None => Ok(reader),
-        }
+        // What stands above the records and names nothing is not mapped.
+        reader.take_flaw();
+        Ok(reader)
     }
 
     /// Reads on from `mark`; `input` stands at `mark.byte` of the file that `layout` came from.

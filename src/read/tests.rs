@@ -68,6 +68,13 @@ fn a_fixed_line_whose_kind_is_lost_is_a_faulty_record_and_other_lines_are_passed
 }
 
 #[test]
+fn undecodable_bytes_above_the_records_that_name_nothing_are_passed_over() {
+    let skip = Format::Csv(Csv { skip: 1, ..CSV });
+    let read = read(skip, UTF_8, b"\xDCbersicht\nA;B\n1;2\n").unwrap();
+    assert_eq!((read.len(), read[0].2.as_str()), (1, "1"));
+}
+
+#[test]
 fn undecodable_bytes_in_the_header_or_in_a_document_make_the_file_unsound() {
     let json = Json { records: String::new() };
     for (format, bytes) in
