@@ -9,14 +9,22 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let (format, selectors) = match kind & 3 {
         // What is found from the head of a file may be found otherwise from fewer rows.
         0 if choice >> 1 & 3 == 3 => return,
-        0 => csv(*choice),
-        1 => fixed(*choice),
+        // Without a header the first row tells how many columns there are; another may be the first.
+        0 => csv(choice & !1),
+        // A record that starts like a header line may come to stand right below the header.
+        1 => fixed(choice | (choice & 1) << 1),
         2 => xml(*choice),
         _ => json(*choice),
     };
     let dialect = Dialect { format, encoding: encoding(kind >> 2) };
     let Ok(whole) = read(&dialect, &selectors, bytes, usize::MAX) else { return };
     if whole.unsound.is_some() {
+        return;
+    }
+    // Zeros and byte order marks mean something else where they come to stand at a file's start.
+    let wide = whole.layout.encoding.starts_with("UTF-16");
+    let marks = |at: usize| encoding_rs::Encoding::for_bom(&bytes[at..]).is_some();
+    if !wide && bytes.contains(&0) || (1..bytes.len()).any(marks) {
         return;
     }
     let keep = |ordinal: u64| chosen >> (ordinal % 8) & 1 == 1;
