@@ -4,11 +4,12 @@
 mod text;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-use super::selection::Selection;
+use super::selection::{Likeness, Selection};
 use crate::config::{Config, Environments, Fault};
 use crate::ledger::{Account, Ledger, Ordinals, Phase, WHOLE};
 use crate::model::{Arrival, Level, Problem};
@@ -166,7 +167,11 @@ pub async fn discard(
     selection: &Selection,
 ) -> anyhow::Result<Vec<Done>> {
     let mut all = Vec::new();
-    for (aside, records) in select(ledger, spool, selection).await? {
+    let selected = match select_to_act(ledger, spool, selection).await? {
+        Ok(selected) => selected,
+        Err(refused) => return Ok(refused),
+    };
+    for (aside, records) in selected {
         let Aside { customer, file, arrival, open, .. } = aside;
         let refused = match open {
             Some(_) => Some(Refused::open(&file)),
@@ -189,7 +194,11 @@ pub async fn discard(
 /// Works the records that a selection picks once more, by today's mapping and tables.
 pub async fn retry(desk: &Desk, selection: &Selection) -> anyhow::Result<Vec<Done>> {
     let mut all = Vec::new();
-    for (aside, records) in select(&desk.ledger, &desk.spool, selection).await? {
+    let selected = match select_to_act(&desk.ledger, &desk.spool, selection).await? {
+        Ok(selected) => selected,
+        Err(refused) => return Ok(refused),
+    };
+    for (aside, records) in selected {
         let Aside { customer, file, arrival, rounds, open, .. } = &aside;
         let mut by_round: BTreeMap<usize, Vec<u64>> = BTreeMap::new();
         for record in records {
@@ -224,17 +233,17 @@ async fn retry_round(
     kept: &Kept,
     records: &[u64],
 ) -> anyhow::Result<Account> {
-    let way = way_of(&desk.config, &aside.customer, &aside.source, &aside.file)?;
+    let way = way_of(desk, &aside.customer, &aside.source, &aside.file).await?;
     if kept.is_whole() {
         return again::restart(desk, kept).await;
     }
     let (of, source) = (aside.customer.clone(), aside.source.clone());
-    let (original, arrival) = (kept.stock.original, aside.arrival);
+    let (original, round) = (kept.stock.original, kept.account.arrival);
     let later = desk
         .ledger
         .change(move |store| store.settled(&of, &source, &original))
         .await?
-        .filter(|later| later.arrival > arrival);
+        .filter(|later| later.arrival > round);
     if let Some(later) = later {
         anyhow::bail!(
             "the same bytes came once more as {} (arrival {}), and these records were tried with \
@@ -245,12 +254,28 @@ async fn retry_round(
     }
     let pinned = kept.account.pinned.as_ref().context("nothing is known of how it was read")?;
     let environments = &desk.config.environments;
-    let dialect = pinned_mapping(&desk.spool, environments, &pinned.bundle)?.dialect;
+    let (spool, environments) = (desk.spool.clone(), environments.clone());
+    let bundle = pinned.bundle.clone();
+    let dialect = tokio::task::spawn_blocking(move || {
+        pinned_mapping(&spool, &environments, &bundle).map(|mapping| mapping.dialect)
+    })
+    .await??;
     again::retry(desk, way, kept, dialect, &ranges(records)).await
 }
 
 /// The way that a file of this name takes today, with its mapping as it lies on disk.
-pub fn way_of(config: &Config, customer: &str, source: &str, file: &str) -> anyhow::Result<Way> {
+pub async fn way_of(desk: &Desk, customer: &str, source: &str, file: &str) -> anyhow::Result<Way> {
+    let config = Arc::clone(&desk.config);
+    let of = [customer, source, file].map(str::to_owned);
+    // Mappings and their tables may be large.
+    tokio::task::spawn_blocking(move || {
+        let [customer, source, file] = &of;
+        load_way(&config, customer, source, file)
+    })
+    .await?
+}
+
+fn load_way(config: &Config, customer: &str, source: &str, file: &str) -> anyhow::Result<Way> {
     let told = |faults: &[Fault]| {
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("the config of {customer} cannot be used: {}", faults.join("; "))
@@ -400,9 +425,8 @@ pub async fn select(
 ) -> anyhow::Result<Vec<(Aside, Vec<u64>)>> {
     let mut all = Vec::new();
     for aside in gather(ledger, spool).await? {
-        if !selection.means(&aside.customer, &aside.file, aside.arrival) {
-            continue;
-        }
+        let likeness = selection.means(&aside.customer, &aside.file, aside.arrival);
+        let Some(likeness) = likeness else { continue };
         let records = aside.left.ranges().into_iter().flat_map(|(first, last)| first..=last);
         let picked = |record: &u64| {
             let problems = aside.problems.get(record).into_iter().flatten();
@@ -411,10 +435,36 @@ pub async fn select(
         };
         let records: Vec<u64> = records.filter(picked).collect();
         if !records.is_empty() {
-            all.push((aside, records));
+            all.push((likeness, aside, records));
         }
     }
-    Ok(all)
+    // Who writes a name out means it.
+    let best = all.iter().map(|(likeness, ..)| *likeness).min();
+    all.retain(|(likeness, ..)| *likeness != Likeness::Loose || best != Some(Likeness::Exact));
+    Ok(all.into_iter().map(|(_, aside, records)| (aside, records)).collect())
+}
+
+/// What a selection picks to do something with it: numbers of records are those of one file.
+async fn select_to_act(
+    ledger: &Ledger,
+    spool: &Spool,
+    selection: &Selection,
+) -> anyhow::Result<Result<Vec<(Aside, Vec<u64>)>, Vec<Done>>> {
+    let all = select(ledger, spool, selection).await?;
+    if selection.records.is_none() || all.len() < 2 {
+        return Ok(Ok(all));
+    }
+    let arrivals: Vec<String> = all.iter().map(|(aside, _)| aside.arrival.to_string()).collect();
+    let why = format!(
+        "records are numbered by file, and several are meant: arrivals {}; say --file with one of \
+         them",
+        arrivals.join(", ")
+    );
+    let refused = |(Aside { customer, file, arrival, .. }, _)| {
+        let refused = Some(Refused::usage(&why));
+        Done { customer, file, arrival, records: 0, round: None, refused }
+    };
+    Ok(Err(all.into_iter().map(refused).collect()))
 }
 
 fn by_record(problems: Vec<Problem>, left: &Ordinals) -> BTreeMap<u64, Vec<Problem>> {

@@ -41,7 +41,7 @@ pub struct Parts {
     /// Mappings that claims have pinned, by hash; filled as they are needed.
     pinned: Mutex<BTreeMap<String, Arc<Mapping>>>,
     /// Tells the run that a file was opened in the ledger by somebody else than a source.
-    pub opened: Notify,
+    pub opened: Arc<Notify>,
 }
 
 /// What is left of a file after a pass.
@@ -151,7 +151,7 @@ impl Parts {
             begins: OrderBook::default(),
             written: Mutex::default(),
             pinned: Mutex::default(),
-            opened: Notify::new(),
+            opened: Arc::default(),
         }
     }
 
