@@ -143,7 +143,8 @@ type Answer<T> = Result<Json<T>, (StatusCode, String)>;
 
 async fn answer_status(State(parts): State<Arc<Parts>>) -> Answer<status::Status> {
     let setup = parts.setup();
-    answer(status::gather(&parts.ledger, &setup.config, &setup.all_channels()).await)
+    let channels = setup.all_channels();
+    answer(status::gather(&parts.ledger, &setup.config, &channels, &parts.waiting).await)
 }
 
 async fn answer_list(

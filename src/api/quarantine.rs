@@ -9,6 +9,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
+use self::text::Texts;
 use super::selection::{Likeness, Selection};
 use crate::config::{Config, Environments, Fault};
 use crate::ledger::{Account, Ledger, Ordinals, Phase, WHOLE};
@@ -137,12 +138,20 @@ pub async fn show(
     let mut all = Vec::new();
     for (aside, records) in select(ledger, spool, selection).await? {
         let (spool, environments) = (spool.clone(), environments.clone());
-        let (aside, records, mut texts) = tokio::task::spawn_blocking(move || {
-            text::of(&spool, &environments, &aside, &records).map(|texts| (aside, records, texts))
-        })
-        .await??;
+        let (aside, records, Texts { mut texts, personal }) =
+            tokio::task::spawn_blocking(move || {
+                let texts = text::of(&spool, &environments, &aside, &records);
+                texts.map(|texts| (aside, records, texts))
+            })
+            .await??;
         for record in records {
-            let problems = aside.problems.get(&record).cloned().unwrap_or_default();
+            let mut problems = aside.problems.get(&record).cloned().unwrap_or_default();
+            for problem in problems.iter_mut().filter(|one| personal.contains(&one.field)) {
+                let value = std::mem::take(&mut problem.value);
+                if !value.is_empty() {
+                    problem.advice = problem.advice.replace(&value, text::HIDDEN);
+                }
+            }
             all.push(Shown {
                 customer: aside.customer.clone(),
                 file: aside.file.clone(),
@@ -366,7 +375,14 @@ pub async fn gather(ledger: &Ledger, spool: &Spool) -> anyhow::Result<Vec<Aside>
         if left.is_empty() {
             continue;
         }
-        let mut rounds = settle::kept(spool, arrival, &rounds_open)?;
+        // One that is damaged does not hide the others.
+        let mut rounds = match settle::kept(spool, arrival, &rounds_open) {
+            Ok(rounds) => rounds,
+            Err(error) => {
+                tracing::error!("What is set aside of arrival {arrival} is left out: {error:#}");
+                continue;
+            }
+        };
         let Some(first) = rounds.first() else { continue };
         let account = first.account.clone();
         let mut problems = BTreeMap::new();
@@ -393,7 +409,14 @@ pub async fn gather(ledger: &Ledger, spool: &Spool) -> anyhow::Result<Vec<Aside>
             continue;
         }
         let mut found = spool.problems(account.arrival)?;
-        if let Some(origin) = again::origin(spool, &account)? {
+        let origin = match again::origin(spool, &account) {
+            Ok(origin) => origin,
+            Err(error) => {
+                tracing::error!("{} of {} is left out: {error:#}", account.name, account.customer);
+                continue;
+            }
+        };
+        if let Some(origin) = origin {
             again::by_origin(&origin, &mut found);
             let ranges = origin.ranges(&left.ranges());
             left = Ordinals::default();

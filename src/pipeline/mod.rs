@@ -25,6 +25,7 @@ use crate::deliver::{Channel, Turn};
 use crate::ledger::{Account, Ledger, Phase};
 use crate::map::{Bundle, Mapping};
 use crate::model::{Arrival, Counts};
+use crate::pickup::Waiting;
 use crate::spool::Spool;
 
 /// What every file's pipeline works with.
@@ -42,6 +43,8 @@ pub struct Parts {
     pinned: Mutex<BTreeMap<String, Arc<Mapping>>>,
     /// Tells the run that a file was opened in the ledger by somebody else than a source.
     pub opened: Arc<Notify>,
+    /// How many files wait in the sources' folders.
+    pub waiting: Waiting,
 }
 
 /// What is left of a file after a pass.
@@ -152,6 +155,7 @@ impl Parts {
             written: Mutex::default(),
             pinned: Mutex::default(),
             opened: Arc::default(),
+            waiting: Waiting::default(),
         }
     }
 
