@@ -143,7 +143,8 @@ type Answer<T> = Result<Json<T>, (StatusCode, String)>;
 
 async fn answer_status(State(parts): State<Arc<Parts>>) -> Answer<status::Status> {
     let setup = parts.setup();
-    answer(status::gather(&parts.ledger, &setup.config, &setup.all_channels()).await)
+    let channels = setup.all_channels();
+    answer(status::gather(&parts.ledger, &setup.config, &channels, &parts.waiting).await)
 }
 
 async fn answer_list(
@@ -166,25 +167,24 @@ async fn answer_discard(
     State(parts): State<Arc<Parts>>,
     Json(selection): Json<Selection>,
 ) -> Answer<Vec<quarantine::Done>> {
-    answer(quarantine::discard(&parts.ledger, &parts.spool, &selection).await)
+    to_its_end(async move { quarantine::discard(&parts.ledger, &parts.spool, &selection).await })
+        .await
 }
 
 async fn answer_retry(
     State(parts): State<Arc<Parts>>,
     Json(selection): Json<Selection>,
 ) -> Answer<Vec<quarantine::Done>> {
-    let done = quarantine::retry(&desk(&parts), &selection).await;
-    parts.opened.notify_one();
-    answer(done)
+    let desk = desk(&parts);
+    to_its_end(async move { quarantine::retry(&desk, &selection).await }).await
 }
 
 async fn answer_resend(
     State(parts): State<Arc<Parts>>,
     Json(wish): Json<Wish>,
 ) -> Answer<Vec<Resent>> {
-    let done = resend::resend(&desk(&parts), &wish).await;
-    parts.opened.notify_one();
-    answer(done)
+    let desk = desk(&parts);
+    to_its_end(async move { resend::resend(&desk, &wish).await }).await
 }
 
 fn desk(parts: &Parts) -> Desk {
@@ -192,7 +192,15 @@ fn desk(parts: &Parts) -> Desk {
         ledger: parts.ledger.clone(),
         spool: parts.spool.clone(),
         config: Arc::new(parts.setup().config.clone()),
+        opened: Arc::clone(&parts.opened),
     }
+}
+
+/// What changes something is done to its end, even if whoever asked has gone.
+async fn to_its_end<T: Serialize + Send + 'static>(
+    work: impl Future<Output = anyhow::Result<T>> + Send + 'static,
+) -> Answer<T> {
+    answer(tokio::spawn(work).await.map_err(anyhow::Error::from).flatten())
 }
 
 async fn answer_check_ledger(State(parts): State<Arc<Parts>>) -> Answer<super::audit::Audit> {

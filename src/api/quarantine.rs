@@ -4,11 +4,13 @@
 mod text;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-use super::selection::Selection;
+use self::text::Texts;
+use super::selection::{Likeness, Selection};
 use crate::config::{Config, Environments, Fault};
 use crate::ledger::{Account, Ledger, Ordinals, Phase, WHOLE};
 use crate::model::{Arrival, Level, Problem};
@@ -136,12 +138,20 @@ pub async fn show(
     let mut all = Vec::new();
     for (aside, records) in select(ledger, spool, selection).await? {
         let (spool, environments) = (spool.clone(), environments.clone());
-        let (aside, records, mut texts) = tokio::task::spawn_blocking(move || {
-            text::of(&spool, &environments, &aside, &records).map(|texts| (aside, records, texts))
-        })
-        .await??;
+        let (aside, records, Texts { mut texts, personal }) =
+            tokio::task::spawn_blocking(move || {
+                let texts = text::of(&spool, &environments, &aside, &records);
+                texts.map(|texts| (aside, records, texts))
+            })
+            .await??;
         for record in records {
-            let problems = aside.problems.get(&record).cloned().unwrap_or_default();
+            let mut problems = aside.problems.get(&record).cloned().unwrap_or_default();
+            for problem in problems.iter_mut().filter(|one| personal.contains(&one.field)) {
+                let value = std::mem::take(&mut problem.value);
+                if !value.is_empty() {
+                    problem.advice = problem.advice.replace(&value, text::HIDDEN);
+                }
+            }
             all.push(Shown {
                 customer: aside.customer.clone(),
                 file: aside.file.clone(),
@@ -166,7 +176,11 @@ pub async fn discard(
     selection: &Selection,
 ) -> anyhow::Result<Vec<Done>> {
     let mut all = Vec::new();
-    for (aside, records) in select(ledger, spool, selection).await? {
+    let selected = match select_to_act(ledger, spool, selection).await? {
+        Ok(selected) => selected,
+        Err(refused) => return Ok(refused),
+    };
+    for (aside, records) in selected {
         let Aside { customer, file, arrival, open, .. } = aside;
         let refused = match open {
             Some(_) => Some(Refused::open(&file)),
@@ -189,7 +203,11 @@ pub async fn discard(
 /// Works the records that a selection picks once more, by today's mapping and tables.
 pub async fn retry(desk: &Desk, selection: &Selection) -> anyhow::Result<Vec<Done>> {
     let mut all = Vec::new();
-    for (aside, records) in select(&desk.ledger, &desk.spool, selection).await? {
+    let selected = match select_to_act(&desk.ledger, &desk.spool, selection).await? {
+        Ok(selected) => selected,
+        Err(refused) => return Ok(refused),
+    };
+    for (aside, records) in selected {
         let Aside { customer, file, arrival, rounds, open, .. } = &aside;
         let mut by_round: BTreeMap<usize, Vec<u64>> = BTreeMap::new();
         for record in records {
@@ -224,17 +242,17 @@ async fn retry_round(
     kept: &Kept,
     records: &[u64],
 ) -> anyhow::Result<Account> {
-    let way = way_of(&desk.config, &aside.customer, &aside.source, &aside.file)?;
+    let way = way_of(desk, &aside.customer, &aside.source, &aside.file).await?;
     if kept.is_whole() {
         return again::restart(desk, kept).await;
     }
     let (of, source) = (aside.customer.clone(), aside.source.clone());
-    let (original, arrival) = (kept.stock.original, aside.arrival);
+    let (original, round) = (kept.stock.original, kept.account.arrival);
     let later = desk
         .ledger
         .change(move |store| store.settled(&of, &source, &original))
         .await?
-        .filter(|later| later.arrival > arrival);
+        .filter(|later| later.arrival > round);
     if let Some(later) = later {
         anyhow::bail!(
             "the same bytes came once more as {} (arrival {}), and these records were tried with \
@@ -245,12 +263,28 @@ async fn retry_round(
     }
     let pinned = kept.account.pinned.as_ref().context("nothing is known of how it was read")?;
     let environments = &desk.config.environments;
-    let dialect = pinned_mapping(&desk.spool, environments, &pinned.bundle)?.dialect;
+    let (spool, environments) = (desk.spool.clone(), environments.clone());
+    let bundle = pinned.bundle.clone();
+    let dialect = tokio::task::spawn_blocking(move || {
+        pinned_mapping(&spool, &environments, &bundle).map(|mapping| mapping.dialect)
+    })
+    .await??;
     again::retry(desk, way, kept, dialect, &ranges(records)).await
 }
 
 /// The way that a file of this name takes today, with its mapping as it lies on disk.
-pub fn way_of(config: &Config, customer: &str, source: &str, file: &str) -> anyhow::Result<Way> {
+pub async fn way_of(desk: &Desk, customer: &str, source: &str, file: &str) -> anyhow::Result<Way> {
+    let config = Arc::clone(&desk.config);
+    let of = [customer, source, file].map(str::to_owned);
+    // Mappings and their tables may be large.
+    tokio::task::spawn_blocking(move || {
+        let [customer, source, file] = &of;
+        load_way(&config, customer, source, file)
+    })
+    .await?
+}
+
+fn load_way(config: &Config, customer: &str, source: &str, file: &str) -> anyhow::Result<Way> {
     let told = |faults: &[Fault]| {
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("the config of {customer} cannot be used: {}", faults.join("; "))
@@ -341,7 +375,14 @@ pub async fn gather(ledger: &Ledger, spool: &Spool) -> anyhow::Result<Vec<Aside>
         if left.is_empty() {
             continue;
         }
-        let mut rounds = settle::kept(spool, arrival, &rounds_open)?;
+        // One that is damaged does not hide the others.
+        let mut rounds = match settle::kept(spool, arrival, &rounds_open) {
+            Ok(rounds) => rounds,
+            Err(error) => {
+                tracing::error!("What is set aside of arrival {arrival} is left out: {error:#}");
+                continue;
+            }
+        };
         let Some(first) = rounds.first() else { continue };
         let account = first.account.clone();
         let mut problems = BTreeMap::new();
@@ -369,7 +410,14 @@ pub async fn gather(ledger: &Ledger, spool: &Spool) -> anyhow::Result<Vec<Aside>
         }
         let mut found: Vec<Problem> =
             spool.problems(account.arrival)?.iter().collect::<Result<_, _>>()?;
-        if let Some(origin) = again::origin(spool, &account)? {
+        let origin = match again::origin(spool, &account) {
+            Ok(origin) => origin,
+            Err(error) => {
+                tracing::error!("{} of {} is left out: {error:#}", account.name, account.customer);
+                continue;
+            }
+        };
+        if let Some(origin) = origin {
             again::by_origin(&origin, &mut found);
             let ranges = origin.ranges(&left.ranges());
             left = Ordinals::default();
@@ -401,9 +449,8 @@ pub async fn select(
 ) -> anyhow::Result<Vec<(Aside, Vec<u64>)>> {
     let mut all = Vec::new();
     for aside in gather(ledger, spool).await? {
-        if !selection.means(&aside.customer, &aside.file, aside.arrival) {
-            continue;
-        }
+        let likeness = selection.means(&aside.customer, &aside.file, aside.arrival);
+        let Some(likeness) = likeness else { continue };
         let records = aside.left.ranges().into_iter().flat_map(|(first, last)| first..=last);
         let picked = |record: &u64| {
             let problems = aside.problems.get(record).into_iter().flatten();
@@ -412,10 +459,36 @@ pub async fn select(
         };
         let records: Vec<u64> = records.filter(picked).collect();
         if !records.is_empty() {
-            all.push((aside, records));
+            all.push((likeness, aside, records));
         }
     }
-    Ok(all)
+    // Who writes a name out means it.
+    let best = all.iter().map(|(likeness, ..)| *likeness).min();
+    all.retain(|(likeness, ..)| *likeness != Likeness::Loose || best != Some(Likeness::Exact));
+    Ok(all.into_iter().map(|(_, aside, records)| (aside, records)).collect())
+}
+
+/// What a selection picks to do something with it: numbers of records are those of one file.
+async fn select_to_act(
+    ledger: &Ledger,
+    spool: &Spool,
+    selection: &Selection,
+) -> anyhow::Result<Result<Vec<(Aside, Vec<u64>)>, Vec<Done>>> {
+    let all = select(ledger, spool, selection).await?;
+    if selection.records.is_none() || all.len() < 2 {
+        return Ok(Ok(all));
+    }
+    let arrivals: Vec<String> = all.iter().map(|(aside, _)| aside.arrival.to_string()).collect();
+    let why = format!(
+        "records are numbered by file, and several are meant: arrivals {}; say --file with one of \
+         them",
+        arrivals.join(", ")
+    );
+    let refused = |(Aside { customer, file, arrival, .. }, _)| {
+        let refused = Some(Refused::usage(&why));
+        Done { customer, file, arrival, records: 0, round: None, refused }
+    };
+    Ok(Err(all.into_iter().map(refused).collect()))
 }
 
 fn by_record(problems: Vec<Problem>, left: &Ordinals) -> BTreeMap<u64, Vec<Problem>> {

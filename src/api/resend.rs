@@ -1,6 +1,6 @@
 //! What the receiver lost is sent again: delivered records of a settled file, from its archive.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::quarantine::{Refused, way_of};
 use crate::config::Config;
 use crate::inspect::identify;
-use crate::ledger::Ordinals;
+use crate::ledger::{Ordinals, Settled};
 use crate::model::Arrival;
 use crate::pipeline::again::{self, Desk, Whose};
 use crate::settle::Receipt;
@@ -53,7 +53,7 @@ pub async fn resend(desk: &Desk, wish: &Wish) -> anyhow::Result<Vec<Resent>> {
     let found = tokio::task::spawn_blocking(move || find(&config, &asked)).await??;
     let mut all = Vec::new();
     let several = found.len() > 1;
-    for (customer, mut files) in found {
+    for (customer, (mut files, excerpts)) in found {
         // The newest is meant.
         let Some((arrival, rounds)) = files.pop_last() else { continue };
         let mut resent = Resent {
@@ -68,7 +68,11 @@ pub async fn resend(desk: &Desk, wish: &Wish) -> anyhow::Result<Vec<Resent>> {
         };
         let done = match several {
             true => Err(Refused::usage("several customers have such a file; say --customer")),
-            false => work(desk, wish, &rounds, &mut resent).await.map_err(Refused::from),
+            false => {
+                // Of a round that is meant by itself, only what it delivered.
+                let records = wish.records.clone().or_else(|| excerpts.get(&arrival).cloned());
+                work(desk, records, rounds, &mut resent).await.map_err(Refused::from)
+            }
         };
         resent.refused = done.err();
         all.push(resent);
@@ -78,8 +82,8 @@ pub async fn resend(desk: &Desk, wish: &Wish) -> anyhow::Result<Vec<Resent>> {
 
 async fn work(
     desk: &Desk,
-    wish: &Wish,
-    rounds: &[Receipt],
+    records: Option<Vec<(u64, u64)>>,
+    mut rounds: Vec<Receipt>,
     resent: &mut Resent,
 ) -> anyhow::Result<()> {
     let arrival = resent.arrival;
@@ -88,11 +92,13 @@ async fn work(
     };
     let state = state(desk, &first).await?;
     let total = first.records.total;
-    let mut delivered = Ordinals::default();
-    for (from, to) in rounds.iter().flat_map(|receipt| receipt.ordinals_in("delivered")) {
-        delivered.insert(from, to);
+    // A receipt lies where others write.
+    if total > MOST {
+        bail!("its receipt is damaged; drop the file once more instead");
     }
-    let wanted = wish.records.clone().unwrap_or_else(|| vec![(1, total)]);
+    rounds.sort_by_key(|receipt| receipt.arrival);
+    let delivered = delivered(&rounds, total);
+    let wanted = records.unwrap_or_else(|| vec![(1, total)]);
     let mut chosen = Ordinals::default();
     let mut left_out: BTreeMap<&str, Ordinals> = BTreeMap::new();
     for ordinal in wanted.iter().flat_map(|(from, to)| *from..=(*to).min(total)) {
@@ -113,7 +119,7 @@ async fn work(
     if chosen.is_empty() {
         bail!("none of these records is delivered, and only those are sent again");
     }
-    let way = way_of(&desk.config, &first.customer, &first.source, &first.file)?;
+    let way = way_of(desk, &first.customer, &first.source, &first.file).await?;
     let archived = PathBuf::from(first.archive.clone().context("it was not archived")?);
     let path = archived.clone();
     let identity = tokio::task::spawn_blocking(move || identify(&path)).await?;
@@ -131,7 +137,9 @@ async fn work(
         of: arrival,
         age: first.retry_of.as_ref().map_or(arrival, |round| round.age),
     };
-    let account = again::resend(desk, way, whose, archived, total, &chosen.ranges()).await?;
+    let chosen_of = chosen.ranges();
+    let account =
+        again::resend(desk, way, whose, archived, total, state.generation, &chosen_of).await?;
     tracing::info!(
         customer = %account.customer,
         file.name = %account.name,
@@ -142,16 +150,35 @@ async fn work(
     Ok(())
 }
 
+/// The records that are delivered after these rounds, the oldest first: what became of a record in
+/// the last round that had it counts.
+fn delivered(rounds: &[Receipt], total: u64) -> Ordinals {
+    let mut delivered = Ordinals::default();
+    for round in rounds {
+        for state in ["quarantined", "superseded", "discarded", "delivered"] {
+            for (first, last) in round.ordinals_in(state).into_iter().filter(|(_, to)| *to <= total)
+            {
+                match state {
+                    "delivered" => delivered.insert(first, last),
+                    _ => delivered.remove(first, last),
+                };
+            }
+        }
+    }
+    delivered
+}
+
 /// What the ledger knows of a settled file.
 struct Known {
     left: Ordinals,
     open: Ordinals,
+    generation: u32,
 }
 
 async fn state(desk: &Desk, receipt: &Receipt) -> anyhow::Result<Known> {
     let (arrival, identity) = (receipt.arrival, receipt.identity);
     let (customer, source) = (receipt.customer.clone(), receipt.source.clone());
-    let (remembered, is_open, left, rounds) = desk
+    let (remembered, is_open, left, rounds, generation) = desk
         .ledger
         .change(move |store| {
             let rounds: Vec<_> = store
@@ -165,13 +192,16 @@ async fn state(desk: &Desk, receipt: &Receipt) -> anyhow::Result<Known> {
                 store.files.contains_key(&arrival),
                 store.left_quarantined(arrival)?,
                 rounds,
+                store.generation(arrival)?,
             ))
         })
         .await?;
     if is_open {
         return Err(Refused::open(&receipt.file).into());
     }
-    if remembered.is_none_or(|last| last.arrival < arrival) {
+    // A repeat that tried nothing is known by the file that it repeats.
+    let known = |last: Settled| last.arrival >= arrival || receipt.tried_nothing();
+    if !remembered.is_some_and(known) {
         bail!("the ledger does not know it (any more); drop the file once more instead");
     }
     let mut open = Ordinals::default();
@@ -182,32 +212,39 @@ async fn state(desk: &Desk, receipt: &Receipt) -> anyhow::Result<Known> {
             }
         }
     }
-    Ok(Known { left, open })
+    Ok(Known { left, open, generation })
 }
+
+/// More records than any file has.
+const MOST: u64 = 1 << 32;
 
 type Files = BTreeMap<Arrival, Vec<Receipt>>;
 
+/// What a round delivered that is meant by itself, by the pick-up that numbers its records.
+type Excerpts = BTreeMap<Arrival, Vec<(u64, u64)>>;
+
 /// The receipts of the files that are meant, by customer and by the pick-up that numbers their
 /// records; only of files of which something was delivered, unless there is no other.
-fn find(config: &Config, wish: &Wish) -> anyhow::Result<BTreeMap<String, Files>> {
-    let mut found: BTreeMap<String, Files> = BTreeMap::new();
+fn find(config: &Config, wish: &Wish) -> anyhow::Result<BTreeMap<String, (Files, Excerpts)>> {
+    let mut found: BTreeMap<String, (Files, Excerpts)> = BTreeMap::new();
     let customers = config.customers.iter();
     for (id, customer) in
         customers.filter(|(id, _)| wish.customer.as_ref().is_none_or(|of| of == *id))
     {
         let mut files = Files::new();
-        let mut meant: Vec<Arrival> = Vec::new();
+        let (mut meant, mut excerpts) = (BTreeSet::new(), Excerpts::new());
         for source in customer.sources.values() {
             for (result, receipt) in receipts(&source.receipts)? {
                 if receipt.customer != *id || receipt.source != source.name {
                     continue;
                 }
                 let of = receipt.numbered_by();
-                let is_meant = receipt.file == wish.file
-                    || result == wish.file
-                    || wish.file.parse() == Ok(receipt.arrival.0);
-                if is_meant {
-                    meant.push(of);
+                let by_name = receipt.file == wish.file;
+                if by_name || result == wish.file || wish.file.parse() == Ok(receipt.arrival.0) {
+                    meant.insert(of);
+                    if !by_name && receipt.is_excerpt() {
+                        excerpts.insert(of, receipt.ordinals_in("delivered"));
+                    }
                 }
                 files.entry(of).or_default().push(receipt);
             }
@@ -219,7 +256,7 @@ fn find(config: &Config, wish: &Wish) -> anyhow::Result<BTreeMap<String, Files>>
             files.retain(|_, rounds| is_delivered(rounds));
         }
         if !files.is_empty() {
-            found.insert(id.clone(), files);
+            found.insert(id.clone(), (files, excerpts));
         }
     }
     Ok(found)

@@ -20,16 +20,31 @@ pub struct Selection {
     pub records: Option<Vec<(u64, u64)>>,
 }
 
+/// How a selection means a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Likeness {
+    /// By its name, or because none is asked for.
+    Exact,
+    /// By its arrival, or by a pattern.
+    Loose,
+}
+
 impl Selection {
-    /// Whether it means records of this file.
-    pub fn means(&self, customer: &str, name: &str, arrival: Arrival) -> bool {
-        let file = self.file.as_deref().is_none_or(|file| {
-            file == name
-                || file.parse() == Ok(arrival.0)
-                || is_like(file, name)
-                || self.part && name.contains(file)
-        });
-        file && self.customer.as_ref().is_none_or(|id| id == customer)
+    /// How it means records of this file, if it does.
+    pub fn means(&self, customer: &str, name: &str, arrival: Arrival) -> Option<Likeness> {
+        if self.customer.as_ref().is_some_and(|id| id != customer) {
+            return None;
+        }
+        match self.file.as_deref() {
+            None => Some(Likeness::Exact),
+            Some(file) if file == name => Some(Likeness::Exact),
+            Some(file) => {
+                let loose = file.parse() == Ok(arrival.0)
+                    || is_like(file, name)
+                    || self.part && name.contains(file);
+                loose.then_some(Likeness::Loose)
+            }
+        }
     }
 
     /// Whether it means the record that has these problems.
@@ -91,6 +106,21 @@ mod tests {
         for wrong in ["", "0", "9-7", "a", "1,,2", "1-", "-1"] {
             assert!(parse_records(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_name_that_is_written_out_is_told_from_a_pattern_and_an_arrival() {
+        let means = |file: &str, name: &str| {
+            let selection = Selection { file: Some(file.to_owned()), ..Selection::default() };
+            selection.means("acme", name, Arrival(7))
+        };
+        assert_eq!(means("A[1].csv", "A[1].csv"), Some(Likeness::Exact));
+        assert_eq!(means("A[1].csv", "A1.csv"), Some(Likeness::Loose));
+        assert_eq!(means("7", "7"), Some(Likeness::Exact));
+        assert_eq!(means("7", "A.csv"), Some(Likeness::Loose));
+        assert_eq!(means("8", "A.csv"), None);
+        let selection = Selection { customer: Some("zeta".to_owned()), ..Selection::default() };
+        assert_eq!(selection.means("acme", "A.csv", Arrival(7)), None);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::deliver::{self, Channels, InUse};
 use crate::ledger::{Alarm, AlarmKind, FileCounts, Ledger, Tally};
 use crate::model::{Arrival, Counts};
-use crate::pickup;
+use crate::pickup::Waiting;
 
 /// The answer to `status` (design, section 4.3).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -63,6 +63,7 @@ pub async fn gather(
     ledger: &Ledger,
     config: &Config,
     channels: &Channels,
+    waiting: &Waiting,
 ) -> anyhow::Result<Status> {
     let mut tallies: BTreeMap<String, Tally> = match ledger.summary().await {
         Ok(tallies) => tallies,
@@ -84,11 +85,8 @@ pub async fn gather(
     }
     for (id, customer) in &config.customers {
         for source in customer.sources.values() {
-            // A folder that cannot be listed has an alarm of its own.
-            let source = source.clone();
-            let listed = tokio::task::spawn_blocking(move || pickup::list(&source));
-            let waiting = listed.await?.map_or(0, |files| files.len());
-            tallies.entry(id.clone()).or_default().files.waiting += waiting as u64;
+            let count = waiting.count(id, source).await;
+            tallies.entry(id.clone()).or_default().files.waiting += count;
         }
     }
     let (alarms, open) = ledger

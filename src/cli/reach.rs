@@ -38,7 +38,12 @@ impl State {
     /// Where files are opened again.
     pub fn desk(&self, config: Config) -> Desk {
         let State { ledger, spool, .. } = self;
-        Desk { ledger: ledger.clone(), spool: spool.clone(), config: Arc::new(config) }
+        Desk {
+            ledger: ledger.clone(),
+            spool: spool.clone(),
+            config: Arc::new(config),
+            opened: Arc::default(),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use super::reach::{Reached, reach};
 use super::{FATAL, LATER, Setting, WELL, say};
 use crate::api::status::{self, Status};
 use crate::deliver::{Channels, InUse};
+use crate::pickup::Waiting;
 
 #[derive(Debug, Args)]
 pub struct Options {
@@ -24,7 +25,8 @@ pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
         Reached::Answer(status) => status,
         // Nothing is under way.
         Reached::State(state) => {
-            status::gather(&state.ledger, &config, &Channels::default()).await?
+            let waiting = Waiting::default();
+            status::gather(&state.ledger, &config, &Channels::default(), &waiting).await?
         }
         Reached::Nobody => return Ok(LATER),
     };

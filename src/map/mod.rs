@@ -157,7 +157,21 @@ impl Mapping {
 
     /// The `from` of the field that writes `to`, if one does.
     pub fn from_of(&self, to: &str) -> Option<&str> {
-        self.form.label_of(&to.split('.').collect::<Vec<_>>())
+        self.fields_of(to).first().map(|field| field.label.as_str())
+    }
+
+    /// What problems call the fields that write `to`, and the slots that their texts come from.
+    pub fn sources_of(&self, to: &str) -> (Vec<&str>, Vec<usize>) {
+        let fields = self.fields_of(to);
+        let slots = fields.iter().flat_map(|field| match &field.source {
+            field::Source::Slots(slots) => slots.as_slice(),
+            field::Source::Constant(_) => &[],
+        });
+        (fields.iter().map(|field| field.label.as_str()).collect(), slots.copied().collect())
+    }
+
+    fn fields_of(&self, to: &str) -> &[field::Field] {
+        self.form.fields_of(&to.split('.').collect::<Vec<_>>())
     }
 }
 

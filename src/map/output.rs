@@ -241,11 +241,11 @@ impl Form {
         }
     }
 
-    /// What problems call the field that writes this path of a JSON object, if one does.
-    pub fn label_of(&self, path: &[&str]) -> Option<&str> {
+    /// The fields that write this path of a JSON object.
+    pub fn fields_of(&self, path: &[&str]) -> &[Field] {
         match self {
-            Form::Object(shape) => shape.label_of(path),
-            Form::Element(_) | Form::Row(_) => None,
+            Form::Object(shape) => shape.fields_of(path),
+            Form::Element(_) | Form::Row(_) => &[],
         }
     }
 }

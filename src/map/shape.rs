@@ -26,14 +26,13 @@ enum Node {
 }
 
 impl Shape {
-    /// What problems call the field that writes this path, if one does.
-    pub fn label_of(&self, path: &[&str]) -> Option<&str> {
-        let (first, rest) = path.split_first()?;
-        let member = self.members.iter().find(|member| member.name == *first)?;
-        match (&member.node, rest) {
-            (Node::Object(shape), [_, ..]) => shape.label_of(rest),
-            (Node::Fields(fields), []) => fields.first().map(|field| field.label.as_str()),
-            _ => None,
+    /// The fields that write this path.
+    pub fn fields_of(&self, path: &[&str]) -> &[Field] {
+        let Some((first, rest)) = path.split_first() else { return &[] };
+        match self.members.iter().find(|member| member.name == *first).map(|of| &of.node) {
+            Some(Node::Object(shape)) => shape.fields_of(rest),
+            Some(Node::Fields(fields)) if rest.is_empty() => fields,
+            _ => &[],
         }
     }
 

@@ -146,6 +146,15 @@ pub async fn adopt(ledger: &Ledger, spool: &Spool) -> anyhow::Result<()> {
     }
     for arrival in unknown {
         match spool.slip(arrival) {
+            // Its records are those of another file, and not to be sent as a new one's.
+            _ if spool.origin(arrival).exists() => {
+                let aside = spool.set_aside(arrival)?;
+                tracing::warn!(
+                    "Nothing is known of records that were worked again; they lie in {}: drop \
+                     their file again if need be",
+                    aside.display()
+                );
+            }
             Some(slip) if spool.data(arrival).exists() => {
                 tracing::warn!("Adopted {} of {} from the spool", slip.name, slip.customer);
                 let mut adopted = account(arrival, slip);

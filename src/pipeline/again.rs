@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use jiff::Timestamp;
+use tokio::sync::Notify;
 
 use super::Pinnable;
 use super::begin::{keep, pinned};
@@ -34,6 +35,8 @@ pub struct Desk {
     pub spool: Spool,
     /// Today's config.
     pub config: Arc<Config>,
+    /// Tells a run that a file was opened.
+    pub opened: Arc<Notify>,
 }
 
 /// The way that records take today.
@@ -79,7 +82,7 @@ pub async fn retry(
             kept.account.name
         );
     }
-    kept.verify(&desk.spool)?;
+    verify(desk, kept).await?;
     let whose = whose(kept);
     let mut wanted = Ordinals::default();
     records.iter().for_each(|(first, last)| {
@@ -101,17 +104,18 @@ pub async fn retry(
             (ordinal, lines.get(&ordinal).copied().unwrap_or(0))
         }),
     };
-    open(desk, way, whose, How::Retry, taken, records).await
+    open(desk, way, account(&whose, How::Retry, 0), whose, taken, records).await
 }
 
 /// Sends records of a file once more that were delivered; `archived` is the file as it came, with
-/// `total` records.
+/// `total` records. They were chosen when the file had been worked again `generation` times.
 pub async fn resend(
     desk: &Desk,
     way: Way,
     whose: Whose,
     archived: PathBuf,
     total: u64,
+    generation: u32,
     records: &[(u64, u64)],
 ) -> anyhow::Result<Account> {
     let mut wanted = Ordinals::default();
@@ -121,18 +125,19 @@ pub async fn resend(
     let dialect = way.pinnable.mapping.dialect.clone();
     let place = Box::new(|here, line| (here, line));
     let taken = Taken { data: archived, dialect, total, wanted, place };
-    open(desk, way, whose, How::Resend, taken, records).await
+    open(desk, way, account(&whose, How::Resend, generation), whose, taken, records).await
 }
 
 /// Begins a file anew that was set aside whole.
 pub async fn restart(desk: &Desk, kept: &Kept) -> anyhow::Result<Account> {
-    kept.verify(&desk.spool)?;
+    verify(desk, kept).await?;
     let whose = whose(kept);
     let arrival = desk.ledger.change(|store| Ok(store.next_arrival())).await?;
-    let account = account(arrival, &whose, How::Whole);
+    let account = Account { arrival, ..account(&whose, How::Whole, 0) };
     let (spool, from, slip) = (desk.spool.clone(), kept.data(&desk.spool), slip(&account));
+    let origin = Origin::new(whose.identity, whose.of, whose.age);
     let copied = tokio::task::spawn_blocking(move || -> anyhow::Result<()> {
-        spool.prepare(arrival, &slip)?;
+        mark(&spool, arrival, &slip, &origin)?;
         write(&spool.data(arrival), |out| {
             io::copy(&mut File::open(&from)?, out)?;
             Ok(())
@@ -222,19 +227,19 @@ struct Taken {
 async fn open(
     desk: &Desk,
     way: Way,
+    account: Account,
     whose: Whose,
-    how: How,
     taken: Taken,
     records: &[(u64, u64)],
 ) -> anyhow::Result<Account> {
     free_disk(&desk.config.state, desk.config.limits.free_disk)?;
     let arrival = desk.ledger.change(|store| Ok(store.next_arrival())).await?;
-    let mut account = account(arrival, &whose, how);
+    let mut account = Account { arrival, ..account };
     let (spool, slip) = (desk.spool.clone(), slip(&account));
     let pinnable = Arc::clone(&way.pinnable);
     let origin = Origin::new(whose.identity, whose.of, whose.age);
     let prepared = tokio::task::spawn_blocking(move || {
-        spool.prepare(arrival, &slip)?;
+        mark(&spool, arrival, &slip, &origin)?;
         prepare(&spool, arrival, &taken, &pinnable, origin)
     });
     match prepared.await? {
@@ -317,11 +322,45 @@ async fn commit(
     records: Vec<(u64, u64)>,
 ) -> anyhow::Result<Account> {
     let arrival = account.arrival;
-    let done = desk.ledger.change(move |store| store.begin_again(account, &records)).await;
-    if done.is_err() {
-        desk.spool.remove(arrival)?;
+    let error = match desk.ledger.change(move |store| store.begin_again(account, &records)).await {
+        Ok(account) => {
+            desk.opened.notify_one();
+            return Ok(account);
+        }
+        Err(error) => error,
+    };
+    // A commit that told of an error may be there all the same, and then needs its bytes. What is
+    // not needed and cannot be asked for now, the next run removes.
+    let open = desk
+        .ledger
+        .change(move |store| Ok(store.files.get(&arrival).map(|(account, _)| account.clone())));
+    match open.await {
+        Ok(Some(account)) => {
+            desk.opened.notify_one();
+            Ok(account)
+        }
+        Ok(None) => {
+            desk.spool.remove(arrival)?;
+            Err(error)
+        }
+        Err(_) => Err(error),
     }
-    done
+}
+
+/// What is kept may be large, so its hash is not taken among the requests.
+async fn verify(desk: &Desk, kept: &Kept) -> anyhow::Result<()> {
+    let (spool, kept) = (desk.spool.clone(), kept.clone());
+    tokio::task::spawn_blocking(move || kept.verify(&spool)).await?
+}
+
+/// Makes the folder. Before anything else it says whose records these are, so that no repair takes
+/// them for a new file.
+fn mark(spool: &Spool, arrival: Arrival, slip: &Slip, origin: &Origin) -> anyhow::Result<()> {
+    let folder = spool.folder(arrival);
+    disk::make_folder(&folder, 0o700)
+        .with_context(|| format!("{} cannot be made", folder.display()))?;
+    write_whole(&spool.origin(arrival), &serde_json::to_vec(origin)?, 0o600)?;
+    spool.prepare(arrival, slip)
 }
 
 fn whose(kept: &Kept) -> Whose {
@@ -330,10 +369,11 @@ fn whose(kept: &Kept) -> Whose {
     Whose { customer, source, name, identity, of: kept.of, age }
 }
 
-fn account(arrival: Arrival, whose: &Whose, how: How) -> Account {
-    let again = Again { of: whose.of, age: whose.age, how, generation: 0 };
+/// An account that has no arrival of its own yet.
+fn account(whose: &Whose, how: How, generation: u32) -> Account {
+    let again = Again { of: whose.of, age: whose.age, how, generation };
     Account {
-        arrival,
+        arrival: whose.of,
         customer: whose.customer.clone(),
         source: whose.source.clone(),
         name: whose.name.clone(),

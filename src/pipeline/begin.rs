@@ -11,8 +11,8 @@ use super::{Pinnable, Setup, Work};
 use crate::config::{ChannelKind, Customer, Route};
 use crate::disk::Look;
 use crate::inspect::{Inspection, changed, identify, inspect};
-use crate::ledger::{Change, Ordinals, Phase, Pinned, Repeat, Settled};
-use crate::model::{Identity, Level, Problem, State};
+use crate::ledger::{Account, Change, Ordinals, Phase, Pinned, Progress, Repeat, Settled, Store};
+use crate::model::{Arrival, Identity, Level, Problem, State};
 use crate::read::{Layout, Unsound};
 use crate::spool::write_whole;
 
@@ -130,23 +130,25 @@ impl<'a> Work<'a> {
                     .settled(&customer, &source, &identity)?
                     .filter(|earlier| earlier.arrival != arrival);
                 let mut repeats = Vec::new();
+                let mut settled =
+                    Settled { arrival, name: account.name.clone(), at: Timestamp::now() };
                 if let Some(earlier) = &earlier {
                     pinned.repeat_of =
                         Some(Repeat { name: earlier.name.clone(), arrival: earlier.arrival });
                     if !send_repeats {
-                        let failed = match store.files.get(&earlier.arrival) {
-                            Some((_, progress)) => progress.quarantined.clone(),
-                            None => store.left_quarantined(earlier.arrival)?,
-                        };
+                        let failed = failed(store, earlier.arrival)?;
                         repeats = all_but(&failed, records);
+                        // One that tries nothing does not stand for the earlier one.
+                        if failed.is_empty() {
+                            settled.arrival = earlier.arrival;
+                            settled.name = earlier.name.clone();
+                        }
                     }
                 }
-                let name = account.name.clone();
                 store.set_account(account.clone());
                 if !repeats.is_empty() {
                     store.change(arrival, vec![Change::Final(State::Discarded, repeats)])?;
                 }
-                let settled = Settled { arrival, name, at: Timestamp::now() };
                 store.remember(&customer, &source, &identity, &settled);
                 Ok(account)
             })
@@ -183,6 +185,18 @@ impl<'a> Work<'a> {
         });
         let account = self.account.clone();
         self.parts.ledger.update(move |store| store.set_account(account)).await
+    }
+}
+
+/// What a repeat of this pick-up is to try: all that it has left set aside. While some of it is
+/// being worked, more may be, and nobody else tries any of it.
+fn failed(store: &Store, earlier: Arrival) -> anyhow::Result<Ordinals> {
+    let is_worked = |(account, _): &(Account, Progress)| {
+        account.arrival == earlier || account.excerpt_of() == Some(earlier)
+    };
+    match store.files.values().any(is_worked) {
+        true => Ok(Ordinals::default()),
+        false => store.left_quarantined(earlier),
     }
 }
 

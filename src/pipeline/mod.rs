@@ -26,6 +26,7 @@ use crate::deliver::{Channel, Turn};
 use crate::ledger::{Account, Ledger, Phase};
 use crate::map::{Bundle, Mapping};
 use crate::model::{Arrival, Counts};
+use crate::pickup::Waiting;
 use crate::spool::Spool;
 
 /// What every file's pipeline works with.
@@ -42,7 +43,9 @@ pub struct Parts {
     /// Mappings that claims have pinned, by hash; filled as they are needed.
     pinned: Mutex<BTreeMap<String, Arc<Mapping>>>,
     /// Tells the run that a file was opened in the ledger by somebody else than a source.
-    pub opened: Notify,
+    pub opened: Arc<Notify>,
+    /// How many files wait in the sources' folders.
+    pub waiting: Waiting,
 }
 
 /// What is left of a file after a pass.
@@ -158,7 +161,8 @@ impl Parts {
             begins: OrderBook::default(),
             written: Mutex::default(),
             pinned: Mutex::default(),
-            opened: Notify::new(),
+            opened: Arc::default(),
+            waiting: Waiting::default(),
         }
     }
 

@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use super::Found;
 use crate::inspect::{Inspection, identify};
 use crate::ledger::{
-    Account, Entry, Ordinals, Phase, Progress, Repeat, ResultNames, Settled, Tally, WHOLE, Waiting,
-    transfer,
+    Account, Entry, How, Ordinals, Phase, Progress, Repeat, ResultNames, Settled, Tally, WHOLE,
+    Waiting, transfer,
 };
 use crate::model::{Arrival, Identity, State};
 use crate::pickup::claim;
@@ -38,6 +38,10 @@ struct Mending<'a> {
     next: u64,
     tallies: BTreeMap<String, Tally>,
     others: Vec<Entry>,
+    generations: BTreeMap<Arrival, u32>,
+    /// Records of rounds that are not gone on with, by the pick-up that they return to.
+    returned: BTreeMap<Arrival, Ordinals>,
+    ended: BTreeSet<Arrival>,
     identities: BTreeMap<(String, String, Identity), Settled>,
     files: BTreeMap<Arrival, Account>,
     progress: BTreeMap<Arrival, Progress>,
@@ -61,16 +65,21 @@ pub fn mend(
         next: 1,
         tallies: BTreeMap::new(),
         others: Vec::new(),
+        generations: BTreeMap::new(),
+        returned: BTreeMap::new(),
+        ended: BTreeSet::new(),
         identities: BTreeMap::new(),
         files: BTreeMap::new(),
         progress: BTreeMap::new(),
     };
     saved.into_iter().for_each(|entry| mending.sort_in(entry));
+    let given_out = mending.next;
+    mending.generations()?;
     mending.meta()?;
     for arrival in mending.files.keys().copied().collect::<Vec<_>>() {
         mending.file(arrival)?;
     }
-    mending.files_without_account()?;
+    mending.files_without_account(given_out)?;
     mending.quarantine()?;
     mending.identities(remembered);
     mending.counters();
@@ -104,12 +113,51 @@ impl Mending<'_> {
                 let progress = self.progress.entry(arrival).or_default();
                 progress.waiting.insert(waiting.first, waiting);
             }
+            Entry::Generation { arrival, generation } => {
+                self.generations.insert(arrival, generation);
+            }
             other => self.others.push(other),
         }
     }
 
     fn find(&mut self, what: String) {
         self.findings.push(what);
+    }
+
+    /// How often records were worked again, so that the next round's keys are new.
+    fn generations(&mut self) -> anyhow::Result<()> {
+        let quarantined = self.spool.quarantined_arrivals()?;
+        let mut told: Vec<(Arrival, u32)> = Vec::new();
+        for Found { receipt, .. } in self.receipts {
+            let round = receipt.retry_of.as_ref().or(receipt.resend_of.as_ref());
+            told.extend(round.map(|round| (round.arrival, round.generation)));
+        }
+        for arrival in &quarantined {
+            // One that cannot be read is told of where its records are.
+            let rounds = settle::kept(self.spool, *arrival, &[]).unwrap_or_default();
+            let again = rounds.iter().filter_map(|round| round.account.again);
+            told.extend(again.map(|again| (again.of, again.generation)));
+        }
+        let open = self.files.values().filter_map(|account| account.again);
+        told.extend(open.map(|again| (again.of, again.generation)));
+        let mut raised = BTreeSet::new();
+        for (of, generation) in told {
+            let held = self.generations.entry(of).or_default();
+            if *held < generation {
+                *held = generation;
+                raised.insert(of);
+            }
+        }
+        for of in raised {
+            self.find(format!("arrival {of}: how often it was worked again was lost"));
+        }
+        if self.damaged {
+            // A round may have come to an end of which nothing is known.
+            for arrival in quarantined {
+                self.generations.entry(arrival).or_insert(1);
+            }
+        }
+        Ok(())
     }
 
     fn meta(&mut self) -> anyhow::Result<()> {
@@ -128,6 +176,7 @@ impl Mending<'_> {
             .chain(quarantined)
             .chain(self.files.keys().copied())
             .chain(self.progress.keys().copied())
+            .chain(self.generations.keys().copied())
             .chain(self.identities.values().map(|settled| settled.arrival))
             .chain(self.receipts.iter().map(|found| found.receipt.arrival))
             .max();
@@ -271,6 +320,9 @@ impl Mending<'_> {
     /// a repeat stays one.
     fn begin_anew(&mut self, account: Account) -> anyhow::Result<()> {
         let arrival = account.arrival;
+        if let Some(of) = account.excerpt_of() {
+            return self.end_round(&account, of);
+        }
         let known = account.pinned.as_ref().and_then(|pinned| pinned.repeat_of.clone());
         let data = self.spool.data(arrival);
         let identity =
@@ -300,6 +352,63 @@ impl Mending<'_> {
         Ok(())
     }
 
+    /// A round of which something is missing is not begun anew as if it were a file that came: its
+    /// records return to where they were.
+    fn end_round(&mut self, account: &Account, of: Arrival) -> anyhow::Result<()> {
+        let arrival = account.arrival;
+        let Ok(Some(origin)) = again::origin(self.spool, account) else {
+            let aside = self.spool.set_aside(arrival)?;
+            self.files.remove(&arrival);
+            self.progress.remove(&arrival);
+            self.find(format!(
+                "{}: it is not known which records of arrival {of} it works again; it lies in {} \
+                 now: drop them again if need be",
+                told(account),
+                aside.display()
+            ));
+            return Ok(());
+        };
+        self.files.remove(&arrival);
+        self.ended.insert(arrival);
+        let mut progress = self.progress.remove(&arrival).unwrap_or_default();
+        if self.damaged {
+            let total = account.pinned.as_ref().map_or(0, |pinned| pinned.total);
+            from_the_mark_on(account, &mut progress, total);
+        }
+        let mut records = Ordinals::default();
+        for (first, last) in origin.all() {
+            records.insert(first, last);
+        }
+        let tally = self.tallies.entry(account.customer.clone()).or_default();
+        if account.again.is_some_and(|again| again.how == How::Resend) {
+            tally.records.delivered += records.len();
+            self.find(format!(
+                "{}: not all of its {} records may be sent again; resend them once more",
+                told(account),
+                records.len()
+            ));
+            return Ok(());
+        }
+        tally.records.delivered += progress.delivered.len();
+        tally.records.superseded += progress.superseded.len();
+        tally.records.discarded += progress.discarded.len();
+        for set in [&progress.delivered, &progress.superseded, &progress.discarded] {
+            for (first, last) in origin.ranges(&set.ranges()) {
+                records.remove(first, last);
+            }
+        }
+        self.find(format!(
+            "{}: {} records that were tried again are set aside as before; retry them once more",
+            told(account),
+            records.len()
+        ));
+        let returned = self.returned.entry(of).or_default();
+        for (first, last) in records.ranges() {
+            returned.insert(first, last);
+        }
+        Ok(())
+    }
+
     /// The newest settled file with the same bytes, of which the receipts tell.
     fn earlier(&self, account: &Account, identity: Identity) -> Option<Repeat> {
         self.receipts
@@ -309,14 +418,17 @@ impl Mending<'_> {
             .filter(|receipt| receipt.source == account.source && receipt.identity == identity)
             .filter(|receipt| receipt.arrival < account.arrival)
             .filter(|receipt| receipt.settled.is_some() && !receipt.quarantined_whole)
-            .filter(|receipt| !receipt.is_excerpt())
+            .filter(|receipt| !receipt.is_excerpt() && !receipt.tried_nothing())
             .max_by_key(|receipt| receipt.arrival)
             .map(|receipt| Repeat { name: receipt.file.clone(), arrival: receipt.arrival })
     }
 
-    fn files_without_account(&mut self) -> anyhow::Result<()> {
+    /// Files that the ledger has lost. What a ledger that is whole does not know of the arrivals
+    /// that it has given out, is left over, and the next run removes it.
+    fn files_without_account(&mut self, given_out: u64) -> anyhow::Result<()> {
         for arrival in self.spool.arrivals()? {
-            if self.files.contains_key(&arrival) {
+            let left_over = !self.damaged && arrival.0 < given_out;
+            if left_over || self.files.contains_key(&arrival) || self.ended.contains(&arrival) {
                 continue;
             }
             let folder = self.spool.folder(arrival);
@@ -395,8 +507,17 @@ impl Mending<'_> {
             let name = told(&first.account);
             let left = self.left_of(arrival, &rounds)?;
             let progress = self.progress.entry(arrival).or_default();
-            if progress.quarantined.is_empty() && !left.is_empty() {
-                progress.quarantined = left;
+            let mut known = !progress.quarantined.is_empty();
+            if let Some(returned) = self.returned.remove(&arrival) {
+                known |= !self.damaged;
+                for (first, last) in returned.ranges() {
+                    progress.quarantined.insert(first, last);
+                }
+            }
+            if !known && !left.is_empty() {
+                for (first, last) in left.ranges() {
+                    progress.quarantined.insert(first, last);
+                }
                 self.find(format!(
                     "{name}: what of it is set aside is taken from quarantine; what a person has \
                      discarded may be among it"
@@ -420,11 +541,34 @@ impl Mending<'_> {
     /// What is kept of a file, but for what is worked again or was delivered by a retry.
     fn left_of(&self, arrival: Arrival, rounds: &[Kept]) -> anyhow::Result<Ordinals> {
         let mut left = Ordinals::default();
-        for round in rounds {
-            match round.is_whole() {
-                true => left.insert(WHOLE, WHOLE),
-                false => round.stock.ordinals.iter().map(|(a, b)| left.insert(*a, *b)).sum(),
-            };
+        let mut receipts: BTreeMap<Arrival, &Receipt> = BTreeMap::new();
+        for Found { receipt, .. } in self.receipts {
+            if receipt.numbered_by() == arrival {
+                receipts.insert(receipt.arrival, receipt);
+            }
+        }
+        let kept: BTreeMap<Arrival, &Kept> =
+            rounds.iter().map(|round| (round.account.arrival, round)).collect();
+        // What became of a record in the last round that had it counts.
+        for at in receipts.keys().chain(kept.keys()).copied().collect::<BTreeSet<Arrival>>() {
+            let final_now = ["delivered", "superseded", "discarded"];
+            let told = receipts.get(&at).into_iter();
+            for (first, last) in
+                told.flat_map(|receipt| final_now.map(|state| receipt.ordinals_in(state))).flatten()
+            {
+                left.remove(first, last);
+            }
+            match kept.get(&at) {
+                Some(round) if round.is_whole() => {
+                    left.insert(WHOLE, WHOLE);
+                }
+                Some(round) => {
+                    for (first, last) in &round.stock.ordinals {
+                        left.insert(*first, *last);
+                    }
+                }
+                None => {}
+            }
         }
         for account in self.files.values() {
             if account.again.is_none_or(|again| again.of != arrival) {
@@ -438,14 +582,6 @@ impl Mending<'_> {
                 }
             }
         }
-        let receipts = self.receipts.iter().map(|found| &found.receipt);
-        for receipt in receipts.filter(|receipt| receipt.numbered_by() == arrival) {
-            for state in ["delivered", "superseded", "discarded"] {
-                for (first, last) in receipt.ordinals_in(state) {
-                    left.remove(first, last);
-                }
-            }
-        }
         Ok(left)
     }
 
@@ -453,7 +589,7 @@ impl Mending<'_> {
         let mut found = 0;
         for Found { receipt, .. } in self.receipts {
             let Some(at) = receipt.settled.filter(|at| *at >= remembered) else { continue };
-            if receipt.quarantined_whole || receipt.is_excerpt() {
+            if receipt.quarantined_whole || receipt.is_excerpt() || receipt.tried_nothing() {
                 continue;
             }
             let key = (receipt.customer.clone(), receipt.source.clone(), receipt.identity);
@@ -533,6 +669,8 @@ impl Mending<'_> {
         let tally = |(customer, tally)| Entry::Tally { customer, tally };
         all.extend(self.tallies.into_iter().map(tally));
         all.extend(self.others);
+        let generation = |(arrival, generation)| Entry::Generation { arrival, generation };
+        all.extend(self.generations.into_iter().map(generation));
         all.extend(self.identities.into_iter().map(|((customer, source, identity), settled)| {
             Entry::Identity { customer, source, identity, settled }
         }));

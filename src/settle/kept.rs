@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
-use super::{Report, archive, make_folder};
+use super::{Report, archive, make_folder, rejects};
 use crate::disk::Unfinished;
 use crate::ledger::Account;
 use crate::model::{Arrival, Identity, Problem};
@@ -45,14 +45,18 @@ pub struct Stock {
     pub age: Arrival,
 }
 
-/// Keeps what a report sets aside; `rejects` is the file with the failed records.
-pub fn keep(spool: &Spool, report: &Report<'_>, rejects: &Path) -> anyhow::Result<()> {
+/// Keeps what a report sets aside, from the spool: what lies in the rejects others can change.
+pub fn keep(spool: &Spool, report: &Report<'_>) -> anyhow::Result<()> {
     let account = report.account;
     let of = account.excerpt_of().unwrap_or(account.arrival);
     let folder = folder(spool, of, account.arrival);
     make_folder(&folder)?;
     let data = folder.join("data");
-    archive::put_copy(rejects, &data)?;
+    let whole = spool.data(account.arrival);
+    match report.dialect {
+        Some(dialect) => rejects::write(&whole, dialect, report, &data)?,
+        None => archive::put_copy(&whole, &data)?,
+    }
     let quarantined = report.progress.quarantined.ranges();
     let stock = Stock {
         identity: Identity(*archive::hash(&data)?.as_bytes()),

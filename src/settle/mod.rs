@@ -109,7 +109,7 @@ fn write_rest(spool: &Spool, report: &Report<'_>, name: &str) -> anyhow::Result<
     }
     let set_aside = report.counts.quarantined > 0 || report.dialect.is_none();
     if report.settled.is_some() && set_aside {
-        kept::keep(spool, report, &report.source.rejects.join(name))?;
+        kept::keep(spool, report)?;
     }
     Ok(())
 }

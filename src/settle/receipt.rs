@@ -103,6 +103,11 @@ impl Receipt {
         self.round().is_some_and(|round| !round.whole)
     }
 
+    /// Whether it is a repeat of which nothing was tried.
+    pub fn tried_nothing(&self) -> bool {
+        self.repeat_of.is_some() && self.records.counts.discarded == self.records.total
+    }
+
     /// The records in a final state, as ranges, both ends inclusive.
     pub fn ordinals_in(&self, state: &str) -> Vec<(u64, u64)> {
         let text = self.ordinals.get(state).map_or("", String::as_str);

@@ -300,7 +300,8 @@ async fn a_resend_is_forgotten_with_its_day_and_costs_no_other_file() {
                 let mut account = account(round.0, "A.csv");
                 account.pinned = Some(pinned(8));
                 let (of, age) = (Arrival(1), Arrival(1));
-                account.again = Some(Again { of, age, how: How::Resend, generation: 0 });
+                let generation = store.generation(of)?;
+                account.again = Some(Again { of, age, how: How::Resend, generation });
                 store.begin_again(account, &[(1, 8)])?;
                 store.change(round, vec![Change::Final(State::Delivered, vec![(1, 8)])])?;
                 store.close_again(round, of, |ranges| ranges.to_vec())?;

@@ -7,21 +7,31 @@ use std::sync::Arc;
 use super::file::{self, OpenFile, Working};
 use super::{Run, troubles};
 use crate::ledger::{Account, Phase, Progress};
-use crate::model::Problem;
+use crate::model::{Arrival, Problem};
 use crate::pipeline::{Missing, Occasion};
 
 /// Goes on with all of them, those of one customer in the order of their arrival.
 pub async fn resume(run: &Arc<Run>, occasion: Occasion) -> anyhow::Result<()> {
-    let open: Vec<(Account, Progress)> =
-        run.parts.ledger.change(|store| Ok(store.files.values().cloned().collect())).await?;
+    let ledger = &run.parts.ledger;
+    // A claim that is under way is its source's.
+    let (claiming, open): (Vec<Account>, Vec<Arrival>) = ledger
+        .change(|store| {
+            let accounts = || store.files.values().map(|(account, _)| account);
+            let is_claiming = |account: &&Account| account.phase == Phase::Claiming;
+            let claiming = accounts().filter(is_claiming).cloned().collect();
+            let open = accounts().filter(|account| !is_claiming(account));
+            Ok((claiming, open.map(|account| account.arrival).collect()))
+        })
+        .await?;
     let mut by_customer: BTreeMap<String, Vec<(OpenFile, Working)>> = BTreeMap::new();
-    for (account, progress) in open {
-        // A claim that is under way is its source's.
-        if account.phase == Phase::Claiming {
-            tell_if_nobodys(run, &account).await;
-            continue;
-        }
-        let Some(working) = Working::begin(run, account.arrival) else { continue };
+    for account in claiming {
+        tell_if_nobodys(run, &account).await;
+    }
+    for arrival in open {
+        let Some(working) = Working::begin(run, arrival) else { continue };
+        // Only what is read now is not changed by a task that has just ended.
+        let read = ledger.change(move |store| Ok(store.files.get(&arrival).cloned())).await?;
+        let Some((account, progress)) = read else { continue };
         forget_unanswered_problems(run, &account, progress).await;
         let file = open_file(&account);
         by_customer.entry(file.customer.clone()).or_default().push((file, working));

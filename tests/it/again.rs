@@ -385,6 +385,61 @@ fn a_running_daemon_works_them_at_once() {
 }
 
 #[test]
+fn a_round_that_is_meant_by_itself_is_sent_again_alone() {
+    let (port, provider) = acme();
+    provider.drop_file("acme", "A.csv", file(&["K1", "K9", "K2"]));
+    assert_eq!(provider.run_once(&[]).code, 3);
+    knows(&provider, &["K1", "K2", "K9"]);
+    assert_eq!(provider.run(&["quarantine", "retry", "--all"]).code, 0);
+    assert_eq!(provider.run_once(&[]).code, 0);
+    assert_eq!(all_ids(&port), [1, 2, 3]);
+    let run = provider.run(&["resend", "A-2.csv"]);
+    let told = "acme / A.csv (arrival 1): 1 record is sent again by the next run\n";
+    assert_eq!((run.code, run.stdout.as_str()), (0, told), "{run}");
+    assert_eq!(provider.run_once(&[]).code, 0);
+    assert_eq!(all_ids(&port), [1, 2, 2, 3]);
+    assert_eq!(counts(&provider), [3, 0, 0, 0]);
+}
+
+#[test]
+fn records_are_chosen_of_one_file_only() {
+    let (_port, provider) = acme();
+    provider.drop_file("acme", "A.csv", file(&["K9"]));
+    provider.drop_file("acme", "AB.csv", file(&["K1", "K8"]));
+    provider.drop_file("acme", "A[B].csv", file(&["K2", "K8"]));
+    assert_eq!(provider.run_once(&[]).code, 3);
+    for action in ["retry", "discard"] {
+        let run = provider.run(&["quarantine", action, "--file", "A*.csv", "--records", "1-2"]);
+        assert_eq!(run.code, 2, "{run}");
+        assert!(run.stderr.contains("arrivals 1, 2, 3"), "{run}");
+    }
+    assert_eq!(counts(&provider), [2, 3, 0, 0]);
+    // As a pattern it would be AB.csv, too.
+    assert_eq!(provider.run(&["quarantine", "discard", "--file", "A[B].csv"]).code, 0);
+    assert_eq!(counts(&provider), [2, 2, 1, 0]);
+}
+
+#[test]
+fn a_repeat_of_which_nothing_is_tried_leaves_the_first_to_be_retried() {
+    let (port, provider) = acme();
+    provider.drop_file("acme", "A.csv", file(&["K1", "K9"]));
+    assert_eq!(provider.run_once(&[]).code, 3);
+    knows(&provider, &["K1", "K9"]);
+    assert_eq!(provider.run(&["quarantine", "retry", "--all"]).code, 0);
+    assert_eq!(provider.run_once(&[]).code, 0);
+    provider.drop_file("acme", "B.csv", file(&["K1", "K9"]));
+    assert_eq!(provider.run_once(&[]).code, 0);
+    assert_eq!(provider.receipt("acme", "B.csv")["repeat_of"]["arrival"], 1);
+    provider.drop_file("acme", "C.csv", file(&["K1", "K9"]));
+    assert_eq!(provider.run_once(&[]).code, 0);
+    assert_eq!(provider.receipt("acme", "C.csv")["repeat_of"]["arrival"], 1);
+    assert_eq!(provider.run(&["resend", "A.csv"]).code, 0);
+    assert_eq!(provider.run_once(&[]).code, 0);
+    assert_eq!(all_ids(&port), [1, 1, 2, 2]);
+    assert_eq!(counts(&provider), [2, 0, 4, 0]);
+}
+
+#[test]
 fn a_rejects_file_that_was_corrected_works_what_it_holds() {
     let (port, provider) = acme();
     provider.drop_file("acme", "A.csv", file(&["K1", "K9", "K2", "K8"]));

@@ -85,7 +85,7 @@ impl Report {
             faults.push("the receipts and the ledger tell different numbers".to_owned());
         }
         faults.extend(audit.faults);
-        let status = status::gather(&parts.ledger, config, &setup.channels).await?;
+        let status = status::gather(&parts.ledger, config, &setup.channels, &parts.waiting).await?;
         faults.extend(status.alarms.into_iter().map(|alarm| {
             format!("alarm {} of {}: {}", alarm.kind.word(), alarm.customer, alarm.advice)
         }));

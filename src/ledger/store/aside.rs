@@ -53,9 +53,15 @@ impl Store {
         Ok(())
     }
 
+    /// How often records of this pick-up were worked again.
+    pub fn generation(&self, of: Arrival) -> anyhow::Result<u32> {
+        Ok(self.entries.get(&generation_key(of))?.unwrap_or(0))
+    }
+
     /// Opens a file that works records of a settled one again: set aside ones, which are then not
-    /// set aside any more, or delivered ones, which are then not counted as delivered. Gives the
-    /// account with its generation.
+    /// set aside any more, or delivered ones, which are then not counted as delivered: only if
+    /// nothing of it was worked again since the account's generation was read. Gives the account
+    /// with its new generation.
     pub fn begin_again(
         &mut self,
         mut account: Account,
@@ -65,8 +71,11 @@ impl Store {
         if self.files.contains_key(&again.of) {
             bail!("the file is open again; ask again when it is settled");
         }
-        let key = generation_key(again.of);
-        again.generation = self.entries.get::<u32>(&key)?.unwrap_or(0) + 1;
+        let generation = self.generation(again.of)?;
+        if again.how == How::Resend && again.generation != generation {
+            bail!("its records were worked again meanwhile; look again");
+        }
+        again.generation = generation + 1;
         match again.how {
             How::Retry | How::Whole => {
                 self.take_quarantined(&account.customer, again.of, records)?;
@@ -82,7 +91,7 @@ impl Store {
                 self.set_today(today);
             }
         }
-        self.entries.put(key, &again.generation);
+        self.entries.put(generation_key(again.of), &again.generation);
         account.again = Some(again);
         if let Some(pinned) = &mut account.pinned {
             pinned.generation = again.generation;

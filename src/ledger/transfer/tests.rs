@@ -222,6 +222,10 @@ fn what_is_set_aside_whole_and_what_is_worked_again_comes_back() {
     let again = Again { of: Arrival(1), age: Arrival(1), how: How::Retry, generation: 0 };
     let opened = Account { again: Some(again), ..account(round.0, "acme", Some(1)) };
     store.begin_again(opened, &[(4, 4)]).unwrap();
+    // Of two who chose records of the same state, the second finds it changed.
+    let again = Again { of: Arrival(1), age: Arrival(1), how: How::Resend, generation: 0 };
+    let late = Account { again: Some(again), ..account(round.0 + 1, "acme", Some(1)) };
+    assert!(store.begin_again(late, &[(1, 1)]).is_err());
     store.commit().unwrap();
     drop(store);
     let text = exported(&ledger);
