@@ -37,6 +37,10 @@ pub enum AlarmKind {
     EverythingRefused,
     /// The disk is full, or a folder cannot be written.
     Disk,
+    /// A partner's server shows a host key that is not known, or not the one that is.
+    HostKey,
+    /// A file of a partner has a name under which it cannot be taken.
+    FileName,
     /// The customer's config cannot be used.
     Config,
 }
@@ -51,6 +55,8 @@ impl AlarmKind {
             AlarmKind::Unreachable => "unreachable",
             AlarmKind::EverythingRefused => "everything-refused",
             AlarmKind::Disk => "disk",
+            AlarmKind::HostKey => "host-key",
+            AlarmKind::FileName => "file-name",
             AlarmKind::Config => "config",
         }
     }

@@ -9,6 +9,7 @@ mod check;
 mod entries;
 mod entry;
 mod keys;
+mod remote;
 pub mod ordinals;
 pub mod renewal;
 pub mod salvage;
@@ -35,6 +36,7 @@ pub use alarm::{Alarm, AlarmKind};
 pub use entries::Pair;
 pub use entry::Entry;
 pub use ordinals::Ordinals;
+pub use remote::{Fetched, Known};
 pub use store::{Store, WHOLE};
 
 use crate::model::{Arrival, Counts, State};

@@ -6,6 +6,7 @@ mod file;
 mod folders;
 mod lock;
 mod open;
+mod partner;
 mod reload;
 mod source;
 mod troubles;

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 use super::file::{self, OpenFile, Working};
 use super::folders::SourceKey;
 use super::troubles::{clear_fault, raise_fault};
-use super::{Run, Span};
+use super::{Run, Span, partner};
 use crate::config::{Folder, Source};
 use crate::model::Arrival;
 use crate::pickup::{self, Looks, Remembered, claim};
@@ -65,7 +65,9 @@ async fn serve(run: Arc<Run>, key: SourceKey, wake: Arc<Notify>) {
             }
             Err(error) => {
                 faults += 1;
-                raise_fault(&run, customer, name, None, &error).await;
+                if partner::alarm_of(&error).is_none() {
+                    raise_fault(&run, customer, name, None, &error).await;
+                }
                 None
             }
         };
@@ -132,7 +134,10 @@ async fn take(
     looks: &mut Looks,
     resumed: &mut bool,
 ) -> anyhow::Result<Option<Duration>> {
-    let Folder::Local(folder) = &source.folder else { return Ok(None) };
+    let folder = match &source.folder {
+        Folder::Local(folder) => folder,
+        Folder::Sftp(sftp) => return partner::poll(run, customer, source, sftp, looks).await,
+    };
     let parts = &run.parts;
     let mut trouble = None;
     if !std::mem::replace(resumed, true) {
@@ -204,7 +209,7 @@ async fn take_new(
 }
 
 /// Whether today's config has new files of the source claimed where they were looked for.
-fn takes(run: &Run, customer: &str, source: &Source) -> bool {
+pub fn takes(run: &Run, customer: &str, source: &Source) -> bool {
     let setup = run.parts.setup();
     let customer = setup.of(customer).config.customers.get(customer);
     customer.is_some_and(|customer| {
