@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::account::{Account, Waiting};
 use super::entries::{Pair, parse};
 use super::keys::{
-    account_key, alarm_key, chunk_key, day_key, fetched_key, generation_key, identity_key, known_key,
-    login_key, tally_key, waiting_key,
+    account_key, alarm_key, chunk_key, day_key, fetched_key, generation_key, identity_key,
+    known_key, login_key, tally_key, waiting_key,
 };
 use super::ordinals::Ordinals;
 use super::{Alarm, Believed, Day, Fetched, Known, LoginRefusals, ReleaseAge, Settled, Tally};
@@ -149,9 +149,8 @@ pub enum Entry {
 
 impl Entry {
     /// What keys start with, by kind: what belongs to no file comes first.
-    pub const PREFIXES: [&'static [u8]; 13] = [
-        b"m/", b"c/", b"d/", b"a/", b"l/", b"r/", b"i/", b"g/", b"p/", b"k/", b"f/", b"s/", b"w/",
-    ];
+    pub const PREFIXES: [&'static [u8]; 13] =
+        [b"m/", b"c/", b"d/", b"a/", b"l/", b"r/", b"i/", b"g/", b"p/", b"k/", b"f/", b"s/", b"w/"];
 
     /// What a kind of entry is about, in words.
     pub fn kind(key: &[u8]) -> &'static str {

@@ -14,7 +14,7 @@ use crate::ledger::{
     Account, Entry, How, Ordinals, Phase, Progress, Repeat, ResultNames, Settled, Tally, WHOLE,
     Waiting, transfer,
 };
-use crate::model::{numbered, Arrival, Identity, State};
+use crate::model::{Arrival, Identity, State, numbered};
 use crate::pickup::claim;
 use crate::pipeline::again;
 use crate::settle::{self, Kept, Receipt};

@@ -9,17 +9,15 @@ use anyhow::Context;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::Run;
 use super::file::{self, OpenFile, Working};
 use super::source::takes;
-use super::Run;
 use crate::config::{After, Sftp, Source};
 use crate::disk::Look;
 use crate::inspect::identify;
 use crate::ledger::{Account, Alarm, AlarmKind, Fetched, Known, Phase};
 use crate::model::{Arrival, Identity};
-use crate::pickup::sftp::{
-    Download, Line, Refusal, Session, fetch, listing, path_of, put_away,
-};
+use crate::pickup::sftp::{Download, Line, Refusal, Session, fetch, listing, path_of, put_away};
 use crate::pickup::{Candidate, Looks, claim};
 use crate::pipeline::Occasion;
 use crate::spool::Slip;
@@ -150,8 +148,7 @@ impl Poll {
             tracing::error!(customer = %self.customer, "{}", alarm.advice);
         }
         let (customer, source) = (self.customer.clone(), self.source.name.clone());
-        let of_server =
-            [AlarmKind::HostKey, AlarmKind::LoginRefused, AlarmKind::Unreachable];
+        let of_server = [AlarmKind::HostKey, AlarmKind::LoginRefused, AlarmKind::Unreachable];
         let told = self
             .run
             .parts
@@ -214,11 +211,7 @@ impl Poll {
     }
 
     /// The same for these; what was put away is noted together.
-    async fn put_away(
-        &self,
-        line: &Line,
-        fetched: Vec<(Arrival, Fetched)>,
-    ) -> anyhow::Result<()> {
+    async fn put_away(&self, line: &Line, fetched: Vec<(Arrival, Fetched)>) -> anyhow::Result<()> {
         if fetched.is_empty() {
             return Ok(());
         }
@@ -289,9 +282,7 @@ impl Poll {
                         && (&fetched.name, &fetched.look) == (&one.name, &one.look)
                 })
         };
-        listed
-            .candidates
-            .retain(|one| !broken_off.contains(one.name.as_str()) && !is_fetched(one));
+        listed.candidates.retain(|one| !broken_off.contains(one.name.as_str()) && !is_fetched(one));
         let present = |name: &str| listed.present.contains(name);
         Ok(looks.judge(&self.source.ready, listed.candidates, Instant::now(), present))
     }

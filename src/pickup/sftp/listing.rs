@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use super::session::{Entry, Kind, Stat};
 use crate::config::{Order, Ready, Source};
 use crate::disk::Look;
-use crate::pickup::local::{is_hidden_claim, marker_name};
 use crate::pickup::Candidate;
+use crate::pickup::local::{is_hidden_claim, marker_name};
 
 /// Bytes of a name at most, so that what is added to it for results still fits into the 255 of
 /// Linux's file systems (path_resolution(7), NAME_MAX).
