@@ -150,6 +150,11 @@ impl Setting {
         told(config::load(self.config.as_deref(), self.environment.as_deref()))
     }
 
+    /// As `load`, of the provider's file alone.
+    fn load_provider(&self) -> Option<Config> {
+        told(config::load_provider(self.config.as_deref(), self.environment.as_deref()))
+    }
+
     /// As `load`, for a daemon that goes on with what it has if there is none.
     fn reload(&self) -> Result<Config, Vec<Fault>> {
         let loaded = config::load(self.config.as_deref(), self.environment.as_deref())?;
