@@ -2,9 +2,11 @@
 
 mod check;
 mod check_ledger;
+mod completions;
 mod demo;
 mod forget;
 mod ledger;
+mod man;
 mod preview;
 mod quarantine;
 mod progress;
@@ -95,6 +97,11 @@ enum Command {
     Ledger(ledger::Action),
     /// Run the stand-in of the port's servers alone
     Sandbox(sandbox::Options),
+    /// Write what a shell needs to complete these commands
+    Completions(completions::Options),
+    /// Write the man pages into a folder
+    #[command(hide = true)]
+    Man(man::Options),
 }
 
 /// Runs a command; the number is the exit status.
@@ -112,6 +119,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Command::Forget(options) => forget::run(&setting, options).await,
         Command::Ledger(action) => ledger::run(&setting, action).await,
         Command::Sandbox(options) => sandbox::run(options).await,
+        Command::Completions(options) => completions::run(options),
+        Command::Man(options) => man::run(&options),
     }
 }
 
