@@ -7,6 +7,7 @@ mod demo;
 mod forget;
 mod ledger;
 mod man;
+mod notify;
 mod preview;
 mod quarantine;
 mod progress;
@@ -15,6 +16,7 @@ mod resend;
 mod run;
 mod sandbox;
 mod status;
+mod sum;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
