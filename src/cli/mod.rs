@@ -6,6 +6,7 @@ mod completions;
 mod demo;
 mod forget;
 mod ledger;
+mod log;
 mod man;
 mod notify;
 mod preview;
@@ -18,12 +19,10 @@ mod sandbox;
 mod status;
 mod sum;
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
-use tracing_subscriber::EnvFilter;
+use clap::{Parser, Subcommand};
 
 use crate::config::section::parse_duration;
 use crate::config::{self, Config, Fault, Loaded};
@@ -54,23 +53,16 @@ pub struct Arguments {
     /// The environment to work in, instead of the one that the config names
     #[arg(long, global = true, value_name = "NAME")]
     environment: Option<String>,
-    /// How log lines are written to stderr
-    #[arg(long, global = true, value_enum, default_value = "text", value_name = "FORMAT")]
-    log_format: LogFormat,
+    /// How log lines are written to stderr [default: text; entries with fields where stderr is the
+    /// journal's]
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    log_format: Option<log::Format>,
     /// Tell more (-vv: everything)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
     /// Tell only what is wrong
     #[arg(short, long, global = true)]
     quiet: bool,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum LogFormat {
-    /// Lines for people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -126,7 +118,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<u8> {
     }
 }
 
-/// Starts the log on stderr.
+/// Starts the log.
 pub fn start_log(arguments: &Arguments) {
     let level = match (arguments.quiet, arguments.verbose) {
         // What the samples' faults make the log say, the demo tells itself.
@@ -136,16 +128,7 @@ pub fn start_log(arguments: &Arguments) {
         (false, 1) => "lighterman=debug",
         (false, _) => "lighterman=trace,info",
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(|| progress::LogLines)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false);
-    match arguments.log_format {
-        LogFormat::Text => lines.init(),
-        LogFormat::Json => lines.json().flatten_event(true).init(),
-    }
+    log::start(level, arguments.log_format);
 }
 
 /// Which configuration a command works with.
