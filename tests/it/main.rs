@@ -28,6 +28,9 @@ mod progress;
 // A changed config is taken in while the work goes on.
 mod reload;
 
+// Under systemd: units, what the service manager and the journal hear, and who holds the state.
+mod systemd;
+
 // Assignments: at most 20 at a time, one call a release, in order.
 mod scr;
 
