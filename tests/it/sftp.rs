@@ -354,7 +354,9 @@ fn fifty_kills_lose_no_remote_file_and_take_none_twice() {
             // Some are downloaded for a while.
             let filler = "x".repeat(if random.below(10) == 0 { 3_000_000 } else { 10 });
             let text = format!("ID;FILLER\n{next:06};{filler}\n");
-            customers.map(|(_, folder)| scene.drop_in(folder, &format!("{next:06}.csv"), &text));
+            for (_, folder) in customers {
+                scene.drop_in(folder, &format!("{next:06}.csv"), &text);
+            }
             expected.insert(format!("{next:06}"));
         }
         let daemon = scene.provider.start();

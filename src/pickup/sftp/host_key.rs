@@ -164,15 +164,12 @@ fn of_host(
         match marker {
             None if names(&known.name) => known.keys.push(key),
             None if names(&host) => of_bare_name.push(key),
-            None => {}
             // Revoked for one is good for none.
             Some("@revoked") => known.revoked.push(key),
-            Some("@cert-authority") => {
-                if names(&known.name) || names(&host) {
-                    known.authority = Some(key.line);
-                }
+            Some("@cert-authority") if names(&known.name) || names(&host) => {
+                known.authority = Some(key.line);
             }
-            Some(_) => {}
+            _ => {}
         }
     }
     if known.keys.is_empty() {

@@ -146,7 +146,7 @@ impl Session {
     }
 
     /// The bytes of a file from this offset on.
-    pub fn read(&self, path: &str, from: u64) -> anyhow::Result<impl Read> {
+    pub fn read<'s>(&'s self, path: &str, from: u64) -> anyhow::Result<impl Read + use<'s>> {
         let doing = || format!("cannot read {}", self.at(path));
         let mut file = self.told(self.sftp.open(path)).with_context(doing)?;
         file.seek(SeekFrom::Start(from)).with_context(doing)?;
