@@ -10,7 +10,7 @@ use super::file::{self, OpenFile, Working};
 use super::folders::SourceKey;
 use super::troubles::{clear_fault, raise_fault};
 use super::{Run, Span};
-use crate::config::Source;
+use crate::config::{Folder, Source};
 use crate::model::Arrival;
 use crate::pickup::{self, Looks, Remembered, claim};
 use crate::pipeline::Occasion;
@@ -47,8 +47,10 @@ async fn serve(run: Arc<Run>, key: SourceKey, wake: Arc<Notify>) {
                 false => continue,
             }
         };
-        if folder.as_ref().is_none_or(|(looked_into, _)| *looked_into != source.path) {
-            let (run, key, path) = (Arc::clone(&run), key.clone(), source.path.clone());
+        if let Folder::Local(path) = &source.folder
+            && folder.as_ref().is_none_or(|(looked_into, _)| looked_into != path)
+        {
+            let (run, key, path) = (Arc::clone(&run), key.clone(), path.clone());
             let look_into =
                 tokio::task::spawn_blocking(move || (run.folders.look_into(&key, &path), path));
             folder = look_into.await.ok().map(|(regular, path)| (path, regular));
@@ -130,11 +132,13 @@ async fn take(
     looks: &mut Looks,
     resumed: &mut bool,
 ) -> anyhow::Result<Option<Duration>> {
+    let Folder::Local(folder) = &source.folder else { return Ok(None) };
     let parts = &run.parts;
     let mut trouble = None;
     if !std::mem::replace(resumed, true) {
         let known = run.working().clone();
-        let left = pickup::resume(&parts.ledger, &parts.spool, customer, source, &known).await;
+        let left =
+            pickup::resume(&parts.ledger, &parts.spool, customer, source, folder, &known).await;
         let (slips, arrivals, in_the_way) = left.inspect_err(|_| *resumed = false)?;
         *resumed = in_the_way.is_none();
         trouble = in_the_way;
@@ -144,7 +148,7 @@ async fn take(
         }
     }
     // A claim that cannot be gone on with does not keep others back.
-    let taken = take_new(run, customer, source, looks, resumed).await?;
+    let taken = take_new(run, customer, source, folder, looks, resumed).await?;
     trouble.map_or(Ok(taken), Err)
 }
 
@@ -153,6 +157,7 @@ async fn take_new(
     run: &Arc<Run>,
     customer: &str,
     source: &Source,
+    folder: &Path,
     looks: &mut Looks,
     resumed: &mut bool,
 ) -> anyhow::Result<Option<Duration>> {
@@ -161,11 +166,12 @@ async fn take_new(
         return Ok(None);
     }
     let (ready, next) = {
-        let (source, mut known) = (source.clone(), std::mem::take(looks));
+        let (source, folder) = (source.clone(), folder.to_owned());
+        let mut known = std::mem::take(looks);
         let look = move || {
             let began = Instant::now();
-            let judged = pickup::list(&source).map(|listed| {
-                let present = |name: &str| source.path.join(name).exists();
+            let judged = pickup::list(&source, &folder).map(|listed| {
+                let present = |name: &str| folder.join(name).exists();
                 known.judge(&source.ready, listed, Instant::now(), present)
             });
             known.took(began, Instant::now());
@@ -184,9 +190,10 @@ async fn take_new(
         let setup = parts.setup();
         let config = &setup.of(customer).config;
         claim::check_free_disk(&config.state, source, config.limits.free_disk).await?;
-        let claimed = pickup::claim(&parts.ledger, &parts.spool, customer, source, &candidate)
-            .await
-            .inspect_err(|_| *resumed = false)?;
+        let claimed =
+            pickup::claim(&parts.ledger, &parts.spool, customer, source, folder, &candidate)
+                .await
+                .inspect_err(|_| *resumed = false)?;
         if let Some(arrival) = claimed {
             let name = candidate.name;
             tracing::info!(customer = %customer, file.name = %name, "Claimed {name}");
@@ -202,7 +209,7 @@ fn takes(run: &Run, customer: &str, source: &Source) -> bool {
     let customer = setup.of(customer).config.customers.get(customer);
     customer.is_some_and(|customer| {
         customer.active
-            && customer.sources.get(&source.name).is_some_and(|today| today.path == source.path)
+            && customer.sources.get(&source.name).is_some_and(|today| today.folder == source.folder)
     })
 }
 

@@ -57,7 +57,8 @@ impl Report {
             let mut files = Vec::new();
             let mut folders = Vec::new();
             for source in customer.sources.values() {
-                folders.push(seen_from(folder, &source.path.display().to_string()));
+                let taken = source.local_folder().map(|taken| taken.display().to_string());
+                folders.extend(taken.map(|taken| seen_from(folder, &taken)));
                 for receipt in receipts(source)? {
                     records.add(&receipt.records.counts);
                     files.push(OfFile {

@@ -5,6 +5,7 @@ mod environments;
 mod provider;
 mod scr;
 mod customer;
+mod sftp;
 mod source;
 mod login;
 mod ingestion;
@@ -15,7 +16,7 @@ mod unknown_keys;
 mod odd_values;
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Config, Customer, Fault, Loaded, load};
 
