@@ -16,7 +16,7 @@ pub(super) fn parse(section: &mut Section) -> Option<Option<Schedule>> {
     let [has_schedule, has_every, has_zone] =
         ["schedule", "every", "timezone"].map(|key| section.has(key));
     if has_schedule && has_every {
-        section.error("every", "schedule and every are both given: one says when to look");
+        section.error("every", "schedule and every are both given: one of them says when to look");
     }
     if has_zone && !has_schedule {
         section.error("timezone", "timezone is for schedule only");
