@@ -14,10 +14,14 @@ pub struct Options {
     /// Log in everywhere, too
     #[arg(long)]
     connect: bool,
+    /// The provider's own file only: a broken customer does not stop the others
+    #[arg(long, conflicts_with = "connect")]
+    provider: bool,
 }
 
 pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
-    let Some(mut config) = setting.load() else { return Ok(FATAL) };
+    let loaded = if options.provider { setting.load_provider() } else { setting.load() };
+    let Some(mut config) = loaded else { return Ok(FATAL) };
     let mappings = worker::load_mappings(&mut config);
     let mut wrong = 0;
     for faults in config.broken.values() {
@@ -59,6 +63,14 @@ pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
     if wrong > 0 {
         eprintln!("{wrong} problems");
         return Ok(FATAL);
+    }
+    if options.provider {
+        println!(
+            "{}: the provider's file is well, environment {}",
+            config.file.display(),
+            config.environments.current
+        );
+        return Ok(WELL);
     }
     let scr = config
         .customers

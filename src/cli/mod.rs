@@ -2,9 +2,13 @@
 
 mod check;
 mod check_ledger;
+mod completions;
 mod demo;
 mod forget;
 mod ledger;
+mod log;
+mod man;
+mod notify;
 mod preview;
 mod quarantine;
 mod progress;
@@ -13,13 +17,12 @@ mod resend;
 mod run;
 mod sandbox;
 mod status;
+mod sum;
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
-use tracing_subscriber::EnvFilter;
+use clap::{Parser, Subcommand};
 
 use crate::config::section::parse_duration;
 use crate::config::{self, Config, Fault, Loaded};
@@ -50,23 +53,16 @@ pub struct Arguments {
     /// The environment to work in, instead of the one that the config names
     #[arg(long, global = true, value_name = "NAME")]
     environment: Option<String>,
-    /// How log lines are written to stderr
-    #[arg(long, global = true, value_enum, default_value = "text", value_name = "FORMAT")]
-    log_format: LogFormat,
+    /// How log lines are written to stderr [default: text; entries with fields where stderr is the
+    /// journal's]
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    log_format: Option<log::Format>,
     /// Tell more (-vv: everything)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
     /// Tell only what is wrong
     #[arg(short, long, global = true)]
     quiet: bool,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum LogFormat {
-    /// Lines for people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -95,6 +91,11 @@ enum Command {
     Ledger(ledger::Action),
     /// Run the stand-in of the port's servers alone
     Sandbox(sandbox::Options),
+    /// Write what a shell needs to complete these commands
+    Completions(completions::Options),
+    /// Write the man pages into a folder
+    #[command(hide = true)]
+    Man(man::Options),
 }
 
 /// Runs a command; the number is the exit status.
@@ -112,10 +113,12 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Command::Forget(options) => forget::run(&setting, options).await,
         Command::Ledger(action) => ledger::run(&setting, action).await,
         Command::Sandbox(options) => sandbox::run(options).await,
+        Command::Completions(options) => completions::run(options),
+        Command::Man(options) => man::run(&options),
     }
 }
 
-/// Starts the log on stderr.
+/// Starts the log.
 pub fn start_log(arguments: &Arguments) {
     let level = match (arguments.quiet, arguments.verbose) {
         // What the samples' faults make the log say, the demo tells itself.
@@ -125,16 +128,7 @@ pub fn start_log(arguments: &Arguments) {
         (false, 1) => "lighterman=debug",
         (false, _) => "lighterman=trace,info",
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(|| progress::LogLines)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false);
-    match arguments.log_format {
-        LogFormat::Text => lines.init(),
-        LogFormat::Json => lines.json().flatten_event(true).init(),
-    }
+    log::start(level, arguments.log_format);
 }
 
 /// Which configuration a command works with.
@@ -148,6 +142,11 @@ impl Setting {
     /// The configuration; or, with everything that is wrong told on stderr, none.
     fn load(&self) -> Option<Config> {
         told(config::load(self.config.as_deref(), self.environment.as_deref()))
+    }
+
+    /// As `load`, of the provider's file alone.
+    fn load_provider(&self) -> Option<Config> {
+        told(config::load_provider(self.config.as_deref(), self.environment.as_deref()))
     }
 
     /// As `load`, for a daemon that goes on with what it has if there is none.

@@ -8,8 +8,8 @@ use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::progress;
 use super::{FATAL, LATER, PERSON, QUARANTINED, Setting, WELL};
+use super::{notify, progress};
 use crate::api::control;
 use crate::worker::{self, Outcome, Span, StateLock, Worker};
 
@@ -65,6 +65,7 @@ pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
     let hangups = tokio::spawn(reload_on_hangup(hangups, worker.clone(), setting.clone()));
     tracing::info!(environment = %parts.setup().config.environments.current, "Started");
     let shown = progress::show(&parts.ledger).await?;
+    let told = notify::ready(&parts.ledger, &worker, &stop).await?;
     let outcome = tokio::select! {
         outcome = worker.run() => outcome?,
         why = parts.ledger.died() => bail!(
@@ -72,7 +73,7 @@ pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
              fails again: lighterman ledger repair"
         ),
     };
-    drop(shown);
+    drop((shown, told));
     signals.abort();
     hangups.abort();
     let _ = hangups.await;
@@ -98,11 +99,13 @@ fn status_of(outcome: Outcome) -> u8 {
 /// SIGHUP: config and secrets are read anew, and what was refused or paused is tried at once.
 async fn reload_on_hangup(mut hangup: Signal, worker: Worker, setting: Setting) {
     while hangup.recv().await.is_some() {
+        notify::reloading();
         let setting = setting.clone();
         let loaded = tokio::task::spawn_blocking(move || setting.reload());
         if let Ok(loaded) = loaded.await {
             worker.reload(loaded).await;
         }
+        notify::reloaded();
     }
 }
 
@@ -120,6 +123,7 @@ async fn stop_on_signals(
     next().await;
     tracing::info!("Stopping: what is in flight is finished; a second signal stops at once");
     stop.cancel();
+    notify::stopping();
     next().await;
     std::process::exit(130);
 }

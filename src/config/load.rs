@@ -35,19 +35,29 @@ pub fn load_to_look(file: Option<&Path>, environment: Option<&str>) -> Result<Lo
     load_with(file, environment, Faults::without_secrets())
 }
 
+/// As `load`, of the provider's file alone: no customer's file is opened, so that none can be to
+/// blame.
+pub fn load_provider(file: Option<&Path>, environment: Option<&str>) -> Result<Loaded, Vec<Fault>> {
+    let faults = Faults::default();
+    let provider = provider(file, environment, &faults)?;
+    customer_files(&provider, &faults);
+    check_clashes(&provider, &faults, &[]);
+    match faults.any_error() {
+        true => Err(faults.take()),
+        false => Ok(assemble(provider, faults.take(), Vec::new())),
+    }
+}
+
 fn load_with(
     file: Option<&Path>,
     environment: Option<&str>,
     faults: Faults,
 ) -> Result<Loaded, Vec<Fault>> {
-    let file = match file {
-        Some(file) => file.to_owned(),
-        None => find(&PLACES.map(Path::new)).map_err(|fault| vec![fault])?,
-    };
-    let Some(provider) = Provider::read(&file, environment, &faults) else {
-        return Err(faults.take());
-    };
-    let drafts = drafts(&provider, &faults);
+    let provider = provider(file, environment, &faults)?;
+    let drafts: Vec<Draft> = customer_files(&provider, &faults)
+        .iter()
+        .map(|file| Draft::read(file, &provider, faults.beside()))
+        .collect();
     check_clashes(&provider, &faults, &drafts);
 
     if faults.any_error() {
@@ -59,6 +69,19 @@ fn load_with(
         faults.warning(folder, 0, "there is no customer: each *.toml here adds one");
     }
     Ok(assemble(provider, faults.take(), drafts))
+}
+
+/// What the provider's file says, or all that is wrong if it cannot be read at all.
+fn provider(
+    file: Option<&Path>,
+    environment: Option<&str>,
+    faults: &Faults,
+) -> Result<Provider, Vec<Fault>> {
+    let file = match file {
+        Some(file) => file.to_owned(),
+        None => find(&PLACES.map(Path::new)).map_err(|fault| vec![fault])?,
+    };
+    Provider::read(&file, environment, faults).ok_or_else(|| faults.take())
 }
 
 fn find(places: &[&Path]) -> Result<PathBuf, Fault> {
@@ -74,8 +97,8 @@ fn find(places: &[&Path]) -> Result<PathBuf, Fault> {
     })
 }
 
-/// Reads all customers' files, in the order of their names.
-fn drafts(provider: &Provider, faults: &Faults) -> Vec<Draft> {
+/// All customers' files, in the order of their names.
+fn customer_files(provider: &Provider, faults: &Faults) -> Vec<PathBuf> {
     let folder = &provider.customers;
     let cannot = |error: std::io::Error| {
         let what = format!("the folder of customers {} cannot be read: {error}", folder.display());
@@ -95,22 +118,20 @@ fn drafts(provider: &Provider, faults: &Faults) -> Vec<Draft> {
     }
     files.sort();
 
-    let mut drafts = Vec::new();
+    let mut customers = Vec::new();
     for name in &files {
         let file = folder.join(name);
         let extension = file.extension().and_then(|extension| extension.to_str());
         let is_hidden = name.as_encoded_bytes().starts_with(b".");
         match extension {
-            Some("toml") if !is_hidden => {
-                drafts.push(Draft::read(&file, provider, faults.beside()))
-            }
+            Some("toml") if !is_hidden => customers.push(file),
             Some(other) if !is_hidden && other.eq_ignore_ascii_case("toml") => {
                 faults.warning(&file, 0, "is left out: a customer's file ends in .toml");
             }
             _ => {}
         }
     }
-    drafts
+    customers
 }
 
 fn check_clashes(provider: &Provider, faults: &Faults, drafts: &[Draft]) {

@@ -44,7 +44,7 @@ pub use fault::{Fault, Faults, Weight};
 pub use identity::TlsIdentity;
 pub use ingestion::{AnswerRule, IngestionChannel, MessageType};
 pub use limits::Limits;
-pub use load::{Loaded, load, load_to_look};
+pub use load::{Loaded, load, load_provider, load_to_look};
 pub use login::{Grant, Login};
 pub use retry::Retry;
 pub use route::Route;

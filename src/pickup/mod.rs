@@ -6,6 +6,7 @@ pub mod claim;
 pub mod local;
 pub mod mount;
 pub mod readiness;
+pub mod sftp;
 mod sights;
 mod waiting;
 pub mod watch;

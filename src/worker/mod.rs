@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -84,6 +84,9 @@ struct Run {
     tasks: TaskTracker,
     /// Changes when everything that waits is to be tried, as after a reload.
     again: watch::Sender<()>,
+    /// Asks the loop that hears of new files to turn, and tells when it has.
+    turn: Notify,
+    turned: Notify,
 }
 
 /// Works until the span is over or `stop` is cancelled; what is in flight then is finished.
@@ -116,7 +119,16 @@ impl Worker {
             faults: Mutex::default(),
             tasks: TaskTracker::new(),
             again: watch::Sender::default(),
+            turn: Notify::new(),
+            turned: Notify::new(),
         })))
+    }
+
+    /// Waits until the loop that hears of new files and starts them has turned once more.
+    pub async fn turns(&self) {
+        let turned = self.0.turned.notified();
+        self.0.turn.notify_one();
+        turned.await;
     }
 
     /// Works until the span is over or the run is told to stop; what is in flight then is
@@ -159,6 +171,7 @@ impl Run {
         loop {
             tokio::select! {
                 () = self.folders.wake_by_events() => {}
+                () = self.turn.notified() => self.turned.notify_waiters(),
                 () = self.parts.opened.notified() => {
                     if let Err(error) = open::resume(&self, Occasion::Due).await {
                         tracing::error!("Files that were opened wait for the next run: {error:#}");

@@ -31,6 +31,9 @@ mod schedules;
 // A changed config is taken in while the work goes on.
 mod reload;
 
+// Under systemd: units, what the service manager and the journal hear, and who holds the state.
+mod systemd;
+
 // Assignments: at most 20 at a time, one call a release, in order.
 mod scr;
 
@@ -57,6 +60,9 @@ mod faults;
 
 // A full disk, a folder that cannot be written or does not answer, a writer that does not let go.
 mod custody;
+
+// Logging in to SFTP servers, and which of them are trusted.
+mod sftp_logins;
 
 // The ledger as a whole: written as text and read back, and what is said when it does not open.
 mod ledger;

@@ -18,15 +18,17 @@ mod port;
 mod process;
 mod provider;
 mod random;
+mod sshd;
 
 use std::time::{Duration, Instant};
 
 pub use inputs::{ASSIGNMENTS, Assignment, Wanted, csv, ndjson, orders, xml};
 pub use outputs::{Problem, sent, was_taken};
 pub use port::{Port, SCR, VAT};
-pub use process::Running;
+pub use process::{Running, binary};
 pub use provider::Provider;
 pub use random::Random;
+pub use sshd::{Sshd, Wish};
 
 /// Longer than anything here takes; what is not there by then does not come.
 pub const LIMIT: Duration = Duration::from_secs(60);

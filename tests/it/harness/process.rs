@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -28,8 +28,14 @@ pub struct Running {
     stderr: File,
 }
 
+/// The binary: the one built with the tests, or that of `LIGHTERMAN_BINARY`.
+pub fn binary() -> PathBuf {
+    let built = || env!("CARGO_BIN_EXE_lighterman").into();
+    std::env::var_os("LIGHTERMAN_BINARY").unwrap_or_else(built).into()
+}
+
 impl Running {
-    /// Starts the binary in `folder`: the one built with the tests, or that of `LIGHTERMAN_BINARY`.
+    /// Starts the binary in `folder`.
     pub fn start(folder: &Path, arguments: &[&str]) -> Running {
         Running::start_in(folder, arguments, &[])
     }
@@ -37,8 +43,7 @@ impl Running {
     /// The same, with these variables in its environment.
     pub fn start_in(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Running {
         let (stdout, stderr) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
-        let built = || env!("CARGO_BIN_EXE_lighterman").into();
-        let child = Command::new(std::env::var_os("LIGHTERMAN_BINARY").unwrap_or_else(built))
+        let child = Command::new(binary())
             .args(arguments)
             .current_dir(folder)
             .env_remove("RUST_LOG")
