@@ -25,6 +25,9 @@ mod daemon;
 // A run at a terminal shows how far it is.
 mod progress;
 
+// A source with a schedule is looked into at its times.
+mod schedules;
+
 // A changed config is taken in while the work goes on.
 mod reload;
 
