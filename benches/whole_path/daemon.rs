@@ -28,7 +28,11 @@ const IDLE: Duration = Duration::from_secs(20);
 pub fn latency(files: &Files, server: &str) -> anyhow::Result<Figures> {
     let config = files.provider("latency", server)?;
     let inbox = config.customers.get(CUSTOMER).and_then(|customer| customer.sources.get("erp"));
-    let inbox = inbox.context("the customer has no source")?.path.clone();
+    let inbox = inbox
+        .context("the customer has no source")?
+        .local_folder()
+        .context("it is not local")?
+        .to_owned();
     let mut record = Vec::new();
     records::write(1, &mut record)?;
     let daemon = Daemon::start(config)?;

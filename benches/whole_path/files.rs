@@ -225,7 +225,8 @@ pub fn size_below(folder: &Path) -> u64 {
 /// A copy of the records where a customer's source looks, put there by a rename.
 pub fn drop_in(files: &Files, config: &Config, name: &str) -> anyhow::Result<PathBuf> {
     let source = config.customers.get(CUSTOMER).and_then(|customer| customer.sources.get("erp"));
-    let folder = &source.context("the customer has no source")?.path;
+    let folder = source.context("the customer has no source")?.local_folder();
+    let folder = folder.context("the source is not local")?;
     let (part, whole) = (folder.join(format!(".{name}.part")), folder.join(name));
     fs::copy(&files.csv, &part)?;
     File::open(&part)?.sync_all()?;

@@ -79,7 +79,8 @@ impl Draft {
         let name = section.filled("name").unwrap_or_else(|| self.id.clone());
         let vat = section.filled("vat");
         let active = section.boolean("active").unwrap_or(true);
-        let sources = Source::parse_all(&mut section, &mut self.stakes);
+        let results = provider.state.join("results").join(&self.id);
+        let sources = Source::parse_all(&mut section, &results, &mut self.stakes);
         let scr = ScrApi::parse_all(&mut section, &mut self.stakes);
         let logins = Login::parse_all(&mut section, &self.id, &provider.clients);
         let around = Surroundings {

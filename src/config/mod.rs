@@ -11,6 +11,8 @@ mod identity;
 mod login;
 mod scr;
 mod source;
+mod schedule;
+mod sftp;
 mod channel;
 mod ingestion;
 mod retry;
@@ -49,7 +51,8 @@ pub use route::Route;
 pub use scr::{ScrApi, ScrAuth};
 pub use secret::{Secret, SecretSource};
 pub use section::Section;
-pub use source::{Order, Ready, Source};
+pub use sftp::{After, Sftp, SshLogin};
+pub use source::{Folder, Order, Ready, Source};
 
 /// The provider's configuration with all its usable customers.
 #[derive(Clone, Debug)]

@@ -28,6 +28,15 @@ pub struct Secret(String);
 impl SecretSource {
     /// Reads where the secret of this key is, and looks whether one is there.
     pub(super) fn parse(section: &mut Section, key: &str) -> Option<SecretSource> {
+        SecretSource::parse_with(section, key, |_| ()).map(|(source, ())| source)
+    }
+
+    /// The same, where more may stand beside the place.
+    pub(super) fn parse_with<T>(
+        section: &mut Section,
+        key: &str,
+        more: impl FnOnce(&mut Section) -> T,
+    ) -> Option<(SecretSource, T)> {
         let inline = format!(
             "{key} must not stand in the config: keep it elsewhere and write {key} = \
              {{ env = \"NAME\" }}, {{ file = \"path\" }} or {{ credential = \"name\" }}"
@@ -43,11 +52,12 @@ impl SecretSource {
                 None
             }
         };
+        let more = more(&mut place);
         place.finish();
 
         let source = source?;
         if !section.faults().reads_secrets() {
-            return Some(source);
+            return Some((source, more));
         }
         if let Err(error) = source.read() {
             section.error(key, format!("{key}: {error:#}"));
@@ -58,7 +68,7 @@ impl SecretSource {
             let path = path.display();
             section.warning(key, format!("{path} is readable by others: chmod 600 {path}"));
         }
-        Some(source)
+        Some((source, more))
     }
 
     /// Reads the secret. An error names the place, never the value.

@@ -1,46 +1,62 @@
-//! Source: a local folder in which a customer's files appear.
+//! Source: where a customer's files appear: a local folder, or one on an SFTP server.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use globset::{GlobSet, GlobSetBuilder};
 
 use super::clash::{Stake, Thing};
-use super::{Section, glob};
+use super::sftp::Sftp;
+use super::{Section, glob, schedule};
+use crate::schedule::Schedule;
 
 /// Names of files that programs are still writing, and hidden ones.
 const IGNORE: [&str; 6] = ["*.tmp", "*.part", "*.filepart", "*.incomplete", "*.writing", ".*"];
 
-/// A local folder in which files appear.
+/// Where a customer's files appear.
 #[derive(Clone, Debug)]
 pub struct Source {
     /// Its name in the customer's file.
     pub name: String,
     /// The folder.
-    pub path: PathBuf,
+    pub folder: Folder,
+    /// When it is looked into; none where folder events tell. Of an SFTP source every minute by
+    /// default.
+    pub schedule: Option<Schedule>,
     /// When a file counts as finished.
     pub ready: Ready,
     /// Names that are never looked at, as globs; letters of either case match.
     pub ignore: GlobSet,
     /// In which order the files of one look are taken.
     pub order: Order,
-    /// Where the originals go. Default `archive` in the folder.
+    /// Where the originals go. Default `archive` in the folder; of an SFTP source,
+    /// `results/customer/source/archive` in `state/<environment>`.
     pub archive: PathBuf,
-    /// Where rejected records go. Default `rejects` in the folder.
+    /// Where rejected records go. Default `rejects`, likewise.
     pub rejects: PathBuf,
-    /// Where receipts go. Default `receipts` in the folder.
+    /// Where receipts go. Default `receipts`, likewise.
     pub receipts: PathBuf,
     /// How long archived files and receipts are kept. Default: for good.
     pub keep: Option<Duration>,
 }
 
+/// Where a source's folder is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Folder {
+    /// On this machine.
+    Local(PathBuf),
+    /// On an SFTP server.
+    Sftp(Arc<Sftp>),
+}
+
 /// When a file counts as finished.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ready {
-    /// Size, modification time and inode unchanged for this long on our own clock. Default 2 s.
+    /// Size, modification time and, of a local file, inode unchanged for this long on our own
+    /// clock. Default 2 s, of an SFTP source 10 s.
     Quiet(Duration),
     /// As soon as it is there: writers rename finished files into place.
     Renamed,
@@ -57,7 +73,7 @@ pub enum Order {
     Modified,
 }
 
-/// Where a source's folder is.
+/// The type of a source.
 #[derive(Clone, Copy)]
 enum Kind {
     Local,
@@ -65,50 +81,67 @@ enum Kind {
 }
 
 impl Source {
-    /// Reads all sources of a customer; one that has errors is known by its name only.
+    /// Reads all sources of a customer; one that has errors is known by its name only. The results
+    /// of those that have no local folder lie in `results`.
     pub(super) fn parse_all(
         customer: &mut Section,
+        results: &Path,
         stakes: &mut Vec<Stake>,
     ) -> BTreeMap<String, Option<Source>> {
         let sections = customer.named_sections("sources").into_iter();
         sections
             .map(|(name, section)| {
                 let faults = section.faults().clone();
-                (name.clone(), faults.sound(|| Source::parse(section, name, stakes)))
+                (name.clone(), faults.sound(|| Source::parse(section, name, results, stakes)))
             })
             .collect()
     }
 
-    fn parse(mut section: Section, name: String, stakes: &mut Vec<Stake>) -> Option<Source> {
-        if !section.has("type") {
-            section.missing("type");
-        }
-        match section.choice("type", &[("local", Kind::Local), ("sftp", Kind::Sftp)])? {
-            Kind::Local => Source::local(section, name, stakes),
-            Kind::Sftp => {
-                sftp(section);
-                None
-            }
+    /// Its folder, if it is on this machine.
+    pub fn local_folder(&self) -> Option<&Path> {
+        match &self.folder {
+            Folder::Local(path) => Some(path),
+            Folder::Sftp(_) => None,
         }
     }
 
-    fn local(mut section: Section, name: String, stakes: &mut Vec<Stake>) -> Option<Source> {
-        for key in ["schedule", "every", "timezone"] {
-            section.not_available(key, &format!("\"{key}\" of a local source is"));
+    fn parse(
+        mut section: Section,
+        name: String,
+        results: &Path,
+        stakes: &mut Vec<Stake>,
+    ) -> Option<Source> {
+        if !section.has("type") {
+            section.missing("type");
         }
-        if !section.has("path") {
-            section.missing("path");
-        }
-        let path = section.file_path("path");
-        if let Some(path) = &path {
-            look_at(path, &section);
-            stakes.push(Stake::new(Thing::Folder, identity(path), &section, "path"));
-        }
-        let ready = Ready::parse(&mut section);
+        let kind = section.choice("type", &[("local", Kind::Local), ("sftp", Kind::Sftp)])?;
+        let (folder, results, quiet) = match kind {
+            Kind::Local => {
+                let path = local(&mut section, stakes);
+                let results = path.clone();
+                (path.map(Folder::Local), results, Duration::from_secs(2))
+            }
+            Kind::Sftp => {
+                let sftp = Sftp::parse(&mut section, stakes);
+                let results = results.join(&name);
+                (sftp.map(Arc::new).map(Folder::Sftp), Some(results), Duration::from_secs(10))
+            }
+        };
+        let schedule = match kind {
+            Kind::Local => schedule::parse(&mut section),
+            // No event tells of a file on a server.
+            Kind::Sftp => schedule::parse(&mut section)
+                .map(|given| given.or(Some(Schedule::Every(Duration::from_secs(60))))),
+        };
+        let ready = Ready::parse(&mut section, quiet);
         let ignore = ignore(&mut section);
         let orders = [("name", Order::Name), ("modified", Order::Modified)];
         let order = section.choice("order", &orders).unwrap_or(Order::Name);
-        let mut result = |key: &str| result_folder(&mut section, key, path.as_deref());
+        let taken = folder.as_ref().and_then(|folder| match folder {
+            Folder::Local(path) => Some(path.as_path()),
+            Folder::Sftp(_) => None,
+        });
+        let mut result = |key: &str| result_folder(&mut section, key, results.as_deref(), taken);
         let [archive, rejects, receipts] = ["archive", "rejects", "receipts"].map(&mut result);
         let keep = match section.has("keep") {
             true => section.duration("keep").map(Some),
@@ -117,7 +150,8 @@ impl Source {
         section.finish();
         Some(Source {
             name,
-            path: path?,
+            folder: folder?,
+            schedule: schedule?,
             ready: ready?,
             ignore: ignore?,
             order,
@@ -129,22 +163,20 @@ impl Source {
     }
 }
 
-/// Knows the keys of a source of type sftp, and says that there is none yet.
-fn sftp(mut section: Section) {
-    section.error("type", "sftp sources are not available in this version");
-    let remote =
-        ["host", "port", "user", "key", "password", "agent", "known_hosts", "path", "after"];
-    let when = ["schedule", "every", "timezone", "ready", "ignore", "order"];
-    let results = ["archive", "rejects", "receipts", "keep"];
-    for key in remote.iter().chain(&when).chain(&results) {
-        section.has(key);
+/// Reads the folder of a source on this machine.
+fn local(section: &mut Section, stakes: &mut Vec<Stake>) -> Option<PathBuf> {
+    if !section.has("path") {
+        section.missing("path");
     }
-    section.finish();
+    let path = section.file_path("path")?;
+    look_at(&path, section);
+    stakes.push(Stake::new(Thing::Folder, identity(&path), section, "path"));
+    Some(path)
 }
 
 impl Ready {
-    fn parse(source: &mut Section) -> Option<Ready> {
-        let default = Ready::Quiet(Duration::from_secs(2));
+    fn parse(source: &mut Section, quiet: Duration) -> Option<Ready> {
+        let default = Ready::Quiet(quiet);
         let Some(mut section) = source.section("ready") else { return Some(default) };
         if !section.has("when") {
             section.missing("when");
@@ -227,13 +259,20 @@ fn set_of(patterns: &[impl AsRef<str>], tell: impl Fn(&str, String)) -> GlobSetB
     set
 }
 
-fn result_folder(section: &mut Section, key: &str, source: Option<&Path>) -> Option<PathBuf> {
-    let source = source?;
+/// A folder of results: the one that is named, or the default in `results`. It must not be the
+/// folder that files are `taken` from.
+fn result_folder(
+    section: &mut Section,
+    key: &str,
+    results: Option<&Path>,
+    taken: Option<&Path>,
+) -> Option<PathBuf> {
+    let results = results?;
     if !section.has(key) {
-        return Some(source.join(key));
+        return Some(results.join(key));
     }
     let folder = section.file_path(key)?;
-    if identity(&folder) == identity(source) {
+    if taken.is_some_and(|taken| identity(&folder) == identity(taken)) {
         let what = format!("{key} is the source's own folder: its files would be taken in again");
         section.error(key, what);
         return None;

@@ -22,9 +22,10 @@ pub async fn claim(
     spool: &Spool,
     customer: &str,
     source: &Source,
+    folder: &Path,
     candidate: &Candidate,
 ) -> anyhow::Result<Option<Arrival>> {
-    let path = source.path.join(&candidate.name);
+    let path = folder.join(&candidate.name);
     let looked = tokio::task::spawn_blocking({
         let path = path.clone();
         move || fs::symlink_metadata(path)
@@ -48,9 +49,9 @@ pub async fn claim(
             Ok((arrival, store.installation().to_owned()))
         })
         .await?;
-    let hidden = hidden_path(&source.path, &installation, arrival);
+    let hidden = hidden_path(folder, &installation, arrival);
     let moved = tokio::task::spawn_blocking({
-        let (spool, folder, look) = (spool.clone(), source.path.clone(), candidate.look);
+        let (spool, folder, look) = (spool.clone(), folder.to_owned(), candidate.look);
         move || -> anyhow::Result<bool> {
             spool.prepare(arrival, &slip)?;
             match disk::rename(&path, &hidden) {
@@ -76,7 +77,7 @@ pub async fn claim(
         abandon(ledger, spool, arrival).await?;
         return Ok(None);
     }
-    remove_marker(source, &candidate.name).await;
+    remove_marker(source, folder, &candidate.name).await;
     Ok(Some(arrival))
 }
 
@@ -87,6 +88,7 @@ pub async fn resume(
     spool: &Spool,
     customer: &str,
     source: &Source,
+    folder: &Path,
     known: &BTreeSet<Arrival>,
 ) -> anyhow::Result<(Vec<Slip>, Vec<Arrival>, Option<anyhow::Error>)> {
     let (of_customer, of_source) = (customer.to_owned(), source.name.clone());
@@ -107,8 +109,8 @@ pub async fn resume(
     for account in broken_off.into_iter().filter(|account| !known.contains(&account.arrival)) {
         let arrival = account.arrival;
         let slip = slip_of(&account);
-        let hidden = hidden_path(&source.path, &installation, arrival);
-        let original = source.path.join(&account.name);
+        let hidden = hidden_path(folder, &installation, arrival);
+        let original = folder.join(&account.name);
         let resumed = tokio::task::spawn_blocking({
             let (spool, slip) = (spool.clone(), slip.clone());
             move || go_on(&spool, arrival, &slip, &hidden, &original)
@@ -119,7 +121,7 @@ pub async fn resume(
                 let mut claimed = account;
                 claimed.phase = Phase::Claimed;
                 ledger.update(move |store| store.set_account(claimed)).await?;
-                remove_marker(source, &slip.name).await;
+                remove_marker(source, folder, &slip.name).await;
                 slips.push(slip);
                 arrivals.push(arrival);
             }
@@ -217,9 +219,9 @@ fn give_back(hidden: &Path, path: &Path) -> anyhow::Result<bool> {
     }
 }
 
-async fn remove_marker(source: &Source, name: &str) {
+async fn remove_marker(source: &Source, folder: &Path, name: &str) {
     if let Ready::Marker(marker) = &source.ready {
-        let marker = source.path.join(local::marker_name(marker, name));
+        let marker = folder.join(local::marker_name(marker, name));
         let removal = tokio::task::spawn_blocking(move || {
             disk::remove(&marker).with_context(|| format!("the marker {} stays", marker.display()))
         });

@@ -18,18 +18,18 @@ pub struct Candidate {
     pub look: Look,
 }
 
-/// The files of a source that its `ignore` lets through, in its order. Markers, folders and links
+/// The files in a source's folder that its `ignore` lets through, in its order. Markers, folders and links
 /// are left out; a name that is not UTF-8 too, since no route could match it.
-pub fn list(source: &Source) -> anyhow::Result<Vec<Candidate>> {
+pub fn list(source: &Source, folder: &Path) -> anyhow::Result<Vec<Candidate>> {
     let mut candidates = Vec::new();
-    let entries = disk::step("list", &source.path)
-        .and_then(|()| fs::read_dir(&source.path))
-        .with_context(|| format!("{} cannot be listed", source.path.display()))?;
+    let entries = disk::step("list", folder)
+        .and_then(|()| fs::read_dir(folder))
+        .with_context(|| format!("{} cannot be listed", folder.display()))?;
     for entry in entries {
-        let entry = entry.with_context(|| format!("{}", source.path.display()))?;
+        let entry = entry.with_context(|| format!("{}", folder.display()))?;
         let Ok(name) = entry.file_name().into_string() else {
             tracing::warn!(
-                folder = %source.path.display(),
+                folder = %folder.display(),
                 "A file's name is not UTF-8 and is left alone: {:?}",
                 entry.file_name()
             );

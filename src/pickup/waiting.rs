@@ -2,6 +2,7 @@
 //! holds up nobody: one thread waits for it, and everybody else goes by what it said last.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -31,8 +32,9 @@ impl Waiting {
     /// How many files wait in a source's folder now; or did when it answered last, if it does not.
     pub async fn count(&self, customer: &str, source: &Source) -> u64 {
         let (source, name) = (source.clone(), source.name.clone());
+        let Some(folder) = source.local_folder().map(Path::to_owned) else { return 0 };
         // A folder that cannot be listed has an alarm of its own.
-        let list = move || list(&source).map_or(0, |files| files.len() as u64);
+        let list = move || list(&source, &folder).map_or(0, |files| files.len() as u64);
         self.ask((customer.to_owned(), name), list).await
     }
 

@@ -106,7 +106,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let source = Source {
             name: "in".to_owned(),
-            path: folder.path().to_owned(),
+            folder: crate::config::Folder::Local(folder.path().to_owned()),
+            schedule: None,
             ready: crate::config::Ready::Renamed,
             ignore: globset::GlobSet::empty(),
             order: crate::config::Order::Name,

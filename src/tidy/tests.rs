@@ -6,7 +6,7 @@ use jiff::civil::date;
 use jiff::tz::TimeZone;
 
 use super::*;
-use crate::config::{Order, Ready, Source};
+use crate::config::{Folder, Order, Ready, Source};
 use crate::ledger::{Again, Change, FileCounts, How, Phase, ReleaseAge, ResultNames, Settled};
 use crate::model::{Arrival, Counts, Identity, State};
 use crate::pickup::claim;
@@ -31,7 +31,8 @@ fn account(arrival: u64, name: &str) -> Account {
 fn source(folder: &Path) -> Source {
     Source {
         name: "erp".to_owned(),
-        path: folder.to_owned(),
+        folder: Folder::Local(folder.to_owned()),
+        schedule: None,
         ready: Ready::Renamed,
         ignore: globset::GlobSet::empty(),
         order: Order::Name,

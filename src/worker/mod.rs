@@ -7,6 +7,7 @@ mod folders;
 mod lock;
 mod open;
 mod reload;
+mod rhythm;
 mod source;
 mod troubles;
 

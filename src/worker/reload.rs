@@ -2,11 +2,12 @@
 //! what their claim pinned; a customer whose new config cannot be used stays on its old one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::assemble::set_up;
 use super::{Run, Worker, open, source, troubles};
-use crate::config::{ChannelKind, Config, Customer, Fault};
+use crate::config::{ChannelKind, Config, Customer, Fault, Folder};
 use crate::pipeline::{Occasion, Setup};
 
 impl Worker {
@@ -106,12 +107,16 @@ fn own(customer: &Customer, config: &Config) -> Vec<String> {
             ChannelKind::Scr(_) => {}
         }
     }
-    let folders = customer
-        .sources
-        .values()
-        .flat_map(|source| [&source.path, &source.archive, &source.rejects, &source.receipts]);
-    own.extend(
-        folders.filter_map(|folder| Some(std::path::absolute(folder).ok()?.to_str()?.to_owned())),
-    );
+    for source in customer.sources.values() {
+        let results = [&source.archive, &source.rejects, &source.receipts].map(PathBuf::as_path);
+        let folders = source.local_folder().into_iter().chain(results);
+        own.extend(
+            folders
+                .filter_map(|folder| Some(std::path::absolute(folder).ok()?.to_str()?.to_owned())),
+        );
+        if let Folder::Sftp(sftp) = &source.folder {
+            own.push(sftp.to_string());
+        }
+    }
     own
 }

@@ -25,6 +25,9 @@ mod daemon;
 // A run at a terminal shows how far it is.
 mod progress;
 
+// A source with a schedule is looked into at its times.
+mod schedules;
+
 // A changed config is taken in while the work goes on.
 mod reload;
 
@@ -59,6 +62,9 @@ mod faults;
 
 // A full disk, a folder that cannot be written or does not answer, a writer that does not let go.
 mod custody;
+
+// Logging in to SFTP servers, and which of them are trusted.
+mod sftp_logins;
 
 // The ledger as a whole: written as text and read back, and what is said when it does not open.
 mod ledger;

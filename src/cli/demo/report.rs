@@ -57,7 +57,8 @@ impl Report {
             let mut files = Vec::new();
             let mut folders = Vec::new();
             for source in customer.sources.values() {
-                folders.push(seen_from(folder, &source.path.display().to_string()));
+                let taken = source.local_folder().map(|taken| taken.display().to_string());
+                folders.extend(taken.map(|taken| seen_from(folder, &taken)));
                 for receipt in receipts(source)? {
                     records.add(&receipt.records.counts);
                     files.push(OfFile {
@@ -85,7 +86,8 @@ impl Report {
             faults.push("the receipts and the ledger tell different numbers".to_owned());
         }
         faults.extend(audit.faults);
-        let status = status::gather(&parts.ledger, config, &setup.channels, &parts.waiting).await?;
+        let Parts { ledger, waiting, sights, .. } = parts;
+        let status = status::gather(ledger, config, &setup.channels, waiting, sights).await?;
         faults.extend(status.alarms.into_iter().map(|alarm| {
             format!("alarm {} of {}: {}", alarm.kind.word(), alarm.customer, alarm.advice)
         }));

@@ -44,8 +44,10 @@ impl<'c> Way<'c> {
         let mut places = places(config, customer, source)?;
         if source.is_none() {
             let folder = file.canonicalize().ok().and_then(|file| Some(file.parent()?.to_owned()));
-            let lies_in =
-                |source: &Source| folder.is_some() && source.path.canonicalize().ok() == folder;
+            let lies_in = |source: &Source| {
+                let taken = source.local_folder().and_then(|taken| taken.canonicalize().ok());
+                taken.is_some() && taken == folder
+            };
             if places.iter().any(|(_, source)| lies_in(source)) {
                 places.retain(|(_, source)| lies_in(source));
             }

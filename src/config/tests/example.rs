@@ -144,7 +144,7 @@ fn the_customer_of_the_design_loads() {
     assert_eq!((acme.vat.as_deref(), acme.active), (Some("BE0403019261"), true));
 
     let source = &acme.sources["erp"];
-    assert_eq!(source.path, PathBuf::from("/srv/erp/out"));
+    assert_eq!(source.local_folder(), Some(Path::new("/srv/erp/out")));
     assert_eq!(source.ready, Ready::Quiet(seconds(2)));
     assert_eq!(source.order, Order::Name);
     assert_eq!(source.archive, PathBuf::from("/srv/erp/out/archive"));

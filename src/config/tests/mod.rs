@@ -5,7 +5,9 @@ mod environments;
 mod provider;
 mod scr;
 mod customer;
+mod sftp;
 mod source;
+mod schedule;
 mod login;
 mod ingestion;
 mod route;
@@ -15,7 +17,7 @@ mod unknown_keys;
 mod odd_values;
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Config, Customer, Fault, Loaded, load};
 

@@ -123,58 +123,18 @@ fn the_folder_of_a_source_must_be_given_and_be_none_other_than_a_folder() {
 
 #[test]
 fn what_comes_with_later_versions_is_known_and_refused() {
-    assert_eq!(
-        in_source("schedule = \"* * * * *\""),
-        told(5, "\"schedule\" of a local source is not available in this version")
-    );
-    assert_eq!(
-        in_source("every = \"30s\""),
-        told(5, "\"every\" of a local source is not available in this version")
-    );
-    assert_eq!(
-        in_source("timezone = \"Europe/Brussels\""),
-        told(5, "\"timezone\" of a local source is not available in this version")
-    );
-    let sftp = r#"
-[sources.partner]
-type        = "sftp"
-host        = "sftp.partner.example"
-port        = 22
-user        = "acme"
-key         = { file = "keys/acme", passphrase = { env = "ACME_KEY_PASS" } }
-known_hosts = "known_hosts"
-path        = "/outbound"
-schedule    = "*/5 * * * *"
-timezone    = "Europe/Brussels"
-after       = { move = "/outbound/done" }
-ready       = { when = "quiet", for = "10s" }
-foo         = 1
-
+    let cpu = r#"
 [channels.pickup]
 type    = "cpu"
 login   = "nxtport"
 confirm = "notification"
 foo     = 1
-
-[[routes]]
-source  = "partner"
-files   = "DRIVERS_*.xml"
-mapping = "drivers"
-channel = "pickup"
 "#;
-    let known_source = "after, agent, archive, every, host, ignore, keep, key, known_hosts, order, \
-                        password, path, port, ready, receipts, rejects, schedule, timezone, \
-                        type, user";
     assert_eq!(
-        Folder::with(&format!("{CUSTOMER}{sftp}")).faults(),
+        Folder::with(&format!("{CUSTOMER}{cpu}")).faults(),
         [
-            "customers/acme.toml:29: sftp sources are not available in this version",
-            &format!(
-                "customers/acme.toml:40: unknown key \"foo\" in [sources.partner]: \
-                 known here are {known_source}"
-            ),
-            "customers/acme.toml:43: cpu channels are not available in this version",
-            "customers/acme.toml:46: unknown key \"foo\" in [channels.pickup]: \
+            "customers/acme.toml:29: cpu channels are not available in this version",
+            "customers/acme.toml:32: unknown key \"foo\" in [channels.pickup]: \
              known here are ca, concurrency, confirm, login, rate, retry, timeout, type",
         ]
     );

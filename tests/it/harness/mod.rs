@@ -18,6 +18,7 @@ mod port;
 mod process;
 mod provider;
 mod random;
+mod sshd;
 
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,7 @@ pub use port::{Port, SCR, VAT};
 pub use process::{Running, binary};
 pub use provider::Provider;
 pub use random::Random;
+pub use sshd::{Sshd, Wish};
 
 /// Longer than anything here takes; what is not there by then does not come.
 pub const LIMIT: Duration = Duration::from_secs(60);

@@ -1,0 +1,13 @@
+//! Sftp: files on partners' SFTP servers. ssh2 is named in this folder only.
+//!
+//! One session is one lock (ssh2), and every call blocks: each has a thread of its own while it is
+//! used, and is never used by two.
+
+mod host_key;
+mod login;
+mod private_key;
+mod refusal;
+mod session;
+
+pub use refusal::Refusal;
+pub use session::{Entry, Kind, Session, Stat};

@@ -1,0 +1,343 @@
+//! Logging in to a real SFTP server: every kind of login, and which host keys are trusted.
+
+use std::fs;
+use std::io::Read;
+use std::path::PathBuf;
+
+use lighterman::config::{After, SecretSource, Sftp, SshLogin};
+use lighterman::pickup::sftp::{Kind, Refusal, Session};
+
+use crate::harness::{Sshd, Wish};
+
+/// The server's folder, for its user with the key `client`, whose host key is known.
+fn place(sshd: &Sshd) -> Sftp {
+    Sftp {
+        host: "127.0.0.1".to_owned(),
+        port: sshd.port(),
+        user: sshd.user().to_owned(),
+        login: by_key(sshd.path("client"), None),
+        known_hosts: sshd.known_hosts(&["ed25519"]),
+        path: sshd.remote(""),
+        after: After::Keep,
+        sessions: 1,
+    }
+}
+
+fn by_key(key: PathBuf, passphrase: Option<PathBuf>) -> SshLogin {
+    let key = (SecretSource::File(key), passphrase.map(SecretSource::File));
+    SshLogin { key: Some(key), ..SshLogin::default() }
+}
+
+fn lists(session: &Session, folder: &str) -> Vec<(String, Kind, u64)> {
+    let text = |name: &[u8]| String::from_utf8(name.to_vec()).unwrap();
+    let entries = session.list(folder).unwrap();
+    let mut names: Vec<_> =
+        entries.iter().map(|entry| (text(&entry.name), entry.stat.kind, entry.stat.size)).collect();
+    names.sort_by(|one, other| one.0.cmp(&other.0));
+    names
+}
+
+#[test]
+fn what_lies_there_is_listed_read_moved_and_removed() {
+    let sshd = Sshd::start();
+    let session = Session::open(&place(&sshd)).unwrap();
+    fs::write(sshd.folder().join("a.csv"), "ID\n1\n").unwrap();
+    fs::create_dir(sshd.folder().join("folder")).unwrap();
+    std::os::unix::fs::symlink("a.csv", sshd.folder().join("link")).unwrap();
+
+    let folder = sshd.remote("");
+    let names = lists(&session, &folder);
+    assert_eq!(names[0], ("a.csv".to_owned(), Kind::File, 5));
+    assert_eq!((names[1].0.as_str(), names[1].1), ("folder", Kind::Folder));
+    assert_eq!((names[2].0.as_str(), names[2].1), ("link", Kind::Link));
+    assert_eq!(names.len(), 3);
+    // Logins begin in the folder.
+    assert_eq!(lists(&session, "."), names);
+
+    let file = sshd.remote("a.csv");
+    let stat = session.stat(&file).unwrap().unwrap();
+    assert_eq!((stat.kind, stat.size), (Kind::File, 5));
+    assert_eq!(session.stat(&sshd.remote("link")).unwrap().unwrap().kind, Kind::Link);
+    assert_eq!(session.stat(&sshd.remote("none")).unwrap(), None);
+    assert_eq!(session.stat(&sshd.remote("a.csv/none")).unwrap(), None);
+
+    let mut text = String::new();
+    session.read(&file, 3).unwrap().read_to_string(&mut text).unwrap();
+    assert_eq!(text, "1\n");
+    let error = session.read(&sshd.remote("none"), 0).err().unwrap();
+    assert!(error.to_string().contains("/none on 127.0.0.1:"), "{error}");
+    assert!(!Session::is_broken(&error), "{error:#}");
+
+    let deep = sshd.remote("done/2026/11");
+    session.make_folder(&deep).unwrap();
+    session.make_folder(&deep).unwrap();
+    assert!(session.make_folder(&file).is_err());
+    assert!(session.make_folder(&sshd.remote("a.csv/done")).is_err());
+    let moved = sshd.remote("done/2026/11/a.csv");
+    assert!(session.rename(&file, &moved).unwrap());
+    assert_eq!(fs::read(&moved).unwrap(), b"ID\n1\n");
+    fs::write(&file, "another").unwrap();
+    assert!(!session.rename(&file, &moved).unwrap(), "a taken name was overwritten");
+    assert_eq!(fs::read(&moved).unwrap(), b"ID\n1\n");
+    assert!(session.rename(&sshd.remote("none"), &sshd.remote("new")).is_err());
+
+    assert!(session.remove(&file).unwrap());
+    assert!(!session.remove(&file).unwrap());
+    session.keep_alive().unwrap();
+}
+
+#[test]
+fn a_session_whose_server_is_gone_is_broken_and_a_new_one_works() {
+    let mut sshd = Sshd::start();
+    let place = place(&sshd);
+    let session = Session::open(&place).unwrap();
+    fs::write(sshd.folder().join("big"), vec![7; 8 << 20]).unwrap();
+    {
+        let mut reader = session.read(&sshd.remote("big"), 0).unwrap();
+        let mut some = [0; 1000];
+        reader.read_exact(&mut some).unwrap();
+        sshd.cut();
+        let error = reader.read_to_end(&mut Vec::new()).unwrap_err();
+        let error = anyhow::Error::new(error).context("while a file was read");
+        assert!(Session::is_broken(&error), "{error:#}");
+    }
+    let error = session.list(&place.path).unwrap_err();
+    assert!(Session::is_broken(&error), "{error:#}");
+    drop(session);
+
+    Session::open(&place).unwrap().list(&place.path).unwrap();
+    sshd.stop();
+    match Session::open(&place) {
+        Err(Refusal::Unreachable(_)) => {}
+        other => panic!("{other:?}"),
+    }
+    sshd.launch();
+    Session::open(&place).unwrap().list(&place.path).unwrap();
+}
+
+#[test]
+fn a_server_that_stands_still_for_a_while_is_waited_for() {
+    let sshd = Sshd::start();
+    let place = place(&sshd);
+    let session = Session::open(&place).unwrap();
+    sshd.freeze();
+    let lister = std::thread::spawn(move || session.list(&place.path).unwrap().len());
+    assert!(!lister.is_finished());
+    sshd.thaw();
+    assert_eq!(lister.join().unwrap(), 0);
+}
+
+#[test]
+fn keys_of_all_kinds_and_forms_log_in() {
+    let sshd = Sshd::start();
+    let mut place = place(&sshd);
+    fs::write(sshd.path("passphrase"), "open sesame\n").unwrap();
+    for (name, options) in [
+        ("ed25519", &["-t", "ed25519"][..]),
+        ("ecdsa256", &["-t", "ecdsa", "-b", "256"]),
+        ("ecdsa384", &["-t", "ecdsa", "-b", "384"]),
+        ("ecdsa521-pem", &["-t", "ecdsa", "-b", "521", "-m", "PEM"]),
+        ("rsa", &["-t", "rsa", "-b", "2048"]),
+        ("rsa-pem", &["-t", "rsa", "-b", "2048", "-m", "PEM"]),
+        ("rsa-pkcs8", &["-t", "rsa", "-b", "2048", "-m", "PKCS8"]),
+    ] {
+        for passphrase in [None, Some("open sesame")] {
+            let name = format!("{name}{}", if passphrase.is_some() { "-closed" } else { "" });
+            let key = sshd.key(&name, &[options, &["-N", passphrase.unwrap_or_default()]].concat());
+            sshd.allow(&name);
+            place.login = by_key(key, passphrase.map(|_| sshd.path("passphrase")));
+            let session =
+                Session::open(&place).unwrap_or_else(|refusal| panic!("{name}: {refusal}"));
+            session.list(&place.path).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_key_that_cannot_be_opened_is_told_from_one_that_is_refused() {
+    let sshd = Sshd::start();
+    let mut place = place(&sshd);
+    let closed = sshd.key("closed", &["-t", "ed25519", "-N", "right"]);
+    fs::write(sshd.path("wrong"), "wrong").unwrap();
+    fs::write(sshd.path("damaged"), "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n").unwrap();
+    for (key, passphrase, why) in [
+        (closed.clone(), Some(sshd.path("wrong")), "the passphrase does not open it"),
+        (closed.clone(), None, "it needs a passphrase"),
+        (closed, Some(sshd.path("nowhere")), "nowhere cannot be read"),
+        (sshd.path("client.pub"), None, "it is a public key"),
+        (sshd.path("damaged"), None, "it is damaged"),
+        (sshd.path("nowhere"), None, "nowhere cannot be read"),
+    ] {
+        place.login = by_key(key, passphrase);
+        match Session::open(&place) {
+            Err(Refusal::Secret(error)) => {
+                let text = format!("{error:#}");
+                assert!(text.contains(why), "{text}");
+            }
+            other => panic!("{why}: {other:?}"),
+        }
+    }
+    place.login = by_key(sshd.key("stranger", &["-t", "ed25519", "-N", ""]), None);
+    let (password, advice) = refused(&place);
+    assert!(!password);
+    assert!(advice.contains("it does not take the key in file"), "{advice}");
+    assert!(advice.contains("it asks for publickey"), "{advice}");
+}
+
+#[test]
+fn a_password_logs_in_and_a_wrong_one_is_told() {
+    let sshd = Sshd::start_as(Wish { password: Some("pä+ss wörd"), ..Wish::default() });
+    let mut place = place(&sshd);
+    place.login = by_password(&sshd, "pä+ss wörd");
+    Session::open(&place).unwrap().list(&place.path).unwrap();
+
+    place.login = by_password(&sshd, "another");
+    let (password, advice) = refused(&place);
+    assert!(password);
+    assert!(advice.contains("it does not take the password in file"), "{advice}");
+    assert!(!advice.contains("another"), "{advice}");
+}
+
+#[test]
+fn a_password_for_a_server_that_hangs_up_on_it_counts_as_refused() {
+    let wish = Wish { password: Some("right"), config: "MaxAuthTries 1", ..Wish::default() };
+    let sshd = Sshd::start_as(wish);
+    let mut place = place(&sshd);
+    place.login = by_password(&sshd, "wrong");
+    let (password, advice) = refused(&place);
+    assert!(password, "{advice}");
+}
+
+#[test]
+fn a_server_that_asks_is_told_the_password() {
+    let config = "UsePAM yes\nKbdInteractiveAuthentication yes\n\
+                  AuthenticationMethods keyboard-interactive";
+    let sshd = Sshd::start_as(Wish { password: Some("sesame"), config, ..Wish::default() });
+    let mut place = place(&sshd);
+    place.login = by_password(&sshd, "sesame");
+    Session::open(&place).unwrap().list(&place.path).unwrap();
+
+    place.login = by_password(&sshd, "wrong");
+    let (password, advice) = refused(&place);
+    assert!(password && advice.contains("(keyboard-interactive)"), "{advice}");
+}
+
+#[test]
+fn a_server_that_wants_a_key_and_a_password_gets_both() {
+    let config = "AuthenticationMethods publickey,password";
+    let sshd = Sshd::start_as(Wish { password: Some("sesame"), config, ..Wish::default() });
+    let mut place = place(&sshd);
+    let (password, advice) = refused(&place);
+    assert!(!password && advice.contains("it asks for password"), "{advice}");
+
+    let key = place.login.key.clone();
+    place.login = SshLogin { key: key.clone(), ..by_password(&sshd, "sesame") };
+    Session::open(&place).unwrap().list(&place.path).unwrap();
+
+    place.login = SshLogin { key, ..by_password(&sshd, "wrong") };
+    let (password, advice) = refused(&place);
+    assert!(password && !advice.contains("the key"), "{advice}");
+}
+
+#[test]
+fn a_key_that_is_refused_leaves_the_password_to_try() {
+    let sshd = Sshd::start_as(Wish { password: Some("sesame"), ..Wish::default() });
+    let mut place = place(&sshd);
+    let stranger = by_key(sshd.key("stranger", &["-t", "ed25519", "-N", ""]), None);
+    place.login = SshLogin { key: stranger.key, ..by_password(&sshd, "sesame") };
+    Session::open(&place).unwrap().list(&place.path).unwrap();
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_the_very_line_that_lets_it_in() {
+    let sshd = Sshd::start();
+    let place = place(&sshd);
+    for text in ["", "other.example ssh-ed25519 AAAA\n"] {
+        fs::write(&place.known_hosts, text).unwrap();
+        let (advice, line) = distrusted(&place);
+        assert!(advice.contains(&fingerprint(&sshd, "ed25519")), "{advice}");
+        assert!(advice.contains("is not in "), "{advice}");
+        assert!(advice.contains(place.known_hosts.to_str().unwrap()), "{advice}");
+        fs::write(&place.known_hosts, text.to_owned() + &line.unwrap()).unwrap();
+        Session::open(&place).unwrap();
+    }
+    fs::remove_file(&place.known_hosts).unwrap();
+    assert!(distrusted(&place).0.contains("is not in "));
+}
+
+#[test]
+fn a_changed_key_is_refused_with_the_line_of_the_former() {
+    let sshd = Sshd::start();
+    let place = place(&sshd);
+    let former = sshd.key("host_former", &["-t", "ed25519", "-N", ""]);
+    assert!(former.exists());
+    fs::write(&place.known_hosts, format!("# ours\n{}", sshd.known_line("former"))).unwrap();
+    let (advice, _) = distrusted(&place);
+    assert!(advice.contains("is not the one in line 2 of "), "{advice}");
+    assert!(advice.contains(&fingerprint(&sshd, "ed25519")), "{advice}");
+}
+
+#[test]
+fn hashed_names_are_known() {
+    let sshd = Sshd::start();
+    let place = place(&sshd);
+    sshd.hash_known_hosts();
+    assert!(fs::read_to_string(&place.known_hosts).unwrap().starts_with("|1|"));
+    Session::open(&place).unwrap();
+}
+
+#[test]
+fn the_key_that_is_known_is_asked_for_among_several() {
+    let kinds = ["ed25519", "ecdsa", "rsa"];
+    let sshd = Sshd::start_as(Wish { host_keys: &kinds, ..Wish::default() });
+    let place = place(&sshd);
+    for kind in kinds {
+        sshd.known_hosts(&[kind]);
+        Session::open(&place).unwrap_or_else(|refusal| panic!("{kind}: {refusal}"));
+    }
+    sshd.known_hosts(&kinds);
+    Session::open(&place).unwrap();
+}
+
+#[test]
+fn a_revoked_key_is_refused() {
+    let sshd = Sshd::start();
+    let place = place(&sshd);
+    let line = sshd.known_line("ed25519");
+    fs::write(&place.known_hosts, format!("{line}@revoked {line}")).unwrap();
+    let (advice, line) = distrusted(&place);
+    assert!(advice.contains("revoked in line 2 of "), "{advice}");
+    assert_eq!(line, None);
+}
+
+fn by_password(sshd: &Sshd, password: &str) -> SshLogin {
+    fs::write(sshd.path("password"), password).unwrap();
+    let password = Some(SecretSource::File(sshd.path("password")));
+    SshLogin { password, ..SshLogin::default() }
+}
+
+/// Whether a password was refused, and what is told.
+#[track_caller]
+fn refused(place: &Sftp) -> (bool, String) {
+    match Session::open(place) {
+        Err(Refusal::Login { password, advice }) => (password, advice),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What is told of a host key that is not trusted.
+#[track_caller]
+fn distrusted(place: &Sftp) -> (String, Option<String>) {
+    match Session::open(place) {
+        Err(Refusal::HostKey { advice, line }) => (advice, line),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The fingerprint of a host key, as OpenSSH prints it.
+fn fingerprint(sshd: &Sshd, kind: &str) -> String {
+    let key = sshd.path(&format!("host_{kind}.pub"));
+    let output = std::process::Command::new("ssh-keygen").arg("-lf").arg(key).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.split(' ').nth(1).unwrap().to_owned()
+}
