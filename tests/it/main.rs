@@ -33,6 +33,8 @@ mod reload;
 
 // Under systemd: units, what the service manager and the journal hear, and who holds the state.
 mod systemd;
+// And as a package of Debian.
+mod package;
 
 // Assignments: at most 20 at a time, one call a release, in order.
 mod scr;
