@@ -21,15 +21,18 @@
 //! * Stages do not import each other; they meet in [`pipeline`].
 //! * [`pickup`] knows nothing of a file's content, [`map`] not where a record came from, and
 //!   [`deliver`] not how a message was made.
-//! * [`read`] and [`map`] run from a test with a string: no runtime, no clock, no disk.
-//! * sled is named in [`ledger`] only, notify in [`pickup`], quick-xml in [`read`], reqwest in
-//!   [`remote`] and on the control socket in [`api`].
+//! * [`read`] and [`map`] run from a test with a string: no runtime, no clock, no disk; nor does
+//!   [`schedule`] know what time it is.
+//! * sled is named in [`ledger`] only, notify and ssh2 in [`pickup`], quick-xml in [`read`],
+//!   cron in [`schedule`], reqwest in [`remote`] and on the control socket in [`api`].
 //! * A file leaves the spool last, after the ledger has every verdict and its copy is put away.
 //! * [`sandbox`] imports nothing of the crate, so that a misreading of the remote APIs cannot agree
 //!   with itself.
 
 // Plain data that the stages hand to each other.
 pub mod model;
+// When a source is looked into.
+pub mod schedule;
 // What the provider and the customers have written, checked as a whole.
 pub mod config;
 

@@ -146,6 +146,11 @@ impl Spool {
         self.root.join("looks").join(customer).join(format!("{source}.json"))
     }
 
+    /// Where it is remembered between runs up to when a source's schedule was kept.
+    pub fn last_look(&self, customer: &str, source: &str) -> PathBuf {
+        self.root.join("looks").join(customer).join(format!("{source}.last"))
+    }
+
     /// Makes the folder of a file that is being claimed, with its slip.
     pub fn prepare(&self, arrival: Arrival, slip: &Slip) -> anyhow::Result<()> {
         let folder = self.folder(arrival);

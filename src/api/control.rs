@@ -144,7 +144,8 @@ type Answer<T> = Result<Json<T>, (StatusCode, String)>;
 async fn answer_status(State(parts): State<Arc<Parts>>) -> Answer<status::Status> {
     let setup = parts.setup();
     let channels = setup.all_channels();
-    answer(status::gather(&parts.ledger, &setup.config, &channels, &parts.waiting).await)
+    let Parts { ledger, waiting, sights, .. } = &*parts;
+    answer(status::gather(ledger, &setup.config, &channels, waiting, sights).await)
 }
 
 async fn answer_list(

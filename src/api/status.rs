@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::deliver::{self, Channels, InUse};
 use crate::ledger::{Alarm, AlarmKind, FileCounts, Ledger, Tally};
 use crate::model::{Arrival, Counts};
-use crate::pickup::Waiting;
+use crate::pickup::{Sight, Sights, Waiting};
 
 /// The answer to `status` (design, section 4.3).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -32,6 +32,9 @@ pub struct OfCustomer {
     /// Its requests: how many are open, and how many wait while others have their turn.
     #[serde(default)]
     pub requests: InUse,
+    /// What came of the looks into its sources, while a run goes on.
+    #[serde(default)]
+    pub sources: BTreeMap<String, Sight>,
 }
 
 /// A file that is not settled.
@@ -64,6 +67,7 @@ pub async fn gather(
     config: &Config,
     channels: &Channels,
     waiting: &Waiting,
+    sights: &Sights,
 ) -> anyhow::Result<Status> {
     let mut tallies: BTreeMap<String, Tally> = match ledger.summary().await {
         Ok(tallies) => tallies,
@@ -120,7 +124,10 @@ pub async fn gather(
         .into_iter()
         .map(|(id, Tally { files, records })| {
             let requests = in_use.remove(&id).unwrap_or_default();
-            (id, OfCustomer { files, records, requests })
+            let sources = config.customers.get(&id).map(|customer| customer.sources.keys());
+            let sight = |source: &String| (source.clone(), sights.of(&id, source));
+            let sources = sources.into_iter().flatten().map(sight).collect();
+            (id, OfCustomer { files, records, requests, sources })
         })
         .collect();
     Ok(Status { customers, alarms, open })

@@ -1,10 +1,12 @@
 //! `lighterman check`: everything that can be known to be wrong before a run.
 
 use clap::Args;
+use jiff::Timestamp;
 
-use super::{FATAL, Setting, WELL};
+use super::{FATAL, Setting, WELL, connect};
 use crate::config::{ChannelKind, ScrAuth};
 use crate::remote::jwt::Signer;
+use crate::schedule::{Crontab, Schedule};
 use crate::worker;
 
 #[derive(Debug, Args)]
@@ -40,16 +42,15 @@ pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
         wrong += 1;
         eprintln!("{customer}: {error:#}");
     }
-    if options.connect {
-        for ((customer, name), channel) in &channels {
-            match channel.connect().await {
-                Ok(()) => eprintln!("{customer} / {name}: logged in"),
-                Err(why) => {
-                    wrong += 1;
-                    eprintln!("{customer} / {name}: {why}");
-                }
+    for (id, customer) in &config.customers {
+        for source in customer.sources.values() {
+            if let Some(Schedule::Crontab(crontab)) = &source.schedule {
+                println!("{id} / {}: looked into at {}", source.name, next_times(crontab));
             }
         }
+    }
+    if options.connect {
+        wrong += connect::everywhere(&config, &channels).await?;
     }
     if wrong > 0 {
         eprintln!("{wrong} problems");
@@ -78,4 +79,13 @@ pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
         config.environments.current
     );
     Ok(WELL)
+}
+
+/// When a source is looked into next, by the clock of its time zone.
+fn next_times(crontab: &Crontab) -> String {
+    let next = std::iter::successors(crontab.next(Timestamp::now()), |last| crontab.next(*last));
+    let shown = |time: Timestamp| {
+        time.to_zoned(crontab.zone().clone()).strftime("%a %F %T %:z").to_string()
+    };
+    next.take(3).map(shown).collect::<Vec<_>>().join(", ")
 }

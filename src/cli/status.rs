@@ -8,7 +8,7 @@ use super::reach::{Reached, reach};
 use super::{FATAL, LATER, Setting, WELL, say};
 use crate::api::status::{self, Status};
 use crate::deliver::{Channels, InUse};
-use crate::pickup::Waiting;
+use crate::pickup::{Sights, Waiting};
 
 #[derive(Debug, Args)]
 pub struct Options {
@@ -25,8 +25,9 @@ pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
         Reached::Answer(status) => status,
         // Nothing is under way.
         Reached::State(state) => {
-            let waiting = Waiting::default();
-            status::gather(&state.ledger, &config, &Channels::default(), &waiting).await?
+            let (channels, waiting, sights) =
+                (Channels::default(), Waiting::default(), Sights::default());
+            status::gather(&state.ledger, &config, &channels, &waiting, &sights).await?
         }
         Reached::Nobody => return Ok(LATER),
     };
@@ -63,6 +64,15 @@ fn shown(status: &Status) -> Result<String, std::fmt::Error> {
         if of.requests != InUse::default() {
             let InUse { open, waiting } = of.requests;
             writeln!(text, "  requests {open} open, {waiting} waiting for their turn")?;
+        }
+        for (source, sight) in &of.sources {
+            if let Some(next) = sight.next_look {
+                let last = sight.last_look.map(|last| format!(", last {last:.0}"));
+                writeln!(text, "  {source}: next look {next:.0}{}", last.unwrap_or_default())?;
+            }
+            if let Some(error) = &sight.last_error {
+                writeln!(text, "  {source}: {error}")?;
+            }
         }
     }
     for file in &status.open {

@@ -11,6 +11,7 @@ mod identity;
 mod login;
 mod scr;
 mod source;
+mod schedule;
 mod sftp;
 mod channel;
 mod ingestion;

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
+
 pub use super::environments::Environments;
 pub use super::fault::{Fault, Faults, Weight};
 use super::keyed::{self, Wanted};
@@ -247,6 +249,23 @@ impl Section {
         };
         let wanted = "a time span such as \"30s\", \"5m\" or \"24h\"";
         duration.or_else(|| self.wrong(key, &value, wanted))
+    }
+
+    /// A time zone by its IANA name, such as "Europe/Brussels".
+    pub fn time_zone(&mut self, key: &str) -> Option<TimeZone> {
+        let name = self.text(key)?;
+        let zone = TimeZone::get(&name);
+        if zone.is_err() {
+            let known: Vec<String> =
+                jiff::tz::db().available().map(|name| name.to_string()).collect();
+            let advice = match nearest(&name, known.iter().map(String::as_str)) {
+                Some(near) => format!("did you mean \"{near}\"?"),
+                None if known.is_empty() => "no time zones are installed (tzdata)".to_owned(),
+                None => "names look like \"Europe/Brussels\"".to_owned(),
+            };
+            self.error(key, format!("unknown time zone \"{name}\": {advice}"));
+        }
+        zone.ok()
     }
 
     /// A size in bytes such as "1 MiB" or "16 KiB".

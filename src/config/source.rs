@@ -10,7 +10,8 @@ use globset::{GlobSet, GlobSetBuilder};
 
 use super::clash::{Stake, Thing};
 use super::sftp::Sftp;
-use super::{Section, glob};
+use super::{Section, glob, schedule};
+use crate::schedule::Schedule;
 
 /// Names of files that programs are still writing, and hidden ones.
 const IGNORE: [&str; 6] = ["*.tmp", "*.part", "*.filepart", "*.incomplete", "*.writing", ".*"];
@@ -22,6 +23,9 @@ pub struct Source {
     pub name: String,
     /// The folder.
     pub folder: Folder,
+    /// When it is looked into; none where folder events tell. Of an SFTP source every minute by
+    /// default.
+    pub schedule: Option<Schedule>,
     /// When a file counts as finished.
     pub ready: Ready,
     /// Names that are never looked at, as globs; letters of either case match.
@@ -123,6 +127,12 @@ impl Source {
                 (sftp.map(Arc::new).map(Folder::Sftp), Some(results), Duration::from_secs(10))
             }
         };
+        let schedule = match kind {
+            Kind::Local => schedule::parse(&mut section),
+            // No event tells of a file on a server.
+            Kind::Sftp => schedule::parse(&mut section)
+                .map(|given| given.or(Some(Schedule::Every(Duration::from_secs(60))))),
+        };
         let ready = Ready::parse(&mut section, quiet);
         let ignore = ignore(&mut section);
         let orders = [("name", Order::Name), ("modified", Order::Modified)];
@@ -141,6 +151,7 @@ impl Source {
         Some(Source {
             name,
             folder: folder?,
+            schedule: schedule?,
             ready: ready?,
             ignore: ignore?,
             order,
@@ -154,9 +165,6 @@ impl Source {
 
 /// Reads the folder of a source on this machine.
 fn local(section: &mut Section, stakes: &mut Vec<Stake>) -> Option<PathBuf> {
-    for key in ["schedule", "every", "timezone"] {
-        section.not_available(key, &format!("\"{key}\" of a local source is"));
-    }
     if !section.has("path") {
         section.missing("path");
     }

@@ -25,8 +25,10 @@ pub struct Alarm {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AlarmKind {
-    /// The token server refuses the login.
+    /// The token server, or an SFTP server, refuses the login.
     LoginRefused,
+    /// An SFTP server's key is not known, or not the one that is known.
+    HostKey,
     /// The subscription key is missing or refused.
     SubscriptionKey,
     /// The channel answers 403, 404 or another status that no record is to blame for.
@@ -37,8 +39,6 @@ pub enum AlarmKind {
     EverythingRefused,
     /// The disk is full, or a folder cannot be written.
     Disk,
-    /// A partner's server shows a host key that is not known, or not the one that is.
-    HostKey,
     /// A file of a partner has a name under which it cannot be taken.
     FileName,
     /// The customer's config cannot be used.
@@ -50,12 +50,12 @@ impl AlarmKind {
     pub fn word(self) -> &'static str {
         match self {
             AlarmKind::LoginRefused => "login-refused",
+            AlarmKind::HostKey => "host-key",
             AlarmKind::SubscriptionKey => "subscription-key",
             AlarmKind::ChannelRefused => "channel-refused",
             AlarmKind::Unreachable => "unreachable",
             AlarmKind::EverythingRefused => "everything-refused",
             AlarmKind::Disk => "disk",
-            AlarmKind::HostKey => "host-key",
             AlarmKind::FileName => "file-name",
             AlarmKind::Config => "config",
         }

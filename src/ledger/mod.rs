@@ -9,8 +9,9 @@ mod check;
 mod entries;
 mod entry;
 mod keys;
-mod remote;
+mod login;
 pub mod ordinals;
+mod remote;
 pub mod renewal;
 pub mod salvage;
 mod store;
@@ -35,6 +36,7 @@ pub use account::{
 pub use alarm::{Alarm, AlarmKind};
 pub use entries::Pair;
 pub use entry::Entry;
+pub use login::LoginRefusals;
 pub use ordinals::Ordinals;
 pub use remote::{Fetched, Known};
 pub use store::{Store, WHOLE};
@@ -168,17 +170,6 @@ pub struct Believed {
     pub time: Timestamp,
     /// What the clock said when it was last believed further.
     pub at: Timestamp,
-}
-
-/// How often a login was refused in a row.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LoginRefusals {
-    /// How often.
-    pub times: u32,
-    /// When last.
-    pub last: Option<Timestamp>,
-    /// Sixteen bits by which a changed secret is noticed.
-    pub secret_mark: Option<u16>,
 }
 
 impl Ledger {

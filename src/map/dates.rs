@@ -9,7 +9,6 @@ use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use super::clean::trim;
 use super::pattern::{Moment, Pattern, example};
 use crate::config::Section;
-use crate::config::section::nearest;
 
 /// How a field's dates are read and written.
 #[derive(Debug)]
@@ -58,7 +57,7 @@ impl Dates {
             }
             read.push(pattern);
         }
-        let zone = section.text("timezone").and_then(|name| zone(&section, &name));
+        let zone = section.time_zone("timezone");
         let write = match section.text("write").as_deref() {
             None | Some("rfc3339") => Write::Rfc3339,
             Some(format) => write(&section, format, sample)?,
@@ -146,24 +145,6 @@ impl Dates {
                 let zoned = Zoned::new(instant, zone);
                 strtime::format(format, &zoned).map_err(|error| error.to_string())
             }
-        }
-    }
-}
-
-/// Looks a time zone up by its IANA name.
-fn zone(section: &Section, name: &str) -> Option<TimeZone> {
-    match TimeZone::get(name) {
-        Ok(zone) => Some(zone),
-        Err(_) => {
-            let known: Vec<String> =
-                jiff::tz::db().available().map(|name| name.to_string()).collect();
-            let advice = match nearest(name, known.iter().map(String::as_str)) {
-                Some(near) => format!("did you mean \"{near}\"?"),
-                None if known.is_empty() => "no time zones are installed (tzdata)".to_owned(),
-                None => "names look like \"Europe/Brussels\"".to_owned(),
-            };
-            section.error("timezone", format!("unknown time zone \"{name}\": {advice}"));
-            None
         }
     }
 }

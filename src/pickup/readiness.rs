@@ -67,6 +67,12 @@ impl Looks {
         }
     }
 
+    /// Of the candidates those that an earlier look saw and that were not finished then.
+    pub fn seen(&self, mut candidates: Vec<Candidate>) -> Vec<Candidate> {
+        candidates.retain(|one| self.seen.contains_key(&one.name));
+        candidates
+    }
+
     /// The candidates that are finished, and how long to wait for the next that may be.
     ///
     /// `present` tells whether a name lies in the folder, for markers.

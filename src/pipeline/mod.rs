@@ -26,7 +26,7 @@ use crate::deliver::{Channel, Turn};
 use crate::ledger::{Account, Ledger, Phase};
 use crate::map::{Bundle, Mapping};
 use crate::model::{Arrival, Counts};
-use crate::pickup::Waiting;
+use crate::pickup::{Sights, Waiting};
 use crate::spool::Spool;
 
 /// What every file's pipeline works with.
@@ -46,6 +46,8 @@ pub struct Parts {
     pub opened: Arc<Notify>,
     /// How many files wait in the sources' folders.
     pub waiting: Waiting,
+    /// What came of the looks into the sources.
+    pub sights: Sights,
 }
 
 /// What is left of a file after a pass.
@@ -163,6 +165,7 @@ impl Parts {
             pinned: Mutex::default(),
             opened: Arc::default(),
             waiting: Waiting::default(),
+            sights: Sights::default(),
         }
     }
 

@@ -83,6 +83,7 @@ mod tests {
         let source = Source {
             name: "in".to_owned(),
             folder: crate::config::Folder::Local(folder.path().to_owned()),
+            schedule: None,
             ready: crate::config::Ready::Renamed,
             ignore: globset::GlobSet::empty(),
             order: crate::config::Order::Name,

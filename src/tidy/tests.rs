@@ -32,6 +32,7 @@ fn source(folder: &Path) -> Source {
     Source {
         name: "erp".to_owned(),
         folder: Folder::Local(folder.to_owned()),
+        schedule: None,
         ready: Ready::Renamed,
         ignore: globset::GlobSet::empty(),
         order: Order::Name,

@@ -93,6 +93,11 @@ impl Folders {
         REGULAR
     }
 
+    /// Events wake a source no more.
+    pub fn look_nowhere(&self, key: &SourceKey) {
+        self.served().by_folder.retain(|_, of| of != key);
+    }
+
     /// Wakes every source.
     pub fn wake_all(&self) {
         self.served().wakes.values().for_each(|wake| wake.notify_one());

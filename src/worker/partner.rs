@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use super::Run;
 use super::file::{self, OpenFile, Working};
 use super::source::takes;
-use crate::config::{After, Sftp, Source};
+use crate::config::{After, Retry, Sftp, Source};
+use crate::deliver::retry;
 use crate::disk::Look;
 use crate::inspect::identify;
 use crate::ledger::{Account, Alarm, AlarmKind, Fetched, Known, Phase};
@@ -32,12 +33,14 @@ const BYTES_TOGETHER: u64 = 8 << 20;
 /// Files that lie in the spool before work on them has begun, of one source.
 const AHEAD: usize = 10_000;
 
-/// Looks at the partner's folder and takes what is ready; tells when more may be.
+/// Looks at the partner's folder and takes what is ready, or only what was seen there before; tells
+/// when more may be.
 pub async fn poll(
     run: &Arc<Run>,
     customer: &str,
     source: &Source,
     sftp: &Arc<Sftp>,
+    seen: bool,
     looks: &mut Looks,
 ) -> anyhow::Result<Option<Duration>> {
     let stop = run.stop.child_token();
@@ -47,7 +50,7 @@ pub async fn poll(
         timer.cancel();
     });
     let poll = Poll::new(run, customer, source, sftp, stop).await?;
-    let polled = poll.run(looks).await;
+    let polled = poll.run(seen, looks).await;
     timer.abort();
     poll.tell(polled.as_ref().err()).await;
     polled
@@ -61,6 +64,17 @@ pub fn alarm_of(error: &anyhow::Error) -> Option<AlarmKind> {
         Some(Refusal::Unreachable(_)) => Some(AlarmKind::Unreachable),
         None => Session::is_broken(error).then_some(AlarmKind::Unreachable),
     }
+}
+
+/// How long a server is left alone that did not let us in so often in a row, or could not be
+/// reached.
+pub fn after_refusal(times: u32, source: &str) -> Duration {
+    const PAUSES: Retry = Retry {
+        first: Duration::from_secs(1),
+        max: Duration::from_secs(300),
+        give_up_after: Duration::MAX,
+    };
+    retry::wait(&PAUSES, times, retry::chance(format!("{source} {times}").as_bytes()))
 }
 
 /// What the steps of a poll share.
@@ -101,7 +115,7 @@ impl Poll {
         })
     }
 
-    async fn run(&self, looks: &mut Looks) -> anyhow::Result<Option<Duration>> {
+    async fn run(&self, seen: bool, looks: &mut Looks) -> anyhow::Result<Option<Duration>> {
         let line = self.connect().await?;
         let (begun, files) = mpsc::channel(AHEAD);
         self.run.tasks.spawn(start(Arc::clone(&self.run), files));
@@ -113,7 +127,7 @@ impl Poll {
         if takes(&self.run, &self.customer, &self.source) {
             let names: BTreeSet<&str> =
                 broken_off.iter().map(|claim| claim.slip.name.as_str()).collect();
-            let (ready, wait) = self.look(&line, &names, looks).await?;
+            let (ready, wait) = self.look(&line, &names, seen, looks).await?;
             (new, next) = (VecDeque::from(ready), wait);
         }
         let lines = self.sftp.sessions.min(new.len() + broken_off.len()).max(1);
@@ -130,7 +144,7 @@ impl Poll {
 
     /// Logs in.
     async fn connect(&self) -> anyhow::Result<Line> {
-        Ok(Line::open(&self.sftp).await?)
+        Ok(self.run.logins.open(&self.sftp, &self.run.parts.ledger).await??)
     }
 
     /// Raises the alarm that tells of an error, and takes those back that are over.
@@ -251,6 +265,7 @@ impl Poll {
         &self,
         line: &Line,
         broken_off: &BTreeSet<&str>,
+        seen: bool,
         looks: &mut Looks,
     ) -> anyhow::Result<(Vec<Candidate>, Option<Duration>)> {
         let folder = self.sftp.path.clone();
@@ -283,6 +298,9 @@ impl Poll {
                 })
         };
         listed.candidates.retain(|one| !broken_off.contains(one.name.as_str()) && !is_fetched(one));
+        if seen {
+            listed.candidates = looks.seen(listed.candidates);
+        }
         let present = |name: &str| listed.present.contains(name);
         Ok(looks.judge(&self.source.ready, listed.candidates, Instant::now(), present))
     }

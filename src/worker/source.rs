@@ -1,23 +1,42 @@
-//! One source in a run: looks into its folder, and claims of what is ready.
+//! One source in a run: looks into its folder, by folder events or by its schedule, and claims of
+//! what is ready.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use super::file::{self, OpenFile, Working};
 use super::folders::SourceKey;
+use super::rhythm::Rhythm;
 use super::troubles::{clear_fault, raise_fault};
 use super::{Run, Span, partner};
 use crate::config::{Folder, Source};
 use crate::model::Arrival;
 use crate::pickup::{self, Looks, Remembered, claim};
 use crate::pipeline::Occasion;
+use crate::schedule::Schedule;
 use crate::spool::write_whole;
 
 /// A run that is to end waits so long for files to become quiet.
 const QUIET_AT_MOST: Duration = Duration::from_secs(30);
+
+/// What is due by the clock is not slept through for longer: a clock may be set, and a machine may
+/// sleep.
+const SLEEP_AT_MOST: Duration = Duration::from_secs(30);
+
+/// Which files a look is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    /// None: it is not the time.
+    Nothing,
+    /// Those that were seen before and were not finished.
+    Seen,
+    /// All of them.
+    All,
+}
 
 /// Starts every source of the config that does not look yet.
 pub fn serve_all(run: &Arc<Run>) {
@@ -38,8 +57,13 @@ async fn serve(run: Arc<Run>, key: SourceKey, wake: Arc<Notify>) {
     let mut looks = recall(&remembered);
     let mut resumed = false;
     let mut folder = None;
+    let mut rhythm = None;
+    // Before the schedule's next time.
+    let mut again = Look::Nothing;
     let started = Instant::now();
     let mut faults = 0;
+    // A server that does not let us in is left alone until then.
+    let mut rests: Option<Instant> = None;
     while !run.stop.is_cancelled() {
         let Some(source) = settings(&run, &key) else {
             match run.folders.end_unless(&key, || settings(&run, &key).is_some()) {
@@ -47,7 +71,11 @@ async fn serve(run: Arc<Run>, key: SourceKey, wake: Arc<Notify>) {
                 false => continue,
             }
         };
-        if let Folder::Local(path) = &source.folder
+        if source.schedule.is_some() {
+            if folder.take().is_some() {
+                run.folders.look_nowhere(&key);
+            }
+        } else if let Folder::Local(path) = &source.folder
             && folder.as_ref().is_none_or(|(looked_into, _)| looked_into != path)
         {
             let (run, key, path) = (Arc::clone(&run), key.clone(), path.clone());
@@ -56,7 +84,26 @@ async fn serve(run: Arc<Run>, key: SourceKey, wake: Arc<Notify>) {
             folder = look_into.await.ok().map(|(regular, path)| (path, regular));
         }
         let regular = folder.as_ref().map_or(Duration::MAX, |(_, regular)| *regular);
-        let next = match take(&run, customer, &source, &mut looks, &mut resumed).await {
+        let began = Timestamp::now();
+        rhythm = source.schedule.as_ref().map(|schedule| match rhythm.take() {
+            Some(rhythm) if Rhythm::is_of(&rhythm, schedule) => rhythm,
+            _ => begin(&run, &key, schedule.clone(), began),
+        });
+        let look = match &rhythm {
+            _ if rests.is_some_and(|until| Instant::now() < until) => Look::Nothing,
+            Some(rhythm) if run.span == Span::Forever && !rhythm.is_due(began) => again,
+            _ => Look::All,
+        };
+        // A claim that cannot be gone on with does not keep others back.
+        let gone_on = go_on(&run, customer, &source, &mut resumed).await;
+        let taken = match look {
+            Look::Nothing => Ok(None),
+            _ => take_new(&run, customer, &source, look, &mut looks, &mut resumed).await,
+        };
+        if look != Look::Nothing {
+            again = note(&run, customer, &source, &taken, look, rhythm.as_mut(), began);
+        }
+        let next = match gone_on.and(taken) {
             Ok(next) => {
                 if std::mem::take(&mut faults) > 0 {
                     clear_fault(&run, customer, name, None).await;
@@ -65,8 +112,9 @@ async fn serve(run: Arc<Run>, key: SourceKey, wake: Arc<Notify>) {
             }
             Err(error) => {
                 faults += 1;
-                if partner::alarm_of(&error).is_none() {
-                    raise_fault(&run, customer, name, None, &error).await;
+                match partner::alarm_of(&error) {
+                    Some(_) => rests = Some(Instant::now() + partner::after_refusal(faults, name)),
+                    None => raise_fault(&run, customer, name, None, &error).await,
                 }
                 None
             }
@@ -83,17 +131,72 @@ async fn serve(run: Arc<Run>, key: SourceKey, wake: Arc<Notify>) {
             }
         }
         let next = if faults > 0 { Some(file::after_fault(faults)) } else { next };
-        let wait = next.map_or(regular, |next| next.min(regular));
+        let now = Timestamp::now();
+        let due = rhythm.as_ref().and_then(|rhythm| rhythm.due(now));
+        run.parts.sights.note(customer, name, |sight| sight.next_look = due);
+        let most = match &rhythm {
+            None => regular,
+            // What is due is put off by a fault.
+            Some(_) if faults > 0 => SLEEP_AT_MOST,
+            Some(_) => until(due, now),
+        };
+        let wait = next.map_or(most, |next| next.min(most));
         let woken = async {
             wake.notified().await;
             tokio::time::sleep_until(looks.not_before().into()).await;
         };
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            () = woken => {}
+            () = woken => rests = None,
             () = run.stop.cancelled() => break,
         }
     }
+}
+
+/// How long may be slept till something is due.
+fn until(due: Option<Timestamp>, now: Timestamp) -> Duration {
+    let until = due.map(|due| Duration::try_from(due.duration_since(now)).unwrap_or_default());
+    until.map_or(SLEEP_AT_MOST, |until| until.min(SLEEP_AT_MOST))
+}
+
+/// Begins to keep a schedule.
+fn begin(run: &Run, (customer, source): &SourceKey, schedule: Schedule, now: Timestamp) -> Rhythm {
+    let memory = run.parts.spool.last_look(customer, source);
+    let mut rhythm = Rhythm::begin(schedule, memory, now);
+    if let Err(error) = rhythm.remember() {
+        tracing::warn!(customer = %customer, "{error:#}");
+    }
+    rhythm
+}
+
+/// Notes what came of a look, and tells which look is to follow before the schedule's next time.
+fn note(
+    run: &Run,
+    customer: &str,
+    source: &Source,
+    taken: &anyhow::Result<Option<Duration>>,
+    look: Look,
+    rhythm: Option<&mut Rhythm>,
+    began: Timestamp,
+) -> Look {
+    let ended = Timestamp::now();
+    run.parts.sights.note(customer, &source.name, |sight| match taken {
+        Ok(_) if !takes(run, customer, source) => {}
+        Ok(_) => (sight.last_look, sight.last_error) = (Some(ended), None),
+        Err(error) => sight.last_error = Some(format!("{error:#}")),
+    });
+    let Some(rhythm) = rhythm else { return Look::Nothing };
+    let Ok(next) = taken else { return Look::All };
+    if look == Look::All {
+        rhythm.looked(began, ended);
+    }
+    if next.is_some() {
+        return Look::Seen;
+    }
+    if let Err(error) = rhythm.remember() {
+        tracing::warn!(customer = %customer, "{error:#}");
+    }
+    Look::Nothing
 }
 
 /// What today's config says of a source.
@@ -126,46 +229,45 @@ fn remember(looks: &Looks, path: &Path) -> anyhow::Result<()> {
     write_whole(path, &serde_json::to_vec(&remembered)?, 0o600)
 }
 
-/// One look: claims what is ready, and tells when more may be.
-async fn take(
+/// Goes on with the claims that were broken off, if that was not done yet.
+async fn go_on(
     run: &Arc<Run>,
     customer: &str,
     source: &Source,
+    resumed: &mut bool,
+) -> anyhow::Result<()> {
+    let Folder::Local(folder) = &source.folder else { return Ok(()) };
+    if std::mem::replace(resumed, true) {
+        return Ok(());
+    }
+    let parts = &run.parts;
+    let known = run.working().clone();
+    let left = pickup::resume(&parts.ledger, &parts.spool, customer, source, folder, &known).await;
+    let (slips, arrivals, in_the_way) = left.inspect_err(|_| *resumed = false)?;
+    *resumed = in_the_way.is_none();
+    for (slip, arrival) in slips.into_iter().zip(arrivals) {
+        let Some(turn) = file::wait_for_customer(run, customer).await else { break };
+        start(run, open_file(customer, source, slip.name, arrival), turn);
+    }
+    in_the_way.map_or(Ok(()), Err)
+}
+
+/// One look: claims what is ready and new, and tells when more may be.
+async fn take_new(
+    run: &Arc<Run>,
+    customer: &str,
+    source: &Source,
+    look: Look,
     looks: &mut Looks,
     resumed: &mut bool,
 ) -> anyhow::Result<Option<Duration>> {
     let folder = match &source.folder {
         Folder::Local(folder) => folder,
-        Folder::Sftp(sftp) => return partner::poll(run, customer, source, sftp, looks).await,
-    };
-    let parts = &run.parts;
-    let mut trouble = None;
-    if !std::mem::replace(resumed, true) {
-        let known = run.working().clone();
-        let left =
-            pickup::resume(&parts.ledger, &parts.spool, customer, source, folder, &known).await;
-        let (slips, arrivals, in_the_way) = left.inspect_err(|_| *resumed = false)?;
-        *resumed = in_the_way.is_none();
-        trouble = in_the_way;
-        for (slip, arrival) in slips.into_iter().zip(arrivals) {
-            let Some(turn) = file::wait_for_customer(run, customer).await else { return Ok(None) };
-            start(run, open_file(customer, source, slip.name, arrival), turn);
+        Folder::Sftp(sftp) => {
+            let seen = look == Look::Seen;
+            return partner::poll(run, customer, source, sftp, seen, looks).await;
         }
-    }
-    // A claim that cannot be gone on with does not keep others back.
-    let taken = take_new(run, customer, source, folder, looks, resumed).await?;
-    trouble.map_or(Ok(taken), Err)
-}
-
-/// Claims what is ready and new.
-async fn take_new(
-    run: &Arc<Run>,
-    customer: &str,
-    source: &Source,
-    folder: &Path,
-    looks: &mut Looks,
-    resumed: &mut bool,
-) -> anyhow::Result<Option<Duration>> {
+    };
     let parts = &run.parts;
     if !takes(run, customer, source) {
         return Ok(None);
@@ -176,6 +278,10 @@ async fn take_new(
         let look = move || {
             let began = Instant::now();
             let judged = pickup::list(&source, &folder).map(|listed| {
+                let listed = match look {
+                    Look::Seen => known.seen(listed),
+                    _ => listed,
+                };
                 let present = |name: &str| folder.join(name).exists();
                 known.judge(&source.ready, listed, Instant::now(), present)
             });

@@ -28,11 +28,16 @@ mod sftp;
 // A run at a terminal shows how far it is.
 mod progress;
 
+// A source with a schedule is looked into at its times.
+mod schedules;
+
 // A changed config is taken in while the work goes on.
 mod reload;
 
 // Under systemd: units, what the service manager and the journal hear, and who holds the state.
 mod systemd;
+// And as a package of Debian.
+mod package;
 
 // Assignments: at most 20 at a time, one call a release, in order.
 mod scr;

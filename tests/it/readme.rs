@@ -94,17 +94,18 @@ fn the_examples_of_config_and_mapping_are_understood() {
         fs::write(path, format!("{before}\n{written}\n{behind}")).unwrap();
     };
     let config = blocks("The config by example", "toml");
-    let [provider, customer] = config.as_slice() else { panic!("{config:?}") };
+    let [provider, customer, sources] = config.as_slice() else { panic!("{config:?}") };
     add("lighterman.toml", "", provider);
     let customer = customer
         .replace("BE…", "BE0999142065")
         .replace("\"…\"", "\"other-channel\"")
         .replace("/srv/wms/out", "../inbox/wms");
     let (head, tables) = customer.split_once("\n\n").unwrap();
-    add("customers/acme.toml", head, tables);
+    let sources = sources.replace("/srv/erp/", "../inbox/");
+    add("customers/acme.toml", head, &format!("{tables}\n{sources}"));
     let mappings = blocks("Mapping rules by example", "toml");
     let (mapping, parts) = mappings.split_first().unwrap();
-    for folder in ["keys", "inbox/wms", "credentials"] {
+    for folder in ["keys", "inbox/wms", "inbox/nightly", "inbox/often", "credentials"] {
         fs::create_dir(setup.join(folder)).unwrap();
     }
     let key = repository().join("src/remote/test_keys/rsa-pkcs8.pem");

@@ -86,7 +86,8 @@ impl Report {
             faults.push("the receipts and the ledger tell different numbers".to_owned());
         }
         faults.extend(audit.faults);
-        let status = status::gather(&parts.ledger, config, &setup.channels, &parts.waiting).await?;
+        let Parts { ledger, waiting, sights, .. } = parts;
+        let status = status::gather(ledger, config, &setup.channels, waiting, sights).await?;
         faults.extend(status.alarms.into_iter().map(|alarm| {
             format!("alarm {} of {}: {}", alarm.kind.word(), alarm.customer, alarm.advice)
         }));

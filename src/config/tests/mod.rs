@@ -7,6 +7,7 @@ mod scr;
 mod customer;
 mod sftp;
 mod source;
+mod schedule;
 mod login;
 mod ingestion;
 mod route;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{After, Ready, SecretSource, Sftp, Source, SshLogin};
+use crate::schedule::Schedule;
 
 const PARTNER: &str = r#"
 [sources.partner]
@@ -43,6 +44,7 @@ fn an_sftp_source_has_defaults_that_change_nothing_at_the_partner() {
     let partner = folder.acme().sources.remove("partner").unwrap();
     assert_eq!(partner.ready, Ready::Quiet(Duration::from_secs(10)));
     assert_eq!(partner.local_folder(), None);
+    assert_eq!(partner.schedule, Some(Schedule::Every(Duration::from_secs(60))));
     let results = folder.path("state/uat/results/acme/partner");
     assert_eq!(partner.archive, results.join("archive"));
     assert_eq!(partner.rejects, results.join("rejects"));

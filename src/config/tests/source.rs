@@ -123,18 +123,6 @@ fn the_folder_of_a_source_must_be_given_and_be_none_other_than_a_folder() {
 
 #[test]
 fn what_comes_with_later_versions_is_known_and_refused() {
-    assert_eq!(
-        in_source("schedule = \"* * * * *\""),
-        told(5, "\"schedule\" of a local source is not available in this version")
-    );
-    assert_eq!(
-        in_source("every = \"30s\""),
-        told(5, "\"every\" of a local source is not available in this version")
-    );
-    assert_eq!(
-        in_source("timezone = \"Europe/Brussels\""),
-        told(5, "\"timezone\" of a local source is not available in this version")
-    );
     let cpu = r#"
 [channels.pickup]
 type    = "cpu"

@@ -16,6 +16,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 type Job = Box<dyn FnOnce(&Session) + Send>;
 
 /// A session, and the thread that alone uses it. Both end with the line; no one waits for them.
+#[derive(Debug)]
 pub struct Line {
     jobs: mpsc::Sender<Job>,
 }

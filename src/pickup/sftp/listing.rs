@@ -119,6 +119,7 @@ mod tests {
             rejects: folder.clone(),
             receipts: folder,
             keep: None,
+            schedule: None,
         }
     }
 

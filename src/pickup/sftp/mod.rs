@@ -5,6 +5,7 @@
 
 mod after;
 mod fetch;
+mod guard;
 mod host_key;
 mod line;
 mod listing;
@@ -15,6 +16,7 @@ mod session;
 
 pub use after::put_away;
 pub use fetch::{Download, fetch};
+pub use guard::Logins;
 pub use line::Line;
 pub use listing::{listing, path_of};
 pub use refusal::Refusal;
