@@ -73,7 +73,7 @@ impl Rhythm {
     pub fn remember(&mut self) -> anyhow::Result<()> {
         let last = LastLook { schedule: self.schedule.to_string(), done: self.done };
         let next = self.schedule.next(self.done);
-        let is_soon = next.is_some_and(|next| next.duration_since(self.done) < SOON);
+        let is_soon = next.is_some_and(|next| next.duration_since(self.done) <= SOON);
         let is_known = self.remembered.as_ref().is_some_and(|remembered| {
             *remembered == last || remembered.schedule == last.schedule && is_soon
         });
