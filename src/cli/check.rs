@@ -3,7 +3,7 @@
 use clap::Args;
 use jiff::Timestamp;
 
-use super::{FATAL, Setting, WELL};
+use super::{FATAL, Setting, WELL, connect};
 use crate::config::{ChannelKind, ScrAuth};
 use crate::remote::jwt::Signer;
 use crate::schedule::{Crontab, Schedule};
@@ -50,15 +50,7 @@ pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
         }
     }
     if options.connect {
-        for ((customer, name), channel) in &channels {
-            match channel.connect().await {
-                Ok(()) => eprintln!("{customer} / {name}: logged in"),
-                Err(why) => {
-                    wrong += 1;
-                    eprintln!("{customer} / {name}: {why}");
-                }
-            }
-        }
+        wrong += connect::everywhere(&config, &channels).await?;
     }
     if wrong > 0 {
         eprintln!("{wrong} problems");

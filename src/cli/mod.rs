@@ -3,6 +3,7 @@
 mod check;
 mod check_ledger;
 mod completions;
+mod connect;
 mod demo;
 mod forget;
 mod ledger;

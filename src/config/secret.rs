@@ -110,6 +110,18 @@ impl Secret {
         Secret(text.into())
     }
 
+    /// Sixteen bits of a keyed hash over secrets, to notice that a refused password was changed
+    /// without keeping anything that helps to guess it.
+    pub fn mark(secrets: &[Secret], key: &[u8; 32]) -> u16 {
+        let mut hasher = blake3::Hasher::new_keyed(key);
+        for Secret(value) in secrets {
+            hasher.update(&(value.len() as u64).to_le_bytes());
+            hasher.update(value.as_bytes());
+        }
+        let [first, second, ..] = *hasher.finalize().as_bytes();
+        u16::from_le_bytes([first, second])
+    }
+
     /// The value, for the one call that needs it.
     pub fn reveal(&self) -> &str {
         &self.0

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -14,11 +14,6 @@ use crate::ledger::{AlarmKind, Ledger, LoginRefusals, Wait};
 use crate::model::Reply;
 use crate::remote::ingestion::Ingestion;
 use crate::remote::oauth2::{Tokens, secret_mark};
-
-/// A refused password is tried so often, then only when it changed or after a while: accounts lock
-/// (design, section 4.1).
-const LOGIN_TRIES: u32 = 3;
-const LOGIN_REST: SignedDuration = SignedDuration::from_hours(6);
 
 /// One ingestion channel.
 pub struct Lines {
@@ -52,7 +47,7 @@ impl Lines {
             false => None,
         };
         if let Some((refusals, mark)) = &refusals
-            && is_resting(refusals, *mark, Timestamp::now())
+            && refusals.rests(*mark, Timestamp::now())
         {
             let due = leave.pause(Timestamp::now());
             let advice = "the login was refused three times and is left alone, since accounts \
@@ -72,12 +67,11 @@ impl Lines {
         match &reply {
             // Several messages may share one refused request.
             Reply::LoginRefused(_) if self.tokens.is_news(&self.login) => {
-                self.note_refusal(ledger).await?;
+                let mark = mark(&self.login, ledger).await?;
+                ledger.login_refused(&self.login.id, mark).await?;
             }
             Reply::Answered(_) if refusals.is_some_and(|(refusals, _)| refusals.times > 0) => {
-                let login = self.login.id.clone();
-                let none = LoginRefusals::default();
-                ledger.update(move |store| store.set_login(&login, &none)).await?;
+                ledger.login_taken(&self.login.id).await?;
             }
             _ => {}
         }
@@ -90,24 +84,8 @@ impl Lines {
     }
 
     async fn refusals(&self, ledger: &Ledger) -> anyhow::Result<(LoginRefusals, Option<u16>)> {
-        let login = self.login.clone();
-        let mark = mark(&login, ledger).await?;
-        Ok((ledger.change(move |store| store.login(&login.id)).await?, mark))
-    }
-
-    async fn note_refusal(&self, ledger: &Ledger) -> anyhow::Result<()> {
-        let login = self.login.clone();
-        let mark = mark(&login, ledger).await?;
-        ledger
-            .change(move |store| {
-                let before = store.login(&login.id)?;
-                let times = if before.secret_mark == mark { before.times + 1 } else { 1 };
-                let refusals =
-                    LoginRefusals { times, last: Some(Timestamp::now()), secret_mark: mark };
-                store.set_login(&login.id, &refusals);
-                Ok(())
-            })
-            .await
+        let mark = mark(&self.login, ledger).await?;
+        Ok((ledger.refusals(&self.login.id).await?, mark))
     }
 }
 
@@ -115,27 +93,4 @@ impl Lines {
 async fn mark(login: &Login, ledger: &Ledger) -> anyhow::Result<Option<u16>> {
     let (login, key) = (login.clone(), *ledger.secret_key());
     Ok(tokio::task::spawn_blocking(move || secret_mark(&login, &key)).await?)
-}
-
-/// Whether a login is left alone.
-fn is_resting(refusals: &LoginRefusals, mark: Option<u16>, now: Timestamp) -> bool {
-    let Some(last) = refusals.last else { return false };
-    // A clock that was set back must not make the rest longer.
-    let passed = now.duration_since(last).abs();
-    refusals.times >= LOGIN_TRIES && refusals.secret_mark == mark && passed < LOGIN_REST
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_login_rests_after_three_refusals_until_its_secret_changes_or_six_hours_passed() {
-        let at = |second| Timestamp::from_second(second).unwrap();
-        let refused = |times| LoginRefusals { times, last: Some(at(1000)), secret_mark: Some(7) };
-        assert!(!is_resting(&refused(2), Some(7), at(1001)));
-        assert!(is_resting(&refused(3), Some(7), at(1600)));
-        assert!(!is_resting(&refused(3), Some(8), at(1600)));
-        assert!(!is_resting(&refused(4), Some(7), at(1000 + 21_600)));
-    }
 }

@@ -25,8 +25,10 @@ pub struct Alarm {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AlarmKind {
-    /// The token server refuses the login.
+    /// The token server, or an SFTP server, refuses the login.
     LoginRefused,
+    /// An SFTP server's key is not known, or not the one that is known.
+    HostKey,
     /// The subscription key is missing or refused.
     SubscriptionKey,
     /// The channel answers 403, 404 or another status that no record is to blame for.
@@ -46,6 +48,7 @@ impl AlarmKind {
     pub fn word(self) -> &'static str {
         match self {
             AlarmKind::LoginRefused => "login-refused",
+            AlarmKind::HostKey => "host-key",
             AlarmKind::SubscriptionKey => "subscription-key",
             AlarmKind::ChannelRefused => "channel-refused",
             AlarmKind::Unreachable => "unreachable",

@@ -9,6 +9,7 @@ mod check;
 mod entries;
 mod entry;
 mod keys;
+mod login;
 pub mod ordinals;
 pub mod renewal;
 pub mod salvage;
@@ -34,6 +35,7 @@ pub use account::{
 pub use alarm::{Alarm, AlarmKind};
 pub use entries::Pair;
 pub use entry::Entry;
+pub use login::LoginRefusals;
 pub use ordinals::Ordinals;
 pub use store::{Store, WHOLE};
 
@@ -166,17 +168,6 @@ pub struct Believed {
     pub time: Timestamp,
     /// What the clock said when it was last believed further.
     pub at: Timestamp,
-}
-
-/// How often a login was refused in a row.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LoginRefusals {
-    /// How often.
-    pub times: u32,
-    /// When last.
-    pub last: Option<Timestamp>,
-    /// Sixteen bits by which a changed secret is noticed.
-    pub secret_mark: Option<u16>,
 }
 
 impl Ledger {

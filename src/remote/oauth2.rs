@@ -251,20 +251,13 @@ impl TokenError {
     }
 }
 
-/// Sixteen bits of a keyed hash over the login's secrets, to notice that a refused password was
-/// changed without keeping anything that helps to guess it. `None` if a secret cannot be read.
+/// By what a change of a login's secrets is noticed. `None` if a secret cannot be read.
 pub fn secret_mark(login: &Login, key: &[u8; 32]) -> Option<u16> {
-    let mut hasher = blake3::Hasher::new_keyed(key);
-    let mut add = |secret: Secret| {
-        hasher.update(&(secret.reveal().len() as u64).to_le_bytes());
-        hasher.update(secret.reveal().as_bytes());
-    };
-    add(login.client_secret.read().ok()?);
+    let mut secrets = vec![login.client_secret.read().ok()?];
     if let Grant::Password { password, .. } = &login.grant {
-        add(password.read().ok()?);
+        secrets.push(password.read().ok()?);
     }
-    let [first, second, ..] = *hasher.finalize().as_bytes();
-    Some(u16::from_le_bytes([first, second]))
+    Some(Secret::mark(&secrets, key))
 }
 
 /// One login's token, and the request that is under way for it.

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::schedule::Schedule;
 use crate::spool::write_whole;
 
-/// A time that comes again so soon is not missed.
+/// A time that comes again so soon is not noted each time: the look at a start that is one too many
+/// costs less.
 const SOON: SignedDuration = SignedDuration::from_mins(1);
 
 /// When a source is looked into next.
@@ -71,14 +72,12 @@ impl Rhythm {
     /// Leaves to the next run what it needs to tell whether a time was missed.
     pub fn remember(&mut self) -> anyhow::Result<()> {
         let last = LastLook { schedule: self.schedule.to_string(), done: self.done };
-        let is_soon = || {
-            let next = self.schedule.next(self.done);
-            next.is_some_and(|next| next.duration_since(self.done) < SOON)
-        };
-        if matches!(self.schedule, Schedule::Every(_))
-            || self.remembered.as_ref() == Some(&last)
-            || is_soon()
-        {
+        let next = self.schedule.next(self.done);
+        let is_soon = next.is_some_and(|next| next.duration_since(self.done) <= SOON);
+        let is_known = self.remembered.as_ref().is_some_and(|remembered| {
+            *remembered == last || remembered.schedule == last.schedule && is_soon
+        });
+        if is_known || matches!(self.schedule, Schedule::Every(_)) {
             return Ok(());
         }
         std::fs::create_dir_all(self.memory.parent().unwrap_or(Path::new("")))?;
@@ -178,11 +177,16 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_again_within_a_minute_is_not_remembered() {
+    fn what_comes_again_within_a_minute_is_remembered_once() {
         let folder = tempfile::tempdir().unwrap();
         let memory = folder.path().join("erp.last");
         let mut often = Rhythm::begin(crontab("* * * * *"), memory.clone(), at("09:30:30"));
         often.remember().unwrap();
-        assert!(!memory.exists());
+        let written = std::fs::read(&memory).unwrap();
+        often.looked(at("09:31:00"), at("09:31:01"));
+        often.remember().unwrap();
+        assert_eq!(std::fs::read(&memory).unwrap(), written);
+        let next = Rhythm::begin(crontab("* * * * *"), memory, at("09:32:30"));
+        assert!(next.is_due(at("09:32:30")));
     }
 }

@@ -70,8 +70,9 @@ async fn serve(run: Arc<Run>, key: SourceKey, wake: Arc<Notify>) {
             }
         };
         if source.schedule.is_some() {
-            folder = None;
-            run.folders.look_nowhere(&key);
+            if folder.take().is_some() {
+                run.folders.look_nowhere(&key);
+            }
         } else if let Folder::Local(path) = &source.folder
             && folder.as_ref().is_none_or(|(looked_into, _)| looked_into != path)
         {
@@ -97,7 +98,7 @@ async fn serve(run: Arc<Run>, key: SourceKey, wake: Arc<Notify>) {
             _ => take_new(&run, customer, &source, look, &mut looks, &mut resumed).await,
         };
         if look != Look::Nothing {
-            again = note(&run, &key, &taken, look, rhythm.as_mut(), began);
+            again = note(&run, customer, &source, &taken, look, rhythm.as_mut(), began);
         }
         let next = match gone_on.and(taken) {
             Ok(next) => {
@@ -128,12 +129,10 @@ async fn serve(run: Arc<Run>, key: SourceKey, wake: Arc<Notify>) {
         let due = rhythm.as_ref().and_then(|rhythm| rhythm.due(now));
         run.parts.sights.note(customer, name, |sight| sight.next_look = due);
         let most = match &rhythm {
+            None => regular,
             // What is due is put off by a fault.
             Some(_) if faults > 0 => SLEEP_AT_MOST,
-            Some(_) => due.map_or(SLEEP_AT_MOST, |due| {
-                Duration::try_from(due.duration_since(now)).unwrap_or_default().min(SLEEP_AT_MOST)
-            }),
-            None => regular,
+            Some(_) => until(due, now),
         };
         let wait = next.map_or(most, |next| next.min(most));
         let woken = async {
@@ -146,6 +145,12 @@ async fn serve(run: Arc<Run>, key: SourceKey, wake: Arc<Notify>) {
             () = run.stop.cancelled() => break,
         }
     }
+}
+
+/// How long may be slept till something is due.
+fn until(due: Option<Timestamp>, now: Timestamp) -> Duration {
+    let until = due.map(|due| Duration::try_from(due.duration_since(now)).unwrap_or_default());
+    until.map_or(SLEEP_AT_MOST, |until| until.min(SLEEP_AT_MOST))
 }
 
 /// Begins to keep a schedule.
@@ -161,14 +166,16 @@ fn begin(run: &Run, (customer, source): &SourceKey, schedule: Schedule, now: Tim
 /// Notes what came of a look, and tells which look is to follow before the schedule's next time.
 fn note(
     run: &Run,
-    (customer, source): &SourceKey,
+    customer: &str,
+    source: &Source,
     taken: &anyhow::Result<Option<Duration>>,
     look: Look,
     rhythm: Option<&mut Rhythm>,
     began: Timestamp,
 ) -> Look {
     let ended = Timestamp::now();
-    run.parts.sights.note(customer, source, |sight| match taken {
+    run.parts.sights.note(customer, &source.name, |sight| match taken {
+        Ok(_) if !takes(run, customer, source) => {}
         Ok(_) => (sight.last_look, sight.last_error) = (Some(ended), None),
         Err(error) => sight.last_error = Some(format!("{error:#}")),
     });

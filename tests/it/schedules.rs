@@ -200,6 +200,24 @@ fn a_look_that_failed_is_made_up_for_before_the_next_time() {
 }
 
 #[test]
+fn times_that_pass_while_a_customer_is_not_active_are_let_go() {
+    let (port, provider) = provider_with(EVERY_SECOND);
+    let active = fs::read_to_string(provider.path("customers/acme.toml")).unwrap();
+    provider.file("customers/acme.toml", format!("active = false\n{active}"));
+    drop_order(&provider, "acme", "A.csv");
+    let daemon = provider.start();
+    let next = || source(&provider)["next_look"].as_str().map(str::to_owned);
+    let first = until("the next time", next);
+    until_true("a time that passes", || next().is_some_and(|next| next > first));
+    assert_eq!(source(&provider)["last_look"], Value::Null);
+    assert_eq!(taken(&port, "acme"), 0);
+    provider.file("customers/acme.toml", active);
+    daemon.hang_up();
+    until_true("the file", || taken(&port, "acme") == 1);
+    assert_eq!(daemon.stop().code, 0);
+}
+
+#[test]
 #[cfg(debug_assertions)]
 fn a_claim_that_was_broken_off_is_gone_on_with_at_the_start() {
     let (port, provider) = provider_with(LEAP_DAY);

@@ -2,12 +2,17 @@
 
 use std::fs;
 use std::io::Read;
-use std::path::PathBuf;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
+use futures::future::join_all;
 use lighterman::config::{After, SecretSource, Sftp, SshLogin};
-use lighterman::pickup::sftp::{Kind, Refusal, Session};
+use lighterman::ledger::Ledger;
+use lighterman::pickup::sftp::{Kind, Logins, Refusal, Session};
 
-use crate::harness::{Sshd, Wish};
+use crate::harness::{Provider, Sshd, Wish, until_true};
 
 /// The server's folder, for its user with the key `client`, whose host key is known.
 fn place(sshd: &Sshd) -> Sftp {
@@ -256,13 +261,13 @@ fn an_unknown_key_is_refused_with_the_very_line_that_lets_it_in() {
         fs::write(&place.known_hosts, text).unwrap();
         let (advice, line) = distrusted(&place);
         assert!(advice.contains(&fingerprint(&sshd, "ed25519")), "{advice}");
-        assert!(advice.contains("is not in "), "{advice}");
+        assert!(advice.contains(" does not hold: "), "{advice}");
         assert!(advice.contains(place.known_hosts.to_str().unwrap()), "{advice}");
         fs::write(&place.known_hosts, text.to_owned() + &line.unwrap()).unwrap();
         Session::open(&place).unwrap();
     }
     fs::remove_file(&place.known_hosts).unwrap();
-    assert!(distrusted(&place).0.contains("is not in "));
+    assert!(distrusted(&place).0.contains(" does not hold: "));
 }
 
 #[test]
@@ -273,7 +278,7 @@ fn a_changed_key_is_refused_with_the_line_of_the_former() {
     assert!(former.exists());
     fs::write(&place.known_hosts, format!("# ours\n{}", sshd.known_line("former"))).unwrap();
     let (advice, _) = distrusted(&place);
-    assert!(advice.contains("is not the one in line 2 of "), "{advice}");
+    assert!(advice.contains("another host key than line 2 of "), "{advice}");
     assert!(advice.contains(&fingerprint(&sshd, "ed25519")), "{advice}");
 }
 
@@ -306,8 +311,134 @@ fn a_revoked_key_is_refused() {
     let line = sshd.known_line("ed25519");
     fs::write(&place.known_hosts, format!("{line}@revoked {line}")).unwrap();
     let (advice, line) = distrusted(&place);
-    assert!(advice.contains("revoked in line 2 of "), "{advice}");
+    assert!(advice.contains("a host key that line 2 of "), "{advice}");
     assert_eq!(line, None);
+}
+
+#[test]
+fn check_logs_in_to_every_source_and_lists_its_folder() {
+    let sshd = Sshd::start();
+    let provider = provider(&sshd, &format!("key = {{ file = {:?} }}", sshd.path("client")));
+    fs::write(sshd.folder().join("one.csv"), "1").unwrap();
+    fs::create_dir(sshd.folder().join("done")).unwrap();
+    let check = provider.run(&["check", "--connect"]);
+    assert_eq!(check.code, 0, "{check}");
+    assert!(check.stderr.contains("acme / partner: logged in, 1 file in sftp://"), "{check}");
+
+    fs::remove_dir_all(sshd.folder()).unwrap();
+    let check = provider.run(&["check", "--connect"]);
+    assert_eq!(check.code, 1, "{check}");
+    assert!(check.stderr.contains("acme / partner: cannot list "), "{check}");
+}
+
+#[test]
+fn check_prints_the_line_of_an_unknown_key_and_adds_nothing() {
+    let sshd = Sshd::start();
+    let provider = provider(&sshd, &format!("key = {{ file = {:?} }}", sshd.path("client")));
+    let known = sshd.path("known_hosts");
+    fs::write(&known, "# nobody\n").unwrap();
+    let check = provider.run(&["check", "--connect"]);
+    assert_eq!(check.code, 1, "{check}");
+    assert!(check.stderr.contains(&fingerprint(&sshd, "ed25519")), "{check}");
+    assert!(check.stderr.contains("compare this fingerprint with the operator's"), "{check}");
+    let line = sshd.known_line("ed25519");
+    assert!(check.stderr.lines().any(|printed| printed == line.trim_end()), "{check}");
+    assert_eq!(fs::read_to_string(&known).unwrap(), "# nobody\n");
+}
+
+#[test]
+fn check_tries_a_password_once_for_all_sources_of_a_login() {
+    let sshd = Sshd::start_as(Wish { password: Some("right"), ..Wish::default() });
+    by_password(&sshd, "wrong");
+    let password = format!("password = {{ file = {:?} }}", sshd.path("password"));
+    let provider = provider(&sshd, &password);
+    let customer = fs::read_to_string(provider.path("customers/acme.toml")).unwrap();
+    let second = source(&sshd, "second", &sshd.remote("second"), &password);
+    provider.file("customers/acme.toml", customer + &second);
+    let check = provider.run(&["check", "--connect"]);
+    assert_eq!(check.code, 1, "{check}");
+    for source in ["partner", "second"] {
+        let told = format!("acme / {source}: 127.0.0.1:{} refuses the login", sshd.port());
+        assert!(check.stderr.contains(&told), "{check}");
+    }
+    assert_eq!(tries(&sshd), 1);
+}
+
+#[test]
+fn keys_of_an_agent_log_in() {
+    let sshd = Sshd::start();
+    let provider = provider(&sshd, "agent = true");
+    let socket = sshd.path("agent");
+    let socket = [("SSH_AUTH_SOCK", socket.to_str().unwrap())];
+    let connect = || provider.start_in(&["check", "--connect"], &socket).end();
+
+    let check = connect();
+    assert_eq!(check.code, 1, "{check}");
+    assert!(check.stderr.contains("SSH_AUTH_SOCK"), "{check}");
+
+    let agent = Agent::start(&sshd.path("agent"));
+    let check = connect();
+    assert!(check.stderr.contains("the agent holds no key"), "{check}");
+
+    // The right key need not be the first.
+    for (name, kind) in [("stranger", "rsa"), ("mine", "rsa"), ("curve", "ecdsa")] {
+        agent.add(&sshd.key(name, &["-t", kind, "-N", ""]));
+    }
+    let check = connect();
+    assert!(check.stderr.contains("it does not take the agent's keys"), "{check}");
+    for name in ["mine", "curve"] {
+        fs::remove_file(sshd.path("authorized_keys")).unwrap();
+        sshd.allow(name);
+        let check = connect();
+        assert_eq!(check.code, 0, "{name}: {check}");
+    }
+}
+
+/// A running ssh-agent.
+struct Agent {
+    process: Child,
+    socket: PathBuf,
+}
+
+impl Agent {
+    fn start(socket: &Path) -> Agent {
+        let mut agent = Command::new("ssh-agent");
+        let agent = agent.args(["-D", "-a"]).arg(socket).stdout(Stdio::null()).spawn();
+        let process = agent.expect("ssh-agent: install the package openssh-client");
+        until_true("the agent listens", || UnixStream::connect(socket).is_ok());
+        Agent { process, socket: socket.to_owned() }
+    }
+
+    fn add(&self, key: &Path) {
+        let mut add = Command::new("ssh-add");
+        let added = add.arg("-q").arg(key).env("SSH_AUTH_SOCK", &self.socket).status();
+        assert!(added.unwrap().success());
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A provider whose customer has the source `partner` in the server's folder, with this login.
+fn provider(sshd: &Sshd, login: &str) -> Provider {
+    sshd.known_hosts(&["ed25519"]);
+    let provider = Provider::empty();
+    provider.file("lighterman.toml", "environments = [\"test\"]\nenvironment = \"test\"\n");
+    let customer = format!("name = \"Acme\"\n{}", source(sshd, "partner", &sshd.remote(""), login));
+    provider.file("customers/acme.toml", customer);
+    provider
+}
+
+fn source(sshd: &Sshd, name: &str, path: &str, login: &str) -> String {
+    let (port, user, known_hosts) = (sshd.port(), sshd.user(), sshd.path("known_hosts"));
+    format!(
+        "\n[sources.{name}]\ntype = \"sftp\"\nhost = \"127.0.0.1\"\nport = {port}\nuser = {user:?}\n\
+         {login}\nknown_hosts = {known_hosts:?}\npath = {path:?}\n"
+    )
 }
 
 fn by_password(sshd: &Sshd, password: &str) -> SshLogin {
@@ -337,7 +468,52 @@ fn distrusted(place: &Sftp) -> (String, Option<String>) {
 /// The fingerprint of a host key, as OpenSSH prints it.
 fn fingerprint(sshd: &Sshd, kind: &str) -> String {
     let key = sshd.path(&format!("host_{kind}.pub"));
-    let output = std::process::Command::new("ssh-keygen").arg("-lf").arg(key).output().unwrap();
+    let output = Command::new("ssh-keygen").arg("-lf").arg(key).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     text.split(' ').nth(1).unwrap().to_owned()
+}
+
+#[test]
+fn a_refused_password_is_tried_three_times_however_many_ask() {
+    let sshd = Sshd::start_as(Wish { password: Some("right"), ..Wish::default() });
+    let folder = sshd.path("ledger");
+    let mut wrong = place(&sshd);
+    wrong.login = by_password(&sshd, "wrong");
+    let wrong = Arc::new(wrong);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let ledger = Ledger::open(&folder).unwrap();
+        let logins = Logins::default();
+        for opened in join_all((0..5).map(|_| logins.open(&wrong, &ledger))).await {
+            let refusal = opened.unwrap().unwrap_err();
+            assert!(matches!(refusal, Refusal::Login { password: true, .. }), "{refusal:?}");
+        }
+        assert_eq!(tries(&sshd), 3);
+
+        // Over a restart, and from another folder there.
+        drop(ledger);
+        let ledger = Ledger::open(&folder).unwrap();
+        let logins = Logins::default();
+        let other = Arc::new(Sftp { path: "elsewhere".to_owned(), ..(*wrong).clone() });
+        let refusal = logins.open(&other, &ledger).await.unwrap().unwrap_err();
+        assert!(refusal.to_string().contains("left alone"), "{refusal}");
+        assert_eq!(tries(&sshd), 3);
+
+        // When it changed, it is tried again, and once it is right all is forgotten.
+        by_password(&sshd, "wrong again");
+        assert!(logins.open(&wrong, &ledger).await.unwrap().is_err());
+        assert_eq!(tries(&sshd), 4);
+        by_password(&sshd, "right");
+        logins.open(&wrong, &ledger).await.unwrap().unwrap();
+        by_password(&sshd, "wrong");
+        for _ in 0..4 {
+            assert!(logins.open(&wrong, &ledger).await.unwrap().is_err());
+        }
+        assert_eq!(tries(&sshd), 7);
+    });
+}
+
+/// How many passwords the server has refused.
+fn tries(sshd: &Sshd) -> usize {
+    sshd.log().matches("Failed password for ").count()
 }

@@ -4,7 +4,6 @@
 //! libssh2 reads such files too, but takes `@revoked` for a host's name, knows no patterns, and
 //! tells no line. Here it only compares the names that are hashed.
 
-use std::fmt::Write;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
@@ -97,41 +96,39 @@ impl KnownHosts {
         let kind = kind_of(blob);
         if let Some(Key { line, .. }) = self.revoked.iter().find(|key| key.blob == blob) {
             let advice = format!(
-                "{name} shows a host key that is revoked in line {line} of {file}: \
-                 SHA256:{sha256} ({kind}); whoever answers there is not to be trusted"
+                "{name} shows a host key that line {line} of {file} revokes: SHA256:{sha256} \
+                 ({kind}); whoever answers there is not to be trusted"
             );
             return Some(Refusal::HostKey { advice, line: None });
         }
         if self.keys.iter().any(|key| key.blob == blob) {
             return None;
         }
-        let line = Some(format!("{name} {kind} {}", STANDARD.encode(blob)));
         let same_kind = self.keys.iter().find(|key| kind_of(&key.blob) == kind);
-        let mut advice = match (same_kind, self.keys.first()) {
-            (Some(Key { line, .. }), _) => format!(
-                "the host key of {name} is not the one in line {line} of {file}: it is now \
-                 SHA256:{sha256} ({kind}); somebody may listen in; only if the server's operator \
-                 confirms this fingerprint, replace line {line}"
+        let advice = match (same_kind, self.keys.first(), self.authority) {
+            (Some(Key { line, .. }), ..) => format!(
+                "{name} shows another host key than line {line} of {file}: SHA256:{sha256} \
+                 ({kind}); it may be somebody else: replace the line only if the operator confirms \
+                 this fingerprint"
             ),
-            (None, Some(Key { line, blob })) => format!(
-                "the host key of {name} is SHA256:{sha256} ({kind}), but line {line} of {file} \
-                 trusts one of another kind ({}); somebody may listen in; only if the server's \
-                 operator confirms this fingerprint, add the new key",
+            (None, Some(Key { line, blob }), _) => format!(
+                "{name} shows a host key of another kind than line {line} of {file}, {}: \
+                 SHA256:{sha256} ({kind}); it may be somebody else: add the key only if the \
+                 operator confirms this fingerprint",
                 kind_of(blob)
             ),
-            (None, None) => format!(
-                "the host key of {name} is not in {file}: SHA256:{sha256} ({kind}); compare this \
-                 fingerprint with what the server's operator says, then add the key"
+            (None, None, Some(line)) => format!(
+                "{name} shows a host key that {file} does not hold: SHA256:{sha256} ({kind}); line \
+                 {line} trusts a certificate authority, which is not supported; compare this \
+                 fingerprint with the operator's, then add the key"
+            ),
+            (None, None, None) => format!(
+                "{name} shows a host key that {file} does not hold: SHA256:{sha256} ({kind}); \
+                 compare this fingerprint with the operator's, then add the key"
             ),
         };
-        if let Some(line) = self.authority {
-            let more = "trusts a certificate authority, which is not supported: the key itself \
-                        must be there";
-            // Writing to a string does not fail.
-            let _ = write!(advice, " (line {line} {more})");
-        }
-        advice += "; \"lighterman check --connect\" prints the line";
-        Some(Refusal::HostKey { advice, line })
+        let line = format!("{name} {kind} {}", STANDARD.encode(blob));
+        Some(Refusal::HostKey { advice, line: Some(line) })
     }
 }
 
@@ -365,7 +362,11 @@ mod tests {
     #[test]
     fn an_unknown_key_comes_with_the_line_to_add() {
         let (advice, line) = refusal(&format!("other.example {ONE}\n"), ONE);
-        assert!(advice.contains("sftp.example is not in hosts: SHA256:abcdef"), "{advice}");
+        assert!(
+            advice
+                .contains("sftp.example shows a host key that hosts does not hold: SHA256:abcdef"),
+            "{advice}"
+        );
         assert_eq!(line.unwrap(), format!("sftp.example {ONE}"));
         let known = known("", "sftp.example", 2022);
         let Some(Refusal::HostKey { line, .. }) = known.judge(&blob(ONE), HASH) else { panic!() };
@@ -376,24 +377,29 @@ mod tests {
     fn a_changed_key_is_told_with_the_line_that_holds_the_former() {
         let text = format!("other.example {ONE}\nsftp.example {CURVE}\nsftp.example {ONE}\n");
         let (advice, _) = refusal(&text, TWO);
-        assert!(advice.contains("is not the one in line 3 of hosts"), "{advice}");
+        assert!(advice.contains("shows another host key than line 3 of hosts"), "{advice}");
         assert!(advice.contains("SHA256:abcdef"), "{advice}");
         let (advice, _) = refusal(&format!("sftp.example {CURVE}\n"), TWO);
-        assert!(advice.contains("line 1 of hosts trusts one of another kind"), "{advice}");
+        assert!(
+            advice.contains(
+                "of another kind than line 1 of hosts, ecdsa-sha2-nistp256: SHA256:abcdef"
+            ),
+            "{advice}"
+        );
     }
 
     #[test]
     fn a_revoked_key_is_refused_whatever_else_says() {
         let text = format!("sftp.example {ONE}\n@revoked elsewhere {ONE}\n");
         let (advice, line) = refusal(&text, ONE);
-        assert!(advice.contains("revoked in line 2 of hosts"), "{advice}");
+        assert!(advice.contains("that line 2 of hosts revokes"), "{advice}");
         assert_eq!(line, None);
     }
 
     #[test]
     fn an_authority_vouches_for_nobody_and_is_told() {
         let (advice, _) = refusal(&format!("@cert-authority *.example {ONE}\n"), ONE);
-        assert!(advice.contains("is not in hosts"), "{advice}");
+        assert!(advice.contains("hosts does not hold"), "{advice}");
         assert!(advice.contains("line 1 trusts a certificate authority"), "{advice}");
     }
 }

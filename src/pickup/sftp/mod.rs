@@ -3,11 +3,13 @@
 //! One session is one lock (ssh2), and every call blocks: each has a thread of its own while it is
 //! used, and is never used by two.
 
+mod guard;
 mod host_key;
 mod login;
 mod private_key;
 mod refusal;
 mod session;
 
+pub use guard::Logins;
 pub use refusal::Refusal;
 pub use session::{Entry, Kind, Session, Stat};

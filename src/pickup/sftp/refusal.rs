@@ -27,10 +27,16 @@ pub enum Refusal {
     Unreachable(anyhow::Error),
 }
 
+/// As an alarm says it.
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refusal::HostKey { advice, .. } | Refusal::Login { advice, .. } => f.write_str(advice),
+            Refusal::HostKey { advice, line: Some(_) } => {
+                write!(f, "{advice}; \"lighterman check --connect\" prints its line")
+            }
+            Refusal::HostKey { advice, line: None } | Refusal::Login { advice, .. } => {
+                f.write_str(advice)
+            }
             Refusal::Secret(error) | Refusal::Unreachable(error) => write!(f, "{error:#}"),
         }
     }

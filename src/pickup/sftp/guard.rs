@@ -1,0 +1,69 @@
+//! Logins: opens sessions so that no password is tried to death.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+
+use super::refusal::Refusal;
+use super::session::Session;
+use crate::config::{Secret, SecretSource, Sftp};
+use crate::ledger::Ledger;
+
+/// The logins by password, each tried by one at a time: several who try a wrong one at once would
+/// lock the account before the first knew that it is wrong.
+#[derive(Debug, Default)]
+pub struct Logins(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
+
+impl Logins {
+    /// Opens a session, unless its password was refused too often; refusals are counted in the
+    /// ledger. To be awaited to its end, or a refusal is not counted.
+    pub async fn open(
+        &self,
+        place: &Arc<Sftp>,
+        ledger: &Ledger,
+    ) -> anyhow::Result<Result<Session, Refusal>> {
+        let Some(password) = place.login.password.clone() else {
+            return open(Arc::clone(place)).await;
+        };
+        let Sftp { user, host, port, .. } = &**place;
+        // Accounts lock whatever folder is wanted.
+        let login = format!("sftp://{user}@{host}:{port}");
+        let turn = self.turn(&login);
+        let _turn = turn.lock().await;
+        let mark = mark(password, ledger).await?;
+        let refusals = ledger.refusals(&login).await?;
+        if refusals.rests(mark, Timestamp::now()) {
+            let advice = format!(
+                "{host} refused the password of {user} three times, and it is left alone since \
+                 accounts lock; correct the password, then reload"
+            );
+            return Ok(Err(Refusal::Login { password: true, advice }));
+        }
+        let opened = open(Arc::clone(place)).await?;
+        match &opened {
+            Ok(_) if refusals.times > 0 => ledger.login_taken(&login).await?,
+            Err(Refusal::Login { password: true, .. }) => {
+                ledger.login_refused(&login, mark).await?;
+            }
+            _ => {}
+        }
+        Ok(opened)
+    }
+
+    fn turn(&self, login: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(turns.entry(login.to_owned()).or_default())
+    }
+}
+
+async fn open(place: Arc<Sftp>) -> anyhow::Result<Result<Session, Refusal>> {
+    Ok(tokio::task::spawn_blocking(move || Session::open(&place)).await?)
+}
+
+/// The password's mark. It may lie in a file on a slow disk.
+async fn mark(password: SecretSource, ledger: &Ledger) -> anyhow::Result<Option<u16>> {
+    let key = *ledger.secret_key();
+    let read = move || Some(Secret::mark(&[password.read().ok()?], &key));
+    Ok(tokio::task::spawn_blocking(read).await?)
+}
