@@ -22,8 +22,9 @@ const CONNECT: Duration = Duration::from_secs(10);
 const OPERATION: u32 = 30_000;
 /// The same for the last words of a session that is given up.
 const FAREWELL: u32 = 1_000;
-/// After how many silent seconds `keep_alive` says something.
-const SILENCE: u32 = 15;
+/// `keep_alive` says nothing if something was said less than so many seconds ago: the least that
+/// libssh2 knows.
+const SILENCE: u32 = 2;
 /// How much is read at once; four times as much is asked for ahead (libssh2, `sftp_read`).
 const READ: usize = 256 * 1024;
 /// How many entries a folder may have: they are held at once.
@@ -102,10 +103,7 @@ impl Session {
             Ok((channel.map_err(Refusal::Unreachable)?, ssh))
         });
         match opened {
-            Ok((sftp, ssh)) => {
-                ssh.set_keepalive(true, SILENCE);
-                Ok(Session { sftp, ssh, tcp, server, broken: Cell::new(false) })
-            }
+            Ok((sftp, ssh)) => Ok(Session { sftp, ssh, tcp, server, broken: Cell::new(false) }),
             Err(refusal) => {
                 // What is left of it would wait for the server's farewell.
                 let _ = tcp.shutdown(Shutdown::Both);
@@ -195,12 +193,14 @@ impl Session {
         }
     }
 
-    /// Says something if nothing was said for a while, so that neither the server nor what lies
-    /// between takes the connection for dead.
+    /// Says something, so that neither the server nor what lies between takes a silent connection
+    /// for dead.
     pub fn keep_alive(&self) -> anyhow::Result<()> {
-        self.told(self.ssh.keepalive_send())
-            .map(drop)
-            .with_context(|| format!("the connection to {} does not hold", self.server))
+        // While it is set, no operation may take longer than this (libssh2, `ssh2_wait_socket`).
+        self.ssh.set_keepalive(false, SILENCE);
+        let sent = self.told(self.ssh.keepalive_send());
+        self.ssh.set_keepalive(false, 0);
+        sent.map(drop).with_context(|| format!("the connection to {} does not hold", self.server))
     }
 
     /// Whether an error was a time-out or a lost connection: the session is not to be used again.
