@@ -137,7 +137,9 @@ impl Belongings {
             let mine = match entry {
                 Entry::Tally { customer: of, .. }
                 | Entry::Day { customer: of, .. }
+                | Entry::Known { customer: of, .. }
                 | Entry::Identity { customer: of, .. } => of == customer,
+                Entry::Fetched { fetched, .. } => fetched.customer == customer,
                 Entry::Alarm(alarm) => alarm.customer == customer,
                 Entry::Login { login: of, .. } => of.starts_with(&login),
                 Entry::File(account) => account.customer == customer,

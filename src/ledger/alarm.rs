@@ -39,6 +39,8 @@ pub enum AlarmKind {
     EverythingRefused,
     /// The disk is full, or a folder cannot be written.
     Disk,
+    /// A file of a partner has a name under which it cannot be taken.
+    FileName,
     /// The customer's config cannot be used.
     Config,
 }
@@ -54,6 +56,7 @@ impl AlarmKind {
             AlarmKind::Unreachable => "unreachable",
             AlarmKind::EverythingRefused => "everything-refused",
             AlarmKind::Disk => "disk",
+            AlarmKind::FileName => "file-name",
             AlarmKind::Config => "config",
         }
     }

@@ -142,7 +142,13 @@ impl Check {
                 }
             }
             Entry::Generation { arrival, .. } => self.arrival(line, *arrival),
-            Entry::Tidied(_) => {}
+            Entry::Fetched { arrival, fetched } => {
+                self.arrival(line, *arrival);
+                if fetched.name.is_empty() || fetched.name.contains(['/', '\0']) {
+                    self.fault(line, "a file's name is no path");
+                }
+            }
+            Entry::Tidied(_) | Entry::Known { .. } => {}
             Entry::Alarm(_) | Entry::Login { .. } | Entry::Release { .. } => {}
         }
     }

@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use super::account::{Account, Waiting};
 use super::entries::{Pair, parse};
 use super::keys::{
-    account_key, alarm_key, chunk_key, day_key, generation_key, identity_key, login_key, tally_key,
-    waiting_key,
+    account_key, alarm_key, chunk_key, day_key, fetched_key, generation_key, identity_key,
+    known_key, login_key, tally_key, waiting_key,
 };
 use super::ordinals::Ordinals;
-use super::{Alarm, Believed, Day, LoginRefusals, ReleaseAge, Settled, Tally};
+use super::{Alarm, Believed, Day, Fetched, Known, LoginRefusals, ReleaseAge, Settled, Tally};
 use crate::model::{Arrival, Identity, State};
 
 /// The states whose records are kept, and their tags in keys.
@@ -102,6 +102,24 @@ pub enum Entry {
         /// How often.
         generation: u32,
     },
+    /// A remote file that is still to be moved or removed where it was.
+    Fetched {
+        /// The pick-up's number.
+        arrival: Arrival,
+        /// Which.
+        #[serde(flatten)]
+        fetched: Fetched,
+    },
+    /// A remote file that stays where it is.
+    Known {
+        /// The customer's id.
+        customer: String,
+        /// The source's name.
+        source: String,
+        /// Which.
+        #[serde(flatten)]
+        known: Known,
+    },
     /// An open file.
     File(Box<Account>),
     /// Records of a file that are in a final state. Of a settled file only those are kept that
@@ -131,8 +149,8 @@ pub enum Entry {
 
 impl Entry {
     /// What keys start with, by kind: what belongs to no file comes first.
-    pub const PREFIXES: [&'static [u8]; 11] =
-        [b"m/", b"c/", b"d/", b"a/", b"l/", b"r/", b"i/", b"g/", b"f/", b"s/", b"w/"];
+    pub const PREFIXES: [&'static [u8]; 13] =
+        [b"m/", b"c/", b"d/", b"a/", b"l/", b"r/", b"i/", b"g/", b"p/", b"k/", b"f/", b"s/", b"w/"];
 
     /// What a kind of entry is about, in words.
     pub fn kind(key: &[u8]) -> &'static str {
@@ -144,6 +162,8 @@ impl Entry {
             Some(b"r/") => "the age of a release",
             Some(b"i/") => "the identity of a file",
             Some(b"g/") => "how often records were worked again",
+            Some(b"p/") => "a remote file that is fetched",
+            Some(b"k/") => "a remote file that stays",
             Some(b"f/") => "the account of an open file",
             Some(b"s/") => "final records of a file",
             Some(b"w/") => "records that wait",
@@ -195,6 +215,12 @@ impl Entry {
                 ensure!(rest.is_empty(), "a key is too long");
                 Entry::Generation { arrival, generation: parse(value)? }
             }
+            b"p/" => {
+                let (arrival, rest) = number(rest)?;
+                ensure!(rest.is_empty(), "a key is too long");
+                Entry::Fetched { arrival, fetched: parse(value)? }
+            }
+            b"k/" => known(key, rest, parse(value)?)?,
             b"f/" => {
                 let account: Account = parse(value)?;
                 ensure!(account_key(account.arrival) == key, "an account has another's number");
@@ -237,6 +263,10 @@ impl Entry {
             Entry::Generation { arrival, generation } => {
                 vec![pair(&generation_key(*arrival), generation)?]
             }
+            Entry::Fetched { arrival, fetched } => vec![pair(&fetched_key(*arrival), fetched)?],
+            Entry::Known { customer, source, known } => {
+                vec![pair(&known_key(customer, source, &known.path), known)?]
+            }
             Entry::File(account) => vec![pair(&account_key(account.arrival), account)?],
             Entry::Records { arrival, state, ranges } => {
                 let tag = STATES.iter().find(|(of, _)| of == state).map(|(_, tag)| *tag);
@@ -277,6 +307,16 @@ fn identity(key: &[u8], settled: Settled) -> anyhow::Result<Entry> {
         identity: Identity(bytes.try_into()?),
         settled,
     })
+}
+
+fn known(key: &[u8], rest: &[u8], known: Known) -> anyhow::Result<Entry> {
+    let mut parts = rest.splitn(3, |byte| *byte == b'/');
+    let mut name = || Some(std::str::from_utf8(parts.next()?).ok()?.to_owned());
+    let customer = name().context("a key is damaged")?;
+    let source = name().context("a key is damaged")?;
+    let own = known_key(&customer, &source, &known.path);
+    ensure!(own == key, "a remote file stands in another's place");
+    Ok(Entry::Known { customer, source, known })
 }
 
 fn records(key: &[u8], value: &[u8]) -> anyhow::Result<Entry> {

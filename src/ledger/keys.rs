@@ -1,5 +1,6 @@
 //! Keys: where each thing stands in the store. One tree, and a letter for each kind of entry.
 
+use anyhow::Context;
 use jiff::civil::Date;
 
 use super::Alarm;
@@ -60,6 +61,28 @@ pub fn alarm_key(alarm: &Alarm) -> Vec<u8> {
 /// How often a login was refused.
 pub fn login_key(login: &str) -> Vec<u8> {
     [b"l/", login.as_bytes()].concat()
+}
+
+/// A remote file that is still to be moved or removed.
+pub fn fetched_key(arrival: Arrival) -> Vec<u8> {
+    [b"p/".as_slice(), &arrival.0.to_be_bytes()].concat()
+}
+
+/// The number in such a key.
+pub fn number_of(key: &[u8]) -> anyhow::Result<Arrival> {
+    let number = key.get(2..).and_then(|rest| rest.try_into().ok());
+    Ok(Arrival(u64::from_be_bytes(number.context("a key is cut short")?)))
+}
+
+/// The remote files of a source that are known.
+pub fn known_prefix(customer: &str, source: &str) -> Vec<u8> {
+    format!("k/{customer}/{source}/").into_bytes()
+}
+
+/// One of them. A path may be long, and a key is to be short.
+pub fn known_key(customer: &str, source: &str, path: &str) -> Vec<u8> {
+    let path = blake3::hash(path.as_bytes());
+    [known_prefix(customer, source).as_slice(), &path.as_bytes()[..16]].concat()
 }
 
 /// The age of a release at an SCR API.

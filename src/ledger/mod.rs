@@ -11,6 +11,7 @@ mod entry;
 mod keys;
 mod login;
 pub mod ordinals;
+mod remote;
 pub mod renewal;
 pub mod salvage;
 mod store;
@@ -37,6 +38,7 @@ pub use entries::Pair;
 pub use entry::Entry;
 pub use login::LoginRefusals;
 pub use ordinals::Ordinals;
+pub use remote::{Fetched, Known};
 pub use store::{Store, WHOLE};
 
 use crate::model::{Arrival, Counts, State};

@@ -2,6 +2,7 @@
 
 mod aside;
 mod memory;
+mod remote;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -1,6 +1,7 @@
 //! Plain data that the stages hand to each other. Imports nothing of the crate.
 
 pub mod identity;
+pub mod name;
 pub mod origin;
 pub mod problem;
 pub mod record;
@@ -8,6 +9,7 @@ pub mod reply;
 pub mod state;
 
 pub use identity::{Arrival, Identity};
+pub use name::numbered;
 pub use origin::Origin;
 pub use problem::{Level, Problem};
 pub use record::{Place, Record};

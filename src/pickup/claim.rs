@@ -268,7 +268,12 @@ fn copy_in(hidden: &Path, part: &Path, data: &Path) -> io::Result<()> {
 }
 
 fn hidden_path(folder: &Path, installation: &str, arrival: Arrival) -> PathBuf {
-    folder.join(format!(".lighterman-{}-{arrival}", &installation[..installation.len().min(12)]))
+    folder.join(hidden_name(installation, arrival))
+}
+
+/// The name under which nobody else looks for a file that is being taken.
+pub fn hidden_name(installation: &str, arrival: Arrival) -> String {
+    format!(".lighterman-{}-{arrival}", &installation[..installation.len().min(12)])
 }
 
 /// The account of a file whose claim has begun.

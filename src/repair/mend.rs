@@ -14,10 +14,10 @@ use crate::ledger::{
     Account, Entry, How, Ordinals, Phase, Progress, Repeat, ResultNames, Settled, Tally, WHOLE,
     Waiting, transfer,
 };
-use crate::model::{Arrival, Identity, State};
+use crate::model::{Arrival, Identity, State, numbered};
 use crate::pickup::claim;
 use crate::pipeline::again;
-use crate::settle::{self, Kept, Receipt, result_name};
+use crate::settle::{self, Kept, Receipt};
 use crate::spool::Spool;
 
 /// A ledger that agrees with what lies around it.
@@ -310,7 +310,7 @@ impl Mending<'_> {
         self.of_file(account).find_map(|Found { receipt, file }| {
             let answered = receipt.answered?;
             let name = file.strip_suffix(".receipt.json")?;
-            let suffix = (1..1000).find(|suffix| result_name(&account.name, *suffix) == name)?;
+            let suffix = (1..1000).find(|suffix| numbered(&account.name, *suffix) == name)?;
             let day = answered.to_zoned(jiff::tz::TimeZone::system()).date();
             Some((answered, ResultNames { day, suffix }))
         })

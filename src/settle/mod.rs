@@ -15,14 +15,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 pub use kept::{Kept, kept};
-pub use names::{choose, result_name};
+pub use names::choose;
 pub use problems::write as write_problems;
 pub use receipt::Receipt;
 
 use crate::config::Source;
 use crate::disk;
 use crate::ledger::{Account, Phase, Progress, ResultNames};
-use crate::model::{Counts, Identity, Origin};
+use crate::model::{Counts, Identity, Origin, numbered};
 use crate::read::Dialect;
 use crate::spool::{Problems, Spool};
 
@@ -65,7 +65,7 @@ impl Report<'_> {
 pub fn write(spool: &Spool, report: &Report<'_>) -> anyhow::Result<()> {
     let Report { account, names, source, .. } = report;
     let data = spool.data(account.arrival);
-    let name = result_name(&account.name, names.suffix);
+    let name = numbered(&account.name, names.suffix);
     for folder in [&source.rejects, &source.receipts, &source.archive] {
         make_folder(folder)?;
     }
@@ -91,7 +91,7 @@ pub fn write(spool: &Spool, report: &Report<'_>) -> anyhow::Result<()> {
 /// Writes the results of a file that is set aside whole: it lies in the rejects unchanged.
 pub fn refuse(spool: &Spool, report: &Report<'_>) -> anyhow::Result<()> {
     let Report { account, names, source, .. } = report;
-    let name = result_name(&account.name, names.suffix);
+    let name = numbered(&account.name, names.suffix);
     for folder in [&source.rejects, &source.receipts] {
         make_folder(folder)?;
     }

@@ -11,7 +11,7 @@ use jiff::civil::Date;
 use crate::config::Source;
 use crate::disk;
 use crate::ledger::ResultNames;
-use crate::model::Arrival;
+use crate::model::{Arrival, numbered};
 
 /// Fixes the names of a file's results. They are taken at once, by a hidden file that says for
 /// which arrival, so that no other file of the same name gets them; a receipt is never seen before
@@ -24,7 +24,7 @@ pub fn choose(
 ) -> anyhow::Result<ResultNames> {
     super::make_folder(&source.receipts)?;
     for suffix in 1..100_000 {
-        let result = result_name(name, suffix);
+        let result = numbered(name, suffix);
         if !reserve(&reservation(source, &result), arrival)? {
             continue;
         }
@@ -73,33 +73,9 @@ fn reserve(path: &Path, arrival: Arrival) -> anyhow::Result<bool> {
     reserve().with_context(|| format!("{} cannot be written", path.display()))
 }
 
-/// A file's name with a suffix: the name itself for 1, else `-n` behind its stem, so that a
-/// rejects file still matches the route that it came by.
-pub fn result_name(name: &str, suffix: u32) -> String {
-    if suffix <= 1 {
-        return name.to_owned();
-    }
-    let path = Path::new(name);
-    match (
-        path.file_stem().and_then(|stem| stem.to_str()),
-        path.extension().and_then(|e| e.to_str()),
-    ) {
-        (Some(stem), Some(extension)) => format!("{stem}-{suffix}.{extension}"),
-        _ => format!("{name}-{suffix}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_suffix_stands_behind_the_stem() {
-        assert_eq!(result_name("RELEASE_1.csv", 1), "RELEASE_1.csv");
-        assert_eq!(result_name("RELEASE_1.csv", 2), "RELEASE_1-2.csv");
-        assert_eq!(result_name("RELEASE", 3), "RELEASE-3");
-        assert_eq!(result_name("a.b.csv", 2), "a.b-2.csv");
-    }
 
     #[test]
     fn names_that_are_taken_stay_with_their_arrival_until_its_receipt_holds_them() {

@@ -13,7 +13,8 @@ use jiff::civil::Date;
 use crate::config::Source;
 use crate::disk;
 use crate::ledger::Account;
-use crate::settle::{Receipt, result_name};
+use crate::model::numbered;
+use crate::settle::Receipt;
 
 /// Removes what is older than `before`, but for the results of open files; tells how many files.
 ///
@@ -32,7 +33,7 @@ pub fn expire(
         .filter(mine)
         .filter_map(|account| {
             let names = account.results.as_ref()?;
-            let name = result_name(&account.name, names.suffix);
+            let name = numbered(&account.name, names.suffix);
             Some(source.archive.join(names.day.to_string()).join(name))
         })
         .collect();

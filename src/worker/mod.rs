@@ -6,6 +6,7 @@ mod file;
 mod folders;
 mod lock;
 mod open;
+mod partner;
 mod reload;
 mod rhythm;
 mod source;
@@ -27,6 +28,7 @@ use self::folders::{Folders, SourceKey};
 use crate::ledger::Ledger;
 use crate::model::Arrival;
 use crate::pickup;
+use crate::pickup::sftp::Logins;
 use crate::pipeline::{Occasion, Parts};
 use crate::tidy::tidy;
 
@@ -77,6 +79,8 @@ struct Run {
     /// By customer.
     turns: Mutex<BTreeMap<String, Arc<Semaphore>>>,
     folders: Folders,
+    /// At partners' servers.
+    logins: Logins,
     /// The files that a task of this run works on or waits with.
     working: Mutex<BTreeSet<Arrival>>,
     /// What could not be done, by customer and source: for which files, and the look itself.
@@ -115,6 +119,7 @@ impl Worker {
             stop,
             turns: Mutex::default(),
             folders: Folders::new(span == Span::Forever),
+            logins: Logins::default(),
             working: Mutex::default(),
             faults: Mutex::default(),
             tasks: TaskTracker::new(),

@@ -12,7 +12,7 @@ use super::file::{self, OpenFile, Working};
 use super::folders::SourceKey;
 use super::rhythm::Rhythm;
 use super::troubles::{clear_fault, raise_fault};
-use super::{Run, Span};
+use super::{Run, Span, partner};
 use crate::config::{Folder, Source};
 use crate::model::Arrival;
 use crate::pickup::{self, Looks, Remembered, claim};
@@ -62,6 +62,8 @@ async fn serve(run: Arc<Run>, key: SourceKey, wake: Arc<Notify>) {
     let mut again = Look::Nothing;
     let started = Instant::now();
     let mut faults = 0;
+    // A server that does not let us in is left alone until then.
+    let mut rests: Option<Instant> = None;
     while !run.stop.is_cancelled() {
         let Some(source) = settings(&run, &key) else {
             match run.folders.end_unless(&key, || settings(&run, &key).is_some()) {
@@ -88,6 +90,7 @@ async fn serve(run: Arc<Run>, key: SourceKey, wake: Arc<Notify>) {
             _ => begin(&run, &key, schedule.clone(), began),
         });
         let look = match &rhythm {
+            _ if rests.is_some_and(|until| Instant::now() < until) => Look::Nothing,
             Some(rhythm) if run.span == Span::Forever && !rhythm.is_due(began) => again,
             _ => Look::All,
         };
@@ -109,7 +112,10 @@ async fn serve(run: Arc<Run>, key: SourceKey, wake: Arc<Notify>) {
             }
             Err(error) => {
                 faults += 1;
-                raise_fault(&run, customer, name, None, &error).await;
+                match partner::alarm_of(&error) {
+                    Some(_) => rests = Some(Instant::now() + partner::after_refusal(faults, name)),
+                    None => raise_fault(&run, customer, name, None, &error).await,
+                }
                 None
             }
         };
@@ -141,7 +147,7 @@ async fn serve(run: Arc<Run>, key: SourceKey, wake: Arc<Notify>) {
         };
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            () = woken => {}
+            () = woken => rests = None,
             () = run.stop.cancelled() => break,
         }
     }
@@ -255,7 +261,13 @@ async fn take_new(
     looks: &mut Looks,
     resumed: &mut bool,
 ) -> anyhow::Result<Option<Duration>> {
-    let Folder::Local(folder) = &source.folder else { return Ok(None) };
+    let folder = match &source.folder {
+        Folder::Local(folder) => folder,
+        Folder::Sftp(sftp) => {
+            let seen = look == Look::Seen;
+            return partner::poll(run, customer, source, sftp, seen, looks).await;
+        }
+    };
     let parts = &run.parts;
     if !takes(run, customer, source) {
         return Ok(None);
@@ -303,7 +315,7 @@ async fn take_new(
 }
 
 /// Whether today's config has new files of the source claimed where they were looked for.
-fn takes(run: &Run, customer: &str, source: &Source) -> bool {
+pub fn takes(run: &Run, customer: &str, source: &Source) -> bool {
     let setup = run.parts.setup();
     let customer = setup.of(customer).config.customers.get(customer);
     customer.is_some_and(|customer| {

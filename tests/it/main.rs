@@ -22,6 +22,9 @@ mod samples;
 // A run that goes on: it sees files by itself, answers other commands, and stops in good order.
 mod daemon;
 
+// Files from partners' SFTP servers: fetched once, and put away there.
+mod sftp;
+
 // A run at a terminal shows how far it is.
 mod progress;
 

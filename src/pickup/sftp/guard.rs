@@ -1,12 +1,12 @@
-//! Logins: opens sessions so that no password is tried to death.
+//! Logins: opens lines so that no password is tried to death.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 
+use super::line::Line;
 use super::refusal::Refusal;
-use super::session::Session;
 use crate::config::{Secret, SecretSource, Sftp};
 use crate::ledger::Ledger;
 
@@ -16,15 +16,15 @@ use crate::ledger::Ledger;
 pub struct Logins(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
 
 impl Logins {
-    /// Opens a session, unless its password was refused too often; refusals are counted in the
+    /// Opens a line, unless its password was refused too often; refusals are counted in the
     /// ledger. To be awaited to its end, or a refusal is not counted.
     pub async fn open(
         &self,
         place: &Arc<Sftp>,
         ledger: &Ledger,
-    ) -> anyhow::Result<Result<Session, Refusal>> {
+    ) -> anyhow::Result<Result<Line, Refusal>> {
         let Some(password) = place.login.password.clone() else {
-            return open(Arc::clone(place)).await;
+            return Ok(Line::open(place).await);
         };
         let Sftp { user, host, port, .. } = &**place;
         // Accounts lock whatever folder is wanted.
@@ -40,7 +40,7 @@ impl Logins {
             );
             return Ok(Err(Refusal::Login { password: true, advice }));
         }
-        let opened = open(Arc::clone(place)).await?;
+        let opened = Line::open(place).await;
         match &opened {
             Ok(_) if refusals.times > 0 => ledger.login_taken(&login).await?,
             Err(Refusal::Login { password: true, .. }) => {
@@ -55,10 +55,6 @@ impl Logins {
         let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(turns.entry(login.to_owned()).or_default())
     }
-}
-
-async fn open(place: Arc<Sftp>) -> anyhow::Result<Result<Session, Refusal>> {
-    Ok(tokio::task::spawn_blocking(move || Session::open(&place)).await?)
 }
 
 /// The password's mark. It may lie in a file on a slow disk.

@@ -3,13 +3,21 @@
 //! One session is one lock (ssh2), and every call blocks: each has a thread of its own while it is
 //! used, and is never used by two.
 
+mod after;
+mod fetch;
 mod guard;
 mod host_key;
+mod line;
+mod listing;
 mod login;
 mod private_key;
 mod refusal;
 mod session;
 
+pub use after::put_away;
+pub use fetch::{Download, fetch};
 pub use guard::Logins;
+pub use line::Line;
+pub use listing::{listing, path_of};
 pub use refusal::Refusal;
 pub use session::{Entry, Kind, Session, Stat};
