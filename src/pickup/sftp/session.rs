@@ -15,6 +15,7 @@ use super::host_key::KnownHosts;
 use super::login;
 use super::refusal::Refusal;
 use crate::config::Sftp;
+use crate::disk;
 
 /// How long a connection may take, over all addresses of the host.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -157,6 +158,7 @@ impl Session {
         if self.stat(to)?.is_some() {
             return Ok(false);
         }
+        disk::step("remote rename", Path::new(to))?;
         let renamed = self.sftp.rename(Path::new(from), Path::new(to), Some(RenameFlags::empty()));
         match self.told(renamed) {
             Ok(()) => Ok(true),
@@ -175,6 +177,7 @@ impl Session {
         // A parent that must not be looked at may be there all the same.
         let there = steps.iter().rposition(|step| self.is_folder(step).unwrap_or(true));
         for step in &steps[there.map_or(0, |there| there + 1)..] {
+            disk::step("remote make", Path::new(step))?;
             if let Err(error) = self.told(self.sftp.mkdir(Path::new(step), 0o755))
                 && (is_broken(&error) || !self.is_folder(step).unwrap_or(false))
             {
@@ -187,6 +190,7 @@ impl Session {
 
     /// Removes a file: false if it was not there.
     pub fn remove(&self, path: &str) -> anyhow::Result<bool> {
+        disk::step("remote remove", Path::new(path))?;
         match self.told(self.sftp.unlink(Path::new(path))) {
             Ok(()) => Ok(true),
             Err(error) if is_missing(&error) => Ok(false),
