@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::harness::*;
 
@@ -460,4 +460,62 @@ fn a_process_killed_at_any_step_of_a_fetch_fetches_each_file_once() {
         });
         println!("killed {} times over {} steps", killed.into_inner().unwrap(), steps.len());
     }
+}
+
+#[test]
+fn a_server_that_is_gone_is_asked_ever_less_often() {
+    let mut scene = Scene::new("\"delete\"");
+    scene.sshd.stop();
+    let run = scene.provider.start();
+    let tries = || run.stderr().matches("ERROR").count();
+    let began = Instant::now();
+    until_true("it is tried four times", || tries() == 4);
+    // 1, 2 and 4 s, each shortened by a fifth at most.
+    assert!(began.elapsed() > Duration::from_millis(5_500), "{:?}", began.elapsed());
+    assert_eq!(scene.provider.alarms(), ["unreachable"]);
+    scene.sshd.launch();
+    scene.drop_file("A.csv", "ID\n1\n");
+    run.hang_up();
+    until_true("a reload has it tried at once", || scene.delivered() == 1);
+    assert_eq!(run.stop().code, 0);
+}
+
+#[test]
+fn the_marker_of_a_newer_file_is_left_to_it() {
+    let marker = "ready = { when = \"marker\", name = \"{name}.ok\" }\n";
+    let sshd = Sshd::start();
+    let after = move_to(&sshd);
+    let scene = Scene::with(sshd, &format!("{marker}after = {after}"));
+    // The move cannot succeed while a file lies where its folder should be.
+    fs::write(scene.out().join("done"), "").unwrap();
+    scene.drop_file("A.csv", "ID\n1\n");
+    scene.drop_file("A.csv.ok", "");
+    scene.run_once(4);
+    assert_eq!(scene.ids(), ["1"]);
+    scene.drop_file("A.csv", "ID\n2\n3\n");
+    scene.drop_file("A.csv.ok", "");
+    fs::remove_file(scene.out().join("done")).unwrap();
+    scene.run_once(0);
+    assert_eq!(scene.ids(), ["1", "2", "3"]);
+    assert_eq!(scene.left(""), ["done"]);
+    assert_eq!(scene.left("done"), ["A.csv"]);
+}
+
+#[test]
+fn a_file_that_may_stay_after_all_is_not_taken_again() {
+    let sshd = Sshd::start();
+    let after = move_to(&sshd);
+    let scene = Scene::with(sshd, &format!("{RENAMED}after = {after}"));
+    fs::write(scene.out().join("done"), "").unwrap();
+    scene.drop_file("A.csv", "ID\n1\n");
+    scene.run_once(4);
+    let file = "customers/acme.toml";
+    let text = fs::read_to_string(scene.provider.path(file)).unwrap();
+    let text = text.replace(&format!("after = {after}"), "after = \"keep\"");
+    scene.provider.file(file, text.replace("[[routes]]", "[[routes]]\nrepeats = \"send\""));
+    scene.run_once(0);
+    fs::remove_file(scene.out().join("done")).unwrap();
+    scene.run_once(0);
+    assert_eq!(scene.ids(), ["1"]);
+    assert_eq!(scene.left(""), ["A.csv"]);
 }
