@@ -132,10 +132,10 @@ fn every_command_has_a_man_page_and_bash_completes_it() {
     assert!(fish.contains("complete -c lighterman"), "{fish}");
 }
 
-/// What a script of the package calls, where the service manager runs or does not; and what is left
-/// of `links` in the folders of enabled units. The folders are the script's own.
+/// What a script of the package calls, where the service manager runs or does not; and which of
+/// these files are left. `/etc` and `/var/lib` are the script's own, with nothing else in them.
 #[track_caller]
-fn script(arguments: &[&str], runs: bool, links: &[&str]) -> (Vec<String>, Vec<String>) {
+fn script(arguments: &[&str], runs: bool, there: &[&str]) -> (Vec<String>, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().display();
     for command in ["systemctl", "systemd-sysusers", "systemd-tmpfiles"] {
@@ -143,13 +143,13 @@ fn script(arguments: &[&str], runs: bool, links: &[&str]) -> (Vec<String>, Vec<S
         fs::write(&file, format!("#!/bin/sh\necho \"{command} $*\" >> {path}/calls\n")).unwrap();
         fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
     }
-    let wants = "/etc/systemd/system/multi-user.target.wants";
     let around = format!(
-        "mount -t tmpfs none /run && mount -t tmpfs none /etc/systemd && mkdir -p {wants} \
-         && {} && for link in {}; do touch {wants}/$link; done \
-         && PATH={path}:$PATH {}/DEBIAN/{} && ls {wants}",
+        "for mount in /run /etc /var/lib; do mount -t tmpfs none $mount || exit 1; done
+         {} || exit 1
+         for file in {}; do mkdir -p \"${{file%/*}}\" && touch $file || exit 1; done
+         PATH={path}:$PATH {}/DEBIAN/{} && find /etc /var/lib -type f | sort",
         if runs { "mkdir -p /run/systemd/system" } else { "true" },
-        links.join(" "),
+        there.join(" "),
         TREE.display(),
         arguments.join(" "),
     );
@@ -184,12 +184,11 @@ fn an_installation_makes_the_user_and_the_folders_and_starts_nothing() {
 
 #[test]
 fn a_purge_takes_the_links_and_leaves_the_state() {
-    let links = ["lighterman.service", "lighterman@acme.service", "other.service"];
-    assert_eq!(script(&["postrm", "remove"], true, &links).1, links);
-    assert_eq!(script(&["postrm", "purge"], true, &links).1, ["other.service"]);
-    let text = read("DEBIAN/postrm");
-    let removals = text.lines().filter(|line| line.trim_start().starts_with("rm "));
-    assert!(removals.into_iter().all(|line| !line.contains("/var")), "{text}");
+    let links = ["lighterman.service", "lighterman@acme.service", "other.service"]
+        .map(|unit| format!("/etc/systemd/system/multi-user.target.wants/{unit}"));
+    let there = [&links[0], &links[1], &links[2], "/var/lib/lighterman/uat/ledger"];
+    assert_eq!(script(&["postrm", "remove"], true, &there).1, there);
+    assert_eq!(script(&["postrm", "purge"], true, &there).1, there[2..]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use lighterman::sandbox::{Fault, What};
 use tempfile::TempDir;
 
 use crate::harness::*;
@@ -136,6 +137,26 @@ fn the_watchdog_is_fed_no_more_when_the_ledger_hangs() {
     }
     assert!(daemon.runs(), "it was not its end");
     assert_eq!(port.stats().ingestion.calls, 0);
+}
+
+#[test]
+fn the_watchdog_is_not_fed_before_the_worker_gets_to_its_files() {
+    let port = Port::open(Port::world(&["acme"]));
+    let provider = provider_of(&port, &["acme"]);
+    // A file that stays open, with a problem that a restart takes out of its journal first.
+    port.fault(Fault::new("/ingestion", What::Drop)).unwrap();
+    provider.drop_file("acme", "A.csv", csv((1..=3).map(|n| n.to_string()), |id| id == "2"));
+    let run = provider.run_once(&[]);
+    assert_eq!(run.code, 3, "{run}");
+    let manager = Manager::new();
+    let hangs = provider.path("hangs");
+    fs::write(&hangs, "").unwrap();
+    let spool = provider.path("state/test/spool");
+    let fault = format!("hang;while;{};{}", hangs.display(), spool.display());
+    let _daemon = manager.start(&provider, &[WATCHDOG, ("LIGHTERMAN_FAULT", &fault)]);
+    manager.hears("READY=1\n");
+    manager.hears("STATUS=1 files open with 2 records");
+    assert_eq!(manager.hears_within(SILENCE), None);
 }
 
 #[test]
