@@ -605,7 +605,7 @@ fn where_order_counts_a_small_file_does_not_overtake_a_big_one() {
         scene.drop_file(name, &format!("ID;FILLER\n{id};\n"));
     }
     scene.run_once(0);
-    let calls = scene.port.calls_to("c-acme").into_iter();
+    let calls = scene.port.calls_to("/ingestion/c-acme").into_iter();
     let ids: Vec<u64> = calls
         .flat_map(|call| {
             let body: serde_json::Value = serde_json::from_str(&call.body.unwrap()).unwrap();
