@@ -429,6 +429,7 @@ impl Poll {
             source: self.source.name.clone(),
             name,
             picked_up: jiff::Timestamp::now(),
+            folder: None,
             look: Some(look),
         }
     }
