@@ -261,6 +261,7 @@ mod tests {
             normal: String::new(),
             url: format!("{}/tmining/api/v1", server.url),
             auth,
+            callback: None,
             concurrency: 20,
             timeout: Duration::from_secs(60),
             ca: None,
