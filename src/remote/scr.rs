@@ -623,6 +623,7 @@ mod tests {
                 url: url.to_owned(),
                 normal: url.to_owned(),
                 auth: ScrAuth::None,
+                callback: None,
                 concurrency: 20,
                 timeout: Duration::from_secs(60),
                 ca: None,

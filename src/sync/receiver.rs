@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::RETRY_AFTER;
-use axum::http::{HeaderMap, Request, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use http_body_util::BodyExt;
@@ -53,6 +53,20 @@ struct Desk {
     writes: Semaphore,
 }
 
+/// Why a notification is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    /// It is for nobody whose notifications are taken.
+    Nobody,
+    Unproven,
+    TooLarge,
+    Late,
+    CutShort,
+    NoObject,
+    /// It is to be sent again later.
+    Busy,
+}
+
 impl Receiver {
     /// Binds the address of the config; none if it names none.
     pub async fn open(parts: &Arc<Parts>) -> anyhow::Result<Option<Receiver>> {
@@ -88,7 +102,7 @@ async fn of_provider(
     Path(api): Path<String>,
     request: Request<Body>,
 ) -> Response {
-    desk.scr(api, request).await.unwrap_or_else(|refused| refused)
+    desk.scr(api, request).await.into_response()
 }
 
 /// A customer's own API is known by both names.
@@ -97,7 +111,7 @@ async fn of_customer(
     Path((customer, api)): Path<(String, String)>,
     request: Request<Body>,
 ) -> Response {
-    desk.scr(format!("{customer}/{api}"), request).await.unwrap_or_else(|refused| refused)
+    desk.scr(format!("{customer}/{api}"), request).await.into_response()
 }
 
 async fn of_cpu(
@@ -105,24 +119,24 @@ async fn of_cpu(
     Path(customer): Path<String>,
     request: Request<Body>,
 ) -> Response {
-    desk.cpu(customer, request).await.unwrap_or_else(|refused| refused)
+    desk.cpu(customer, request).await.into_response()
 }
 
 impl Desk {
-    async fn scr(&self, api: String, request: Request<Body>) -> Result<Response, Response> {
-        let callback = scr_callback(&self.parts.setup(), &api).ok_or_else(nobody)?;
+    async fn scr(&self, api: String, request: Request<Body>) -> Result<StatusCode, Refusal> {
+        let callback = scr_callback(&self.parts.setup(), &api).ok_or(Refusal::Nobody)?;
         let sender = format!("scr/{api}");
         let (parts, body) = request.into_parts();
         let (body, token) = match &callback.place {
             TokenPlace::Header => {
-                let token = bearer(&parts.headers).ok_or_else(unproven)?.to_owned();
+                let token = bearer(&parts.headers).ok_or(Refusal::Unproven)?.to_owned();
                 prove(&sender, is_signed(&callback, &token))?;
                 (self.body(&parts.headers, body).await?, token)
             }
             TokenPlace::Body(field) => {
                 let mut body = self.body(&parts.headers, body).await?;
                 let Some(Value::String(token)) = body.remove(field) else {
-                    return Err(unproven());
+                    return Err(Refusal::Unproven);
                 };
                 let token = token.strip_prefix("Bearer ").unwrap_or(&token).trim().to_owned();
                 prove(&sender, is_signed(&callback, &token))?;
@@ -132,10 +146,10 @@ impl Desk {
         self.keep(&sender, &token, &body).await
     }
 
-    async fn cpu(&self, customer: String, request: Request<Body>) -> Result<Response, Response> {
+    async fn cpu(&self, customer: String, request: Request<Body>) -> Result<StatusCode, Refusal> {
         let callbacks = cpu_callbacks(&self.parts.setup(), &customer);
         if callbacks.is_empty() {
-            return Err(nobody());
+            return Err(Refusal::Nobody);
         }
         let sender = format!("cpu/{customer}");
         let (parts, body) = request.into_parts();
@@ -145,35 +159,32 @@ impl Desk {
     }
 
     /// Reads a body. It takes of what may be held at once only as much as has come.
-    async fn body(&self, headers: &HeaderMap, body: Body) -> Result<Map<String, Value>, Response> {
-        let too_large = || refusal(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 1 MiB");
+    async fn body(&self, headers: &HeaderMap, body: Body) -> Result<Map<String, Value>, Refusal> {
         let length = headers.get("content-length").and_then(|length| length.to_str().ok());
         if length.and_then(|length| length.parse::<u64>().ok()).is_some_and(|n| n > BODY as u64) {
-            return Err(too_large());
+            return Err(Refusal::TooLarge);
         }
-        let mut held = self.held.try_acquire().map_err(|_| busy())?;
+        let mut held = self.held.try_acquire().map_err(|_| Refusal::Busy)?;
         let mut body = body;
         let mut bytes = Vec::new();
         let read = async {
             while let Some(frame) = body.frame().await {
-                let broken = |_| refusal(StatusCode::BAD_REQUEST, "the body was cut short");
-                let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
+                let Ok(data) = frame.map_err(|_| Refusal::CutShort)?.into_data() else { continue };
                 if bytes.len() + data.len() > BODY {
-                    return Err(too_large());
+                    return Err(Refusal::TooLarge);
                 }
                 let needed = (bytes.len() + data.len()).div_ceil(1024);
                 if let Some(more) = needed.checked_sub(held.num_permits()) {
-                    let more = self.held.try_acquire_many(more as u32).map_err(|_| busy())?;
+                    let more =
+                        self.held.try_acquire_many(more as u32).map_err(|_| Refusal::Busy)?;
                     held.merge(more);
                 }
                 bytes.extend_from_slice(&data);
             }
             Ok(())
         };
-        let late = |_| refusal(StatusCode::REQUEST_TIMEOUT, "the body did not come within 10 s");
-        tokio::time::timeout(BODY_WITHIN, read).await.map_err(late)??;
-        serde_json::from_slice(&bytes)
-            .map_err(|_| refusal(StatusCode::BAD_REQUEST, "the body is no JSON object"))
+        tokio::time::timeout(BODY_WITHIN, read).await.map_err(|_| Refusal::Late)??;
+        serde_json::from_slice(&bytes).map_err(|_| Refusal::NoObject)
     }
 
     async fn keep(
@@ -181,19 +192,19 @@ impl Desk {
         sender: &str,
         proof: &str,
         body: &Map<String, Value>,
-    ) -> Result<Response, Response> {
+    ) -> Result<StatusCode, Refusal> {
         let turn = tokio::time::timeout(WRITE_WITHIN, self.writes.acquire()).await;
-        let _turn = turn.map_err(|_| busy())?;
+        let _turn = turn.map_err(|_| Refusal::Busy)?;
         match self.inbox.keep(sender, proof, body).await {
             Ok(Kept::New) => {
                 self.parts.notified.notify_one();
-                Ok(StatusCode::OK.into_response())
+                Ok(StatusCode::OK)
             }
-            Ok(Kept::Repeat) => Ok(StatusCode::OK.into_response()),
-            Ok(Kept::Full) => Err(busy()),
+            Ok(Kept::Repeat) => Ok(StatusCode::OK),
+            Ok(Kept::Full) => Err(Refusal::Busy),
             Err(error) => {
                 tracing::error!("A notification of {sender} is not taken: {error:#}");
-                Err(busy())
+                Err(Refusal::Busy)
             }
         }
     }
@@ -213,35 +224,46 @@ fn cpu_callbacks(setup: &Arc<Setup>, customer: &str) -> Vec<LoginCallback> {
     customer.map(|customer| customer.callbacks.clone()).unwrap_or_default()
 }
 
-fn prove(sender: &str, proven: anyhow::Result<bool>) -> Result<(), Response> {
+fn prove(sender: &str, proven: anyhow::Result<bool>) -> Result<(), Refusal> {
     match proven {
         Ok(true) => Ok(()),
         Ok(false) => {
             tracing::warn!("A notification for {sender} did not prove itself; it is not kept");
-            Err(unproven())
+            Err(Refusal::Unproven)
         }
         // The fault is ours: the sender is to try again.
         Err(error) => {
             tracing::error!("Notifications of {sender} cannot be proven: {error:#}");
-            Err(busy())
+            Err(Refusal::Busy)
         }
     }
 }
 
-fn nobody() -> Response {
-    refusal(StatusCode::NOT_FOUND, "nobody here takes such notifications")
+impl Refusal {
+    fn told(self) -> (StatusCode, &'static str) {
+        match self {
+            Refusal::Nobody => (StatusCode::NOT_FOUND, "nobody here takes such notifications"),
+            Refusal::Unproven => {
+                (StatusCode::UNAUTHORIZED, "the notification does not prove who it comes from")
+            }
+            Refusal::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 1 MiB"),
+            Refusal::Late => {
+                (StatusCode::REQUEST_TIMEOUT, "the body did not come within 10 seconds")
+            }
+            Refusal::CutShort => (StatusCode::BAD_REQUEST, "the body was cut short"),
+            Refusal::NoObject => (StatusCode::BAD_REQUEST, "the body is no JSON object"),
+            Refusal::Busy => (StatusCode::SERVICE_UNAVAILABLE, "try again later"),
+        }
+    }
 }
 
-fn unproven() -> Response {
-    refusal(StatusCode::UNAUTHORIZED, "the notification does not prove who it comes from")
-}
-
-fn busy() -> Response {
-    let mut response = refusal(StatusCode::SERVICE_UNAVAILABLE, "try again later");
-    response.headers_mut().insert(RETRY_AFTER, axum::http::HeaderValue::from_static("5"));
-    response
-}
-
-fn refusal(status: StatusCode, why: &'static str) -> Response {
-    (status, format!("{why}\n")).into_response()
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (status, why) = self.told();
+        let mut response = (status, format!("{why}\n")).into_response();
+        if self == Refusal::Busy {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        response
+    }
 }
