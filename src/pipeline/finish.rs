@@ -247,6 +247,7 @@ mod tests {
             spent: 0,
             reason: String::new(),
             address: None,
+            release: None,
             unknown: false,
         }
     }

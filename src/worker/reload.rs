@@ -25,10 +25,10 @@ impl Worker {
                         channel.retire();
                     }
                 }
-                tracing::info!("The config was reloaded");
                 if let Err(error) = troubles::tell_broken_customers(&run.parts).await {
                     tracing::error!("The alarms cannot be noted: {error:#}");
                 }
+                tracing::info!("The config was reloaded");
             }
             Err(why) => {
                 let advice = format!("{why}; the config in use is the earlier one");
@@ -44,6 +44,7 @@ impl Worker {
             tracing::error!("{error:#}");
         }
         run.again.send_replace(());
+        run.parts.notified.notify_one();
         source::serve_all(run);
         run.folders.wake_all();
     }
