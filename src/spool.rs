@@ -33,6 +33,9 @@ pub struct Slip {
     pub name: String,
     /// When it was claimed.
     pub picked_up: Timestamp,
+    /// The SFTP folder that it is fetched from; none for a folder on this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partner: Option<String>,
     /// What was seen of it then, so that a later change is noticed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub look: Option<Look>,

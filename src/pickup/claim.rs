@@ -39,6 +39,7 @@ pub async fn claim(
         source: source.name.clone(),
         name: candidate.name.clone(),
         picked_up: jiff::Timestamp::now(),
+        partner: None,
         look: Some(candidate.look),
     };
     let noted = slip.clone();
@@ -186,6 +187,10 @@ fn go_on(
         disk::remove(hidden).with_context(|| format!("{} cannot be removed", hidden.display()))?;
         return Ok(true);
     }
+    if spool.slip(arrival).is_some_and(|slip| slip.partner.is_some()) {
+        // It was to come from a server, and lies there still.
+        return Ok(false);
+    }
     if hidden.exists() {
         // What was seen at the claim stands in the slip, if the claim came so far.
         if spool.slip(arrival).is_none() {
@@ -301,6 +306,7 @@ fn slip_of(account: &Account) -> Slip {
         source: account.source.clone(),
         name: account.name.clone(),
         picked_up: account.picked_up,
+        partner: None,
         look: None,
     }
 }
