@@ -37,6 +37,9 @@ pub struct Slip {
     /// of a file that came from a server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub folder: Option<String>,
+    /// The SFTP folder that it is fetched from; none for a folder on this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partner: Option<String>,
     /// What was seen of it then, so that a later change is noticed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub look: Option<Look>,

@@ -40,6 +40,7 @@ pub async fn claim(
         name: candidate.name.clone(),
         picked_up: jiff::Timestamp::now(),
         folder: std::path::absolute(folder)?.to_str().map(str::to_owned),
+        partner: None,
         look: Some(candidate.look),
     };
     let noted = slip.clone();
@@ -194,6 +195,10 @@ fn go_on(
         disk::remove(hidden).with_context(|| format!("{} cannot be removed", hidden.display()))?;
         return Ok(true);
     }
+    if spool.slip(arrival).is_some_and(|slip| slip.partner.is_some()) {
+        // It was to come from a server, and lies there still.
+        return Ok(false);
+    }
     if hidden.exists() {
         // What was seen at the claim stands in the slip, if the claim came so far.
         if spool.slip(arrival).is_none() {
@@ -311,6 +316,7 @@ fn slip_of(account: &Account) -> Slip {
         name: account.name.clone(),
         picked_up: account.picked_up,
         folder: None,
+        partner: None,
         look: None,
     }
 }

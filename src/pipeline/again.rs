@@ -396,6 +396,7 @@ fn slip(account: &Account) -> Slip {
         name: account.name.clone(),
         picked_up: account.picked_up,
         folder: None,
+        partner: None,
         look: None,
     }
 }

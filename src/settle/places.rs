@@ -133,6 +133,7 @@ mod tests {
             name: "A.csv".to_owned(),
             picked_up: jiff::Timestamp::UNIX_EPOCH,
             folder: None,
+            partner: None,
             look: None,
         };
         spool.prepare(Arrival(1), &slip).unwrap();

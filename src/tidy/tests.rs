@@ -24,6 +24,7 @@ fn account(arrival: u64, name: &str) -> Account {
         name: name.to_owned(),
         picked_up: at(0),
         folder: None,
+        partner: None,
         look: None,
     };
     Account { phase: Phase::Claimed, ..claim::account(Arrival(arrival), slip) }
