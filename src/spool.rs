@@ -33,6 +33,10 @@ pub struct Slip {
     pub name: String,
     /// When it was claimed.
     pub picked_up: Timestamp,
+    /// The folder that it was claimed in, where it lies hidden while its claim is broken off; none
+    /// of a file that came from a server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
     /// The SFTP folder that it is fetched from; none for a folder on this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partner: Option<String>,
@@ -45,7 +49,9 @@ impl Spool {
     /// Opens the state folder, making what is not there; only its owner may look into it.
     pub fn open(root: &Path) -> anyhow::Result<Spool> {
         let spool = Spool { root: root.to_owned() };
-        for folder in [spool.root.clone(), spool.files(), spool.bundles(), spool.quarantine()] {
+        for folder in
+            [spool.root.clone(), spool.files(), spool.bundles(), spool.quarantine(), spool.events()]
+        {
             disk::make_folder(&folder, 0o700)
                 .with_context(|| format!("{} cannot be made", folder.display()))?;
         }
@@ -84,6 +90,11 @@ impl Spool {
         self.folder(arrival).join("origin.json")
     }
 
+    /// In which folders and under which names its results were begun.
+    pub fn places(&self, arrival: Arrival) -> PathBuf {
+        self.folder(arrival).join("results.json")
+    }
+
     /// The pinned mapping and tables of this hash.
     pub fn bundle(&self, hash: &str) -> PathBuf {
         self.bundles().join(format!("{hash}.json"))
@@ -106,6 +117,16 @@ impl Spool {
     /// Where the quarantined records of a settled file lie, with their problems.
     pub fn quarantined(&self, arrival: Arrival) -> PathBuf {
         self.quarantine().join(format!("{:020}", arrival.0))
+    }
+
+    /// The folder of the notifications that are still to be worked on.
+    pub fn events(&self) -> PathBuf {
+        self.root.join("events")
+    }
+
+    /// What the notification of this number says.
+    pub fn event(&self, number: u64) -> PathBuf {
+        self.events().join(format!("{number}.json"))
     }
 
     /// The arrivals whose folders lie in the spool.

@@ -41,6 +41,8 @@ pub enum AlarmKind {
     Disk,
     /// A file of a partner has a name under which it cannot be taken.
     FileName,
+    /// A notification fits no customer, or cannot be worked on.
+    Notification,
     /// The customer's config cannot be used.
     Config,
 }
@@ -57,6 +59,7 @@ impl AlarmKind {
             AlarmKind::EverythingRefused => "everything-refused",
             AlarmKind::Disk => "disk",
             AlarmKind::FileName => "file-name",
+            AlarmKind::Notification => "notification",
             AlarmKind::Config => "config",
         }
     }

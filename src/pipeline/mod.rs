@@ -8,6 +8,7 @@ pub mod cursor;
 mod finish;
 mod pass;
 mod setup;
+mod wakes;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 pub use setup::{Pinnable, Setup};
+pub use wakes::{Bell, Wakes};
 
 use crate::config::{Customer, Environments, Faults, Source};
 use crate::deliver::order::OrderBook;
@@ -44,6 +46,10 @@ pub struct Parts {
     pinned: Mutex<BTreeMap<String, Arc<Mapping>>>,
     /// Tells the run that a file was opened in the ledger by somebody else than a source.
     pub opened: Arc<Notify>,
+    /// The files that tasks have in hand, and what they are to be told.
+    pub wakes: Wakes,
+    /// Tells that a notification was kept.
+    pub notified: Notify,
     /// How many files wait in the sources' folders.
     pub waiting: Waiting,
     /// What came of the looks into the sources.
@@ -164,6 +170,8 @@ impl Parts {
             written: Mutex::default(),
             pinned: Mutex::default(),
             opened: Arc::default(),
+            wakes: Wakes::default(),
+            notified: Notify::new(),
             waiting: Waiting::default(),
             sights: Sights::default(),
         }

@@ -36,6 +36,8 @@ pub struct Tidied {
     pub identities: u64,
     /// Days whose counters are forgotten.
     pub days: u64,
+    /// Notifications whose repeats are told no more.
+    pub notifications: u64,
     /// Archived files and receipts.
     pub results: u64,
     /// Pinned mappings.
@@ -63,6 +65,7 @@ pub async fn tidy(
         let Some(next) = next else { break };
         after = next;
     }
+    tidied.notifications = ledger.change(move |store| store.forget_heard(remembered)).await?;
     tidied.days = ledger.change(move |store| store.forget_days(remembered)).await?;
     let open: Vec<Account> = ledger
         .change(|store| Ok(store.files.values().map(|(account, _)| account.clone()).collect()))

@@ -23,6 +23,7 @@ fn account(arrival: u64, name: &str) -> Account {
         source: "erp".to_owned(),
         name: name.to_owned(),
         picked_up: at(0),
+        folder: None,
         partner: None,
         look: None,
     };

@@ -85,8 +85,6 @@ struct Run {
     logins: Logins,
     /// How many sources could not be looked into to the end by a run that is over.
     unlooked: AtomicU64,
-    /// The files that a task of this run works on or waits with.
-    working: Mutex<BTreeSet<Arrival>>,
     /// What could not be done, by customer and source: for which files, and the look itself.
     faults: Mutex<BTreeMap<SourceKey, BTreeSet<Option<Arrival>>>>,
     tasks: TaskTracker,
@@ -125,7 +123,6 @@ impl Worker {
             folders: Folders::new(span == Span::Forever),
             logins: Logins::default(),
             unlooked: AtomicU64::default(),
-            working: Mutex::default(),
             faults: Mutex::default(),
             tasks: TaskTracker::new(),
             again: watch::Sender::default(),
@@ -227,10 +224,6 @@ impl Run {
 
     fn faults(&self) -> MutexGuard<'_, BTreeMap<SourceKey, BTreeSet<Option<Arrival>>>> {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn working(&self) -> MutexGuard<'_, BTreeSet<Arrival>> {
-        self.working.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn outcome(&self, before: u64) -> anyhow::Result<Outcome> {

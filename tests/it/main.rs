@@ -42,6 +42,9 @@ mod package;
 // Assignments: at most 20 at a time, one call a release, in order.
 mod scr;
 
+// Notifications that come in: proven, durable, and worked on.
+mod receiver;
+
 // A fault of the world is not a fault of the record: nothing is lost, nothing is set aside.
 mod world;
 

@@ -228,6 +228,7 @@ impl Poll {
             source: self.source.name.clone(),
             name,
             picked_up: jiff::Timestamp::now(),
+            folder: None,
             partner: Some(self.sftp.to_string()),
             look: Some(look),
         }
