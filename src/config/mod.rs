@@ -15,6 +15,7 @@ mod schedule;
 mod sftp;
 mod channel;
 mod ingestion;
+mod cpu;
 mod retry;
 mod route;
 mod clash;
@@ -38,6 +39,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 pub use channel::{Channel, ChannelKind, ScrChannel};
+pub use cpu::{Confirm, CpuChannel};
 pub use customer::Customer;
 pub use environments::Environments;
 pub use fault::{Fault, Faults, Weight};

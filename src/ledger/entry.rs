@@ -10,10 +10,12 @@ use super::account::{Account, Waiting};
 use super::entries::{Pair, parse};
 use super::keys::{
     account_key, alarm_key, chunk_key, day_key, fetched_key, generation_key, identity_key,
-    known_key, login_key, tally_key, waiting_key,
+    known_key, login_key, tally_key, verdict_key, waiting_key,
 };
 use super::ordinals::Ordinals;
-use super::{Alarm, Believed, Day, Fetched, Known, LoginRefusals, ReleaseAge, Settled, Tally};
+use super::{
+    Alarm, Believed, Day, Fetched, Known, LoginRefusals, ReleaseAge, Settled, Tally, Told,
+};
 use crate::model::{Arrival, Identity, State};
 
 /// The states whose records are kept, and their tags in keys.
@@ -120,6 +122,14 @@ pub enum Entry {
         #[serde(flatten)]
         known: Known,
     },
+    /// What CPu told of something that it accepted, not acted on yet.
+    Verdict {
+        /// The customer's id.
+        customer: String,
+        /// What it told.
+        #[serde(flatten)]
+        told: Told,
+    },
     /// An open file.
     File(Box<Account>),
     /// Records of a file that are in a final state. Of a settled file only those are kept that
@@ -149,8 +159,10 @@ pub enum Entry {
 
 impl Entry {
     /// What keys start with, by kind: what belongs to no file comes first.
-    pub const PREFIXES: [&'static [u8]; 13] =
-        [b"m/", b"c/", b"d/", b"a/", b"l/", b"r/", b"i/", b"g/", b"p/", b"k/", b"f/", b"s/", b"w/"];
+    pub const PREFIXES: [&'static [u8]; 14] = [
+        b"m/", b"c/", b"d/", b"a/", b"l/", b"r/", b"i/", b"g/", b"p/", b"k/", b"v/", b"f/", b"s/",
+        b"w/",
+    ];
 
     /// What a kind of entry is about, in words.
     pub fn kind(key: &[u8]) -> &'static str {
@@ -164,6 +176,7 @@ impl Entry {
             Some(b"g/") => "how often records were worked again",
             Some(b"p/") => "a remote file that is fetched",
             Some(b"k/") => "a remote file that stays",
+            Some(b"v/") => "a verdict of CPu's",
             Some(b"f/") => "the account of an open file",
             Some(b"s/") => "final records of a file",
             Some(b"w/") => "records that wait",
@@ -221,6 +234,7 @@ impl Entry {
                 Entry::Fetched { arrival, fetched: parse(value)? }
             }
             b"k/" => known(key, rest, parse(value)?)?,
+            b"v/" => verdict(key, rest, parse(value)?)?,
             b"f/" => {
                 let account: Account = parse(value)?;
                 ensure!(account_key(account.arrival) == key, "an account has another's number");
@@ -266,6 +280,9 @@ impl Entry {
             Entry::Fetched { arrival, fetched } => vec![pair(&fetched_key(*arrival), fetched)?],
             Entry::Known { customer, source, known } => {
                 vec![pair(&known_key(customer, source, &known.path), known)?]
+            }
+            Entry::Verdict { customer, told } => {
+                vec![pair(&verdict_key(customer, &told.reference), told)?]
             }
             Entry::File(account) => vec![pair(&account_key(account.arrival), account)?],
             Entry::Records { arrival, state, ranges } => {
@@ -317,6 +334,15 @@ fn known(key: &[u8], rest: &[u8], known: Known) -> anyhow::Result<Entry> {
     let own = known_key(&customer, &source, &known.path);
     ensure!(own == key, "a remote file stands in another's place");
     Ok(Entry::Known { customer, source, known })
+}
+
+fn verdict(key: &[u8], rest: &[u8], told: Told) -> anyhow::Result<Entry> {
+    let customer = rest.len().checked_sub(17).and_then(|at| rest.get(..at));
+    let customer = std::str::from_utf8(customer.context("a key is cut short")?);
+    let customer = customer.context("a key is damaged")?.to_owned();
+    let own = verdict_key(&customer, &told.reference);
+    ensure!(own == key, "a verdict stands in another's place");
+    Ok(Entry::Verdict { customer, told })
 }
 
 fn records(key: &[u8], value: &[u8]) -> anyhow::Result<Entry> {

@@ -85,6 +85,13 @@ pub fn known_key(customer: &str, source: &str, path: &str) -> Vec<u8> {
     [known_prefix(customer, source).as_slice(), &path.as_bytes()[..16]].concat()
 }
 
+/// A verdict of CPu's, by its public reference in letters of either case. A reference may be long,
+/// and a key is to be short.
+pub fn verdict_key(customer: &str, reference: &str) -> Vec<u8> {
+    let reference = blake3::hash(reference.to_ascii_lowercase().as_bytes());
+    [b"v/", customer.as_bytes(), b"/", &reference.as_bytes()[..16]].concat()
+}
+
 /// The age of a release at an SCR API.
 pub fn release_key(api: &str, address: &str) -> Vec<u8> {
     let api = blake3::hash(api.as_bytes());

@@ -3,6 +3,7 @@
 mod aside;
 mod memory;
 mod remote;
+mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -11,13 +12,14 @@ use anyhow::{Context, anyhow, bail};
 use jiff::Timestamp;
 
 pub use aside::WHOLE;
+use verdict::{Parked, parked_key};
 
 use super::account::{Account, Progress, Waiting};
 use super::entries::{Entries, parse};
 use super::entry::STATES;
 use super::keys::{
     account_key, alarm_key, chunk_key, chunk_prefix, identity_key, login_key, release_key,
-    waiting_key, waiting_prefix,
+    verdict_key, waiting_key, waiting_prefix,
 };
 use super::ordinals::Ordinals;
 use super::{Age, Alarm, Change, FileCounts, LoginRefusals, ReleaseAge, Settled, Tally, renewal};
@@ -33,6 +35,8 @@ pub struct Store {
     dirty_accounts: BTreeSet<Arrival>,
     next_arrival: u64,
     installation: String,
+    /// The records that are parked for CPu's verdict, by customer and reference in lower case.
+    parked: Parked,
     /// The open files.
     pub files: BTreeMap<Arrival, (Account, Progress)>,
     /// What is left of settled files, by customer.
@@ -51,6 +55,7 @@ impl Store {
             dirty_accounts: BTreeSet::new(),
             next_arrival: 1,
             installation: String::new(),
+            parked: Parked::new(),
             files: BTreeMap::new(),
             tallies: BTreeMap::new(),
             alarms: Vec::new(),
@@ -93,7 +98,12 @@ impl Store {
     }
 
     /// Applies changes to a file's records. A file that is not open is an error.
-    pub fn change(&mut self, arrival: Arrival, changes: Vec<Change>) -> anyhow::Result<()> {
+    pub fn change(&mut self, arrival: Arrival, mut changes: Vec<Change>) -> anyhow::Result<()> {
+        for change in &mut changes {
+            if let Change::Wait(waiting) = change {
+                self.hasten(arrival, waiting)?;
+            }
+        }
         let Some((account, progress)) = self.files.get_mut(&arrival) else {
             bail!("arrival {arrival} is not open in the ledger");
         };
@@ -111,12 +121,25 @@ impl Store {
                 }
                 Change::Wait(waiting) => {
                     self.entries.put(waiting_key(arrival, waiting.first), &waiting);
-                    progress.waiting.insert(waiting.first, waiting);
+                    let parked = parked_key(&account.customer, &waiting);
+                    let first = waiting.first;
+                    if let Some(earlier) = progress.waiting.insert(first, waiting)
+                        && let Some(parked) = parked_key(&account.customer, &earlier)
+                    {
+                        self.parked.remove(&parked);
+                    }
+                    self.parked.extend(parked.map(|parked| (parked, (arrival, first))));
                 }
                 Change::Unwait(first) => {
-                    if progress.waiting.remove(&first).is_some() {
+                    if let Some(earlier) = progress.waiting.remove(&first) {
                         self.entries.remove(waiting_key(arrival, first));
+                        if let Some(parked) = parked_key(&account.customer, &earlier) {
+                            self.parked.remove(&parked);
+                        }
                     }
+                }
+                Change::Heard(reference) => {
+                    self.entries.remove(verdict_key(&account.customer, &reference));
                 }
                 Change::Mark(mark) => {
                     account.mark = account.mark.max(mark);
@@ -197,6 +220,11 @@ impl Store {
             gone.extend(self.entries.keys_starting_with(&chunk_prefix(arrival, *tag))?);
         }
         let Some((account, progress)) = self.files.remove(&arrival) else { return Ok(()) };
+        for waiting in progress.waiting.values() {
+            if let Some(parked) = parked_key(&account.customer, waiting) {
+                self.parked.remove(&parked);
+            }
+        }
         let total = account.pinned.as_ref().map_or(0, |pinned| pinned.total);
         let file = Tally { records: progress.counts(total, false), files };
         self.tally(&account.customer, |tally| {
@@ -385,6 +413,8 @@ impl Store {
             }
             for value in self.entries.starting_with(&waiting_prefix(arrival))?.values() {
                 let waiting: Waiting = parse(value)?;
+                let parked = parked_key(&account.customer, &waiting);
+                self.parked.extend(parked.map(|parked| (parked, (arrival, waiting.first))));
                 progress.waiting.insert(waiting.first, waiting);
             }
             self.files.insert(arrival, (account, progress));

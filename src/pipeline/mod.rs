@@ -8,6 +8,7 @@ pub mod cursor;
 mod finish;
 mod pass;
 mod setup;
+mod verdict;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 pub use setup::{Pinnable, Setup};
+pub use verdict::Wakes;
 
 use crate::config::{Customer, Environments, Faults, Source};
 use crate::deliver::order::OrderBook;
@@ -44,6 +46,8 @@ pub struct Parts {
     pinned: Mutex<BTreeMap<String, Arc<Mapping>>>,
     /// Tells the run that a file was opened in the ledger by somebody else than a source.
     pub opened: Arc<Notify>,
+    /// Wakes the files whose records are parked.
+    pub wakes: Wakes,
     /// How many files wait in the sources' folders.
     pub waiting: Waiting,
     /// What came of the looks into the sources.
@@ -164,6 +168,7 @@ impl Parts {
             written: Mutex::default(),
             pinned: Mutex::default(),
             opened: Arc::default(),
+            wakes: Wakes::default(),
             waiting: Waiting::default(),
             sights: Sights::default(),
         }

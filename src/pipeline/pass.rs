@@ -405,6 +405,7 @@ impl Pass {
                         store.clear(|alarm| {
                             alarm.customer == channel.customer()
                                 && alarm.channel.as_deref() == Some(channel.name())
+                                && alarm.kind != AlarmKind::NoVerdict
                                 && (worked || alarm.kind == AlarmKind::Unreachable)
                         });
                     }
@@ -464,7 +465,7 @@ fn is_due(waiting: &Waiting, occasion: Occasion, now: Timestamp) -> bool {
     occasion == Occasion::Start
         && match waiting.wait {
             Wait::Time => !waiting.answered,
-            Wait::Release | Wait::Confirmation => true,
+            Wait::Release | Wait::Confirmation | Wait::Verdict => true,
         }
 }
 

@@ -50,6 +50,7 @@ impl Working {
 
 impl Drop for Working {
     fn drop(&mut self) {
+        self.run.parts.wakes.forget(self.arrival);
         self.run.working().remove(&self.arrival);
     }
 }
@@ -84,6 +85,7 @@ pub async fn work(
 ) {
     let customer = file.customer.clone();
     let mut again = run.again.subscribe();
+    let woken = run.parts.wakes.of(file.arrival);
     let mut turns = Some(turns);
     let mut until = None;
     let mut faults = 0;
@@ -134,6 +136,7 @@ pub async fn work(
         };
         tokio::select! {
             () = pause() => {}
+            () = woken.notified() => {}
             Ok(()) = again.changed() => occasion = Occasion::Start,
             () = run.stop.cancelled() => return,
         }

@@ -42,6 +42,9 @@ mod package;
 // Assignments: at most 20 at a time, one call a release, in order.
 mod scr;
 
+// Certified Pick up: what is accepted is parked until its verdict.
+mod cpu;
+
 // A fault of the world is not a fault of the record: nothing is lost, nothing is set aside.
 mod world;
 
