@@ -41,6 +41,10 @@ impl Retry {
         if retry.first.is_zero() {
             section.error("first", "first is 0: attempts would follow each other without a pause");
         }
+        if retry.give_up_after.is_zero() {
+            let told = "give_up_after is 0: records would be set aside at the first fault";
+            section.error("give_up_after", told);
+        }
         if retry.first > retry.max {
             let (first, max) = (retry.first, retry.max);
             section.error("first", format!("first ({first:?}) is longer than max ({max:?})"));

@@ -7,6 +7,10 @@ use super::clash::{Stake, Thing};
 use super::section::TextOrSection;
 use super::{SecretSource, Section};
 
+/// Bytes of a remote folder's path at most: with a file's name it stands in the ledger, whose values
+/// are small.
+const LONGEST_PATH: usize = 200;
+
 /// A folder on an SFTP server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sftp {
@@ -177,6 +181,11 @@ fn one_word(section: &Section, key: &str, text: String) -> Option<String> {
 fn remote_path(section: &Section, key: &str, text: String) -> Option<String> {
     if text.chars().any(char::is_control) {
         section.error(key, format!("{key} holds control characters"));
+        return None;
+    }
+    if text.len() > LONGEST_PATH {
+        let what = format!("{key} is longer than {LONGEST_PATH} bytes");
+        section.error(key, what);
         return None;
     }
     Some(text)

@@ -231,6 +231,11 @@ impl Channel {
         self.retired.cancel();
     }
 
+    /// Whether another channel took its place.
+    pub fn is_retired(&self) -> bool {
+        self.retired.is_cancelled()
+    }
+
     /// Ends when another channel took its place.
     pub async fn retired(&self) {
         self.retired.cancelled().await;

@@ -241,8 +241,8 @@ fn cannot_be_opened(folder: &Path, error: sled::Error) -> anyhow::Error {
 /// What to do about a ledger that is damaged.
 pub fn damaged(folder: &Path) -> String {
     format!(
-        "the ledger in {} is damaged; nothing was changed: `lighterman ledger repair` saves what can \
-         be read, keeps the damaged one aside and tells what was lost",
+        "the ledger in {} is damaged; nothing was picked up, sent or cleared: `lighterman ledger repair` \
+         saves what can be read, keeps the damaged one aside and tells what was lost",
         folder.display()
     )
 }

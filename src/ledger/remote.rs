@@ -28,6 +28,7 @@ pub struct Known {
     pub path: String,
     /// What was seen of it.
     pub look: Look,
-    /// BLAKE3 of its bytes.
-    pub identity: Identity,
+    /// BLAKE3 of its bytes, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
 }

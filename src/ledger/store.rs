@@ -265,7 +265,7 @@ impl Store {
     /// Raises an alarm, or renews its advice while it stands; tells whether it is new.
     pub fn raise(&mut self, mut alarm: Alarm) -> bool {
         // Values stay small.
-        if let Some((end, _)) = alarm.advice.char_indices().nth(300) {
+        if let Some((end, _)) = alarm.advice.char_indices().nth(400) {
             alarm.advice.truncate(end);
             alarm.advice.push('…');
         }

@@ -209,7 +209,6 @@ fn nothing(identity: Identity, look: Option<Look>) -> Inspection {
     Inspection { identity, size: 0, records: 0, marks, layout, look }
 }
 
-/// Keeps the texts of a mapping under their hash, once.
 /// Keeps what a mapping was compiled from, once.
 pub fn keep(path: &std::path::Path, pinnable: &Pinnable) -> anyhow::Result<()> {
     if path.exists() {

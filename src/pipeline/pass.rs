@@ -409,6 +409,8 @@ impl Pass {
                                 && (worked || alarm.kind == AlarmKind::Unreachable)
                         });
                     }
+                    // What was wrong with a channel that is gone is nothing to act on.
+                    let raised = raised.filter(|_| !channel.is_retired());
                     Ok(raised.filter(|alarm| store.raise(alarm.clone())))
                 })
                 .await

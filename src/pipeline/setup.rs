@@ -39,6 +39,21 @@ impl Setup {
         self.kept.get(customer).unwrap_or(self)
     }
 
+    /// The same without what it keeps for others: what keeps it needs nothing of that, and each
+    /// would hold on to the one before it.
+    pub fn alone(self: &Arc<Setup>) -> Arc<Setup> {
+        if self.kept.is_empty() {
+            return Arc::clone(self);
+        }
+        Arc::new(Setup {
+            config: self.config.clone(),
+            shared: Arc::clone(&self.shared),
+            channels: self.channels.clone(),
+            mappings: self.mappings.clone(),
+            kept: BTreeMap::new(),
+        })
+    }
+
     /// All customers that can be worked for, the kept ones too.
     pub fn customers(&self) -> impl Iterator<Item = &Customer> {
         let kept = self.kept.iter().filter_map(|(id, setup)| setup.config.customers.get(id));

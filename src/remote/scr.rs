@@ -135,23 +135,36 @@ impl Scr {
             Ok(url) => url,
             Err(reply) => return reply,
         };
-        let request = self.caller.client().request(Method::PUT, url);
-        let request = match body {
-            Some(body) => request.json(body),
-            // Some servers answer 411 to a PUT that does not say that it has no body.
-            None => request.header(CONTENT_LENGTH, 0),
-        };
-        match self.sign(request).await {
-            Ok((request, token)) => {
-                let reply = exchange(request, self.timeout).await;
-                self.after(reply, &token)
+        let attempt = async || {
+            let request = self.caller.client().request(Method::PUT, url.clone());
+            let request = match body {
+                Some(body) => request.json(body),
+                // Some servers answer 411 to a PUT that does not say that it has no body.
+                None => request.header(CONTENT_LENGTH, 0),
+            };
+            match self.sign(request).await {
+                Ok((request, token)) => {
+                    let reply = exchange(request, self.timeout).await;
+                    self.after(reply, &token)
+                }
+                Err(reply) => reply,
             }
-            Err(reply) => reply,
+        };
+        match attempt().await {
+            refused if self.is_repeated(&refused) => attempt().await,
+            reply => reply,
         }
     }
 
     /// The JSON of a successful answer; any other answer is the error.
     async fn get(&self, url: Url) -> Result<Value, Reply> {
+        match self.get_once(url.clone()).await {
+            Err(refused) if self.is_repeated(&refused) => self.get_once(url).await,
+            result => result,
+        }
+    }
+
+    async fn get_once(&self, url: Url) -> Result<Value, Reply> {
         let (request, token) = self.sign(self.caller.client().get(url)).await?;
         let received = http::send(request, self.timeout, PAGE_LIMIT).await;
         let received = received.map_err(|reply| self.after(reply, &token))?;
@@ -181,6 +194,13 @@ impl Scr {
         let token = signer.sign(Timestamp::now()).map_err(no_login)?;
         let header = http::bearer(&token).map_err(no_login)?;
         Ok((request.header(AUTHORIZATION, header), token))
+    }
+
+    /// Whether a refused token is followed by one more, signed with a key that is read anew: it
+    /// may have changed since it was read.
+    fn is_repeated(&self, reply: &Reply) -> bool {
+        matches!(reply, Reply::Answered(answer) if answer.status == 401)
+            && !matches!(self.auth, ScrAuth::None)
     }
 
     async fn signer(&self) -> anyhow::Result<Option<Arc<Signer>>> {
@@ -387,22 +407,56 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_key_is_read_anew_after_a_refusal() {
+    async fn a_refused_token_is_followed_by_one_of_a_key_that_is_read_anew() {
         let files = Secrets::new();
-        let key = files.file("key", "the former secret");
+        let key = files.file("key", "the first secret");
         let server = Server::start(|_, seen: Seen| async move {
             let token = seen.header("authorization").strip_prefix("Bearer ").unwrap().to_owned();
             let secret = DecodingKey::from_secret(b"the new secret");
             match decode::<Value>(&token, &secret, &Validation::new(Algorithm::HS256)) {
-                Ok(_) => answer(204, ""),
+                Ok(_) => answer(200, "[]"),
                 Err(_) => answer(401, format!("who is {token}?")),
             }
         })
         .await;
         let scr = Scr::open(&api(&server, signed("HS256", key)), &Arc::default()).unwrap();
         assert_eq!(scr.unassign("0xAB1").await, answered(401, "who is ***?"));
+        assert_eq!(server.seen().len(), 2, "one repeat");
+        // The key that was read for the repeat is forgotten, too.
         files.file("key", "the new secret");
-        assert_eq!(scr.unassign("0xAB1").await, answered(204, ""));
+        assert_eq!(scr.unassign("0xAB1").await, answered(200, "[]"));
+        assert_eq!(server.seen().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_key_that_changed_while_it_was_known_costs_one_repeat() {
+        let files = Secrets::new();
+        let key = files.file("key", "the former secret");
+        let server = Server::start(|_, seen: Seen| async move {
+            let token = seen.header("authorization").strip_prefix("Bearer ").unwrap().to_owned();
+            let known = seen.path.contains("0xOLD").then_some("the former secret");
+            let secret = DecodingKey::from_secret(known.unwrap_or("the new secret").as_bytes());
+            match decode::<Value>(&token, &secret, &Validation::new(Algorithm::HS256)) {
+                Ok(_) => answer(200, "[]"),
+                Err(_) => answer(401, ""),
+            }
+        })
+        .await;
+        let scr = Scr::open(&api(&server, signed("HS256", key)), &Arc::default()).unwrap();
+        assert_eq!(scr.unassign("0xOLD").await, answered(200, "[]"));
+        files.file("key", "the new secret");
+        assert_eq!(scr.unassign("0xAB1").await, answered(200, "[]"));
+        assert_eq!(server.seen().len(), 3, "refused, and repeated with the new key");
+        files.file("key", "the former secret");
+        assert_eq!(scr.release("0xOLD").await, Ok(None));
+        assert_eq!(server.seen().len(), 5, "a read as well");
+    }
+
+    #[tokio::test]
+    async fn without_a_token_nothing_is_repeated() {
+        let server = Server::always(401, "").await;
+        assert_eq!(open(&server).unassign("0xAB1").await, answered(401, ""));
+        assert_eq!(server.seen().len(), 1);
     }
 
     #[tokio::test]

@@ -245,6 +245,8 @@ impl Mending<'_> {
         }
         // As an earlier claim it would be its own repeat; begun anew, it is judged as it was.
         if !inspected || !pinned_there || pinned.repeat_of.is_some() {
+            // What a round has delivered does not return to quarantine.
+            self.progress.insert(arrival, progress);
             self.begin_anew(account)?;
             return Ok(());
         }

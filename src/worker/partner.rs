@@ -219,8 +219,28 @@ impl Poll {
     /// Moves or removes at the partner's what was fetched, and could not be so far.
     async fn put_away_what_was_fetched(&self, line: &Line) -> anyhow::Result<()> {
         let (customer, source) = (self.customer.clone(), self.source.name.clone());
-        let fetched =
-            self.run.parts.ledger.change(move |store| store.fetched(&customer, &source)).await?;
+        let keeps = self.sftp.after == After::Keep;
+        let fetched = self
+            .run
+            .parts
+            .ledger
+            .change(move |store| {
+                let fetched = store.fetched(&customer, &source)?;
+                if !keeps {
+                    return Ok(fetched);
+                }
+                // The config says by now that they stay: they are known from here on.
+                for (arrival, Fetched { folder, name, look, .. }) in fetched {
+                    let account = store.files.get(&arrival).map(|(account, _)| account);
+                    let identity =
+                        account.and_then(|account| Some(account.pinned.as_ref()?.identity));
+                    let known = Known { path: path_of(&folder, &name), look, identity };
+                    store.set_known(&customer, &source, &known);
+                    store.forget_fetched(arrival);
+                }
+                Ok(Vec::new())
+            })
+            .await?;
         self.put_away(line, fetched).await
     }
 
@@ -501,9 +521,10 @@ impl Poll {
                     let Some(look) = slip.look else { continue };
                     let path = path_of(&folder, &slip.name);
                     if let Some(identity) = identity {
-                        let before = known.get(&path).map(|known| known.identity);
+                        let before = known.get(&path).and_then(|known| known.identity);
+                        let identity = Some(identity);
                         store.set_known(&customer, &source, &Known { path, look, identity });
-                        if before == Some(identity) {
+                        if before == identity {
                             same.push(arrival);
                             continue;
                         }

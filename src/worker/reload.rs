@@ -25,10 +25,10 @@ impl Worker {
                         channel.retire();
                     }
                 }
-                tracing::info!("The config was reloaded");
                 if let Err(error) = troubles::tell_broken_customers(&run.parts).await {
                     tracing::error!("The alarms cannot be noted: {error:#}");
                 }
+                tracing::info!("The config was reloaded");
             }
             Err(why) => {
                 let advice = format!("{why}; the config in use is the earlier one");
@@ -83,6 +83,7 @@ fn kept(new: &Setup, old: &Arc<Setup>) -> BTreeMap<String, Arc<Setup>> {
             let customer = setup.config.customers.get(customer);
             customer.is_some_and(|customer| !crosses(customer, &setup.config, &new.config))
         })
+        .map(|(customer, setup)| (customer, setup.alone()))
         .collect()
 }
 
@@ -119,4 +120,41 @@ fn own(customer: &Customer, config: &Config) -> Vec<String> {
         }
     }
     own
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::config::load;
+
+    const SOUND: &str = "name = \"One of them\"\nvat = \"BE0403019261\"\n";
+
+    #[test]
+    fn a_kept_setup_keeps_none_of_those_before_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("lighterman.toml");
+        fs::write(&file, "environments = [\"test\"]\nenvironment = \"test\"\n").unwrap();
+        for name in ["customers", "mappings"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let reloaded = |texts: [&str; 2], old: Option<&Arc<Setup>>| {
+            for (customer, text) in ["acme", "zeta"].into_iter().zip(texts) {
+                fs::write(folder.path().join(format!("customers/{customer}.toml")), text).unwrap();
+            }
+            let mut setup = set_up(load(Some(&file), None).unwrap().config, old);
+            setup.kept = old.map(|old| kept(&setup, old)).unwrap_or_default();
+            Arc::new(setup)
+        };
+        let first = reloaded([SOUND, SOUND], None);
+        assert_eq!(first.config.customers.len(), 2, "{:?}", first.config.broken);
+        let second = reloaded(["broken", SOUND], Some(&first));
+        let third = reloaded([SOUND, "broken"], Some(&second));
+        assert_eq!(third.kept.keys().collect::<Vec<_>>(), ["zeta"]);
+        assert!(third.kept["zeta"].kept.is_empty(), "what acme had is nothing to zeta");
+        let fourth = reloaded(["broken", "broken"], Some(&third));
+        assert_eq!(fourth.customers().count(), 2, "both work on");
+        assert!(fourth.kept.values().all(|kept| kept.kept.is_empty()));
+    }
 }

@@ -62,8 +62,6 @@ async fn serve(run: Arc<Run>, key: SourceKey, wake: Arc<Notify>) {
     let mut again = Look::Nothing;
     let started = Instant::now();
     let mut faults = 0;
-    // A server that does not let us in is left alone until then.
-    let mut rests: Option<Instant> = None;
     while !run.stop.is_cancelled() {
         let Some(source) = settings(&run, &key) else {
             match run.folders.end_unless(&key, || settings(&run, &key).is_some()) {
@@ -90,7 +88,6 @@ async fn serve(run: Arc<Run>, key: SourceKey, wake: Arc<Notify>) {
             _ => begin(&run, &key, schedule.clone(), began),
         });
         let look = match &rhythm {
-            _ if rests.is_some_and(|until| Instant::now() < until) => Look::Nothing,
             Some(rhythm) if run.span == Span::Forever && !rhythm.is_due(began) => again,
             _ => Look::All,
         };
@@ -103,6 +100,7 @@ async fn serve(run: Arc<Run>, key: SourceKey, wake: Arc<Notify>) {
         if look != Look::Nothing {
             again = note(&run, customer, &source, &taken, look, rhythm.as_mut(), began);
         }
+        let mut pause = None;
         let next = match gone_on.and(taken) {
             Ok(next) => {
                 if std::mem::take(&mut faults) > 0 {
@@ -112,10 +110,13 @@ async fn serve(run: Arc<Run>, key: SourceKey, wake: Arc<Notify>) {
             }
             Err(error) => {
                 faults += 1;
-                match partner::alarm_of(&error) {
-                    Some(_) => rests = Some(Instant::now() + partner::after_refusal(faults, name)),
-                    None => raise_fault(&run, customer, name, None, &error).await,
-                }
+                pause = Some(match partner::alarm_of(&error) {
+                    Some(_) => partner::after_refusal(faults, name),
+                    None => {
+                        raise_fault(&run, customer, name, None, &error).await;
+                        file::after_fault(faults)
+                    }
+                });
                 None
             }
         };
@@ -130,24 +131,22 @@ async fn serve(run: Arc<Run>, key: SourceKey, wake: Arc<Notify>) {
                 }
             }
         }
-        let next = if faults > 0 { Some(file::after_fault(faults)) } else { next };
         let now = Timestamp::now();
         let due = rhythm.as_ref().and_then(|rhythm| rhythm.due(now));
         run.parts.sights.note(customer, name, |sight| sight.next_look = due);
         let most = match &rhythm {
             None => regular,
-            // What is due is put off by a fault.
-            Some(_) if faults > 0 => SLEEP_AT_MOST,
             Some(_) => until(due, now),
         };
-        let wait = next.map_or(most, |next| next.min(most));
+        // What is due is put off by a fault.
+        let wait = pause.unwrap_or_else(|| next.map_or(most, |next| next.min(most)));
         let woken = async {
             wake.notified().await;
             tokio::time::sleep_until(looks.not_before().into()).await;
         };
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            () = woken => rests = None,
+            () = woken => {}
             () = run.stop.cancelled() => break,
         }
     }

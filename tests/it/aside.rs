@@ -54,6 +54,18 @@ fn a_record_is_shown_as_it_came_with_all_that_is_wrong_with_it() {
 }
 
 #[test]
+fn a_record_of_a_dos_page_is_shown_in_its_letters() {
+    let (_port, provider) = acme();
+    let input = "format = \"csv\"\ndelimiter = \";\"\nencoding = \"cp850\"";
+    provider.mapping("orders", &orders(input, "json"));
+    // M\u{fc}ller and \u{d8}rsted, as Python's cp850 writes them.
+    provider.drop_file("acme", "A.csv", b"ID;WEIGHT;REMARK\r\n1;heavy;M\x81ller \x9drsted\r\n");
+    assert_eq!(provider.run_once(&[]).code, 3);
+    let shown = told(&provider, &["quarantine", "show", "--file", "A.csv"]);
+    assert_eq!(shown[0]["text"], "1;heavy;M\u{fc}ller \u{d8}rsted");
+}
+
+#[test]
 fn who_a_driver_is_is_not_shown() {
     let port = Port::open(Port::scr_world(Vec::new(), 0));
     let provider = Provider::new(&port);

@@ -74,6 +74,7 @@ mod sftp_logins;
 
 // The ledger as a whole: written as text and read back, and what is said when it does not open.
 mod ledger;
+mod repair;
 
 // Everything at once, and kills.
 mod storm;

@@ -94,14 +94,14 @@ fn the_examples_of_config_and_mapping_are_understood() {
         fs::write(path, format!("{before}\n{written}\n{behind}")).unwrap();
     };
     let config = blocks("The config by example", "toml");
-    let [provider, customer, sources] = config.as_slice() else { panic!("{config:?}") };
+    let [provider, customer, sources @ ..] = config.as_slice() else { panic!("{config:?}") };
     add("lighterman.toml", "", provider);
     let customer = customer
         .replace("BE…", "BE0999142065")
         .replace("\"…\"", "\"other-channel\"")
         .replace("/srv/wms/out", "../inbox/wms");
     let (head, tables) = customer.split_once("\n\n").unwrap();
-    let sources = sources.replace("/srv/erp/", "../inbox/");
+    let sources = sources.concat().replace("/srv/erp/", "../inbox/");
     add("customers/acme.toml", head, &format!("{tables}\n{sources}"));
     let mappings = blocks("Mapping rules by example", "toml");
     let (mapping, parts) = mappings.split_first().unwrap();
@@ -110,6 +110,11 @@ fn the_examples_of_config_and_mapping_are_understood() {
     }
     let key = repository().join("src/remote/test_keys/rsa-pkcs8.pem");
     fs::copy(key, setup.join("keys/scr.pem")).unwrap();
+    // The partner of the SFTP source.
+    fs::create_dir(setup.join("customers/keys")).unwrap();
+    for name in ["keys/acme", "known_hosts"] {
+        fs::write(setup.join("customers").join(name), "none\n").unwrap();
+    }
     for name in ["acme-password", "acme-subscription-key"] {
         fs::write(setup.join("credentials").join(name), "secret").unwrap();
     }
@@ -129,6 +134,7 @@ fn the_examples_of_config_and_mapping_are_understood() {
         let run = Command::new(env!("CARGO_BIN_EXE_lighterman"))
             .current_dir(&setup)
             .env("CREDENTIALS_DIRECTORY", setup.join("credentials"))
+            .env("ACME_KEY_PASS", "secret")
             .arg("check")
             .output()
             .unwrap();

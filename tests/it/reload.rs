@@ -40,7 +40,7 @@ fn started(provider: &Provider) -> Running {
 
 fn reload(daemon: &Running, times: usize) {
     daemon.hang_up();
-    until_true("the reload", || daemon.stderr().matches("reloaded").count() >= times);
+    until_true("the reload", || daemon.stderr().matches("was reloaded").count() >= times);
 }
 
 fn advice(provider: &Provider) -> String {

@@ -92,7 +92,7 @@ fn before_its_time_nothing_has_a_source_looked_into_but_run_once() {
     see_zetas(&port, &provider, "Z.csv");
     drop_order(&provider, "acme", "B.csv");
     daemon.hang_up();
-    until_true("the reload", || daemon.stderr().contains("reloaded"));
+    until_true("the reload", || daemon.stderr().contains("was reloaded"));
     see_zetas(&port, &provider, "Y.csv");
     let seen = source(&provider);
     let next = seen["next_look"].as_str().unwrap();
@@ -143,7 +143,7 @@ fn a_reload_brings_another_schedule_or_none() {
     until_true("the file", || taken(&port, "acme") == 1);
     set_schedule(&provider, LEAP_DAY);
     daemon.hang_up();
-    until_true("the reload", || daemon.stderr().matches("reloaded").count() == 2);
+    until_true("the reload", || daemon.stderr().matches("was reloaded").count() == 2);
     until_true("the schedule", || {
         source(&provider)["next_look"].as_str().is_some_and(|next| next.contains("-02-29T12"))
     });

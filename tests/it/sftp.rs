@@ -1,10 +1,11 @@
 //! Files from partners' SFTP servers: each is fetched once, and put away there as is asked for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::harness::*;
 
@@ -386,4 +387,135 @@ fn fifty_kills_lose_no_remote_file_and_take_none_twice() {
     assert_eq!(scene.left("../deleted"), [""; 0], "seed {seed}");
     assert_eq!(scene.left("../kept"), names, "seed {seed}");
     assert_eq!(scene.spooled(), 0, "seed {seed}");
+}
+
+/// The steps of fetching two files with this `after`, each with how many times it had been taken.
+fn steps(after: &dyn Fn(&Sshd) -> String) -> Vec<(String, u64)> {
+    let scene = two_files(after);
+    let list = scene.provider.path("steps");
+    let variables = [("LIGHTERMAN_STEPS", list.to_str().unwrap())];
+    let run = scene.provider.start_in(&["run", "--once"], &variables).end();
+    assert_eq!(run.code, 0, "{run}");
+    let mut times: BTreeMap<String, u64> = BTreeMap::new();
+    let text = fs::read_to_string(&list).expect("only a debug build tells its steps");
+    let mut steps: Vec<(String, u64)> = Vec::new();
+    for step in text.lines() {
+        let times = times.entry(step.to_owned()).or_default();
+        *times += 1;
+        steps.push((step.to_owned(), *times));
+    }
+    let is_of_the_fetch = |step: &str| {
+        ["remote ", "spool", "ledger", "data", "slip"].iter().any(|part| step.contains(part))
+    };
+    steps.retain(|(step, _)| is_of_the_fetch(step));
+    assert!(steps.len() > 30, "{steps:?}");
+    steps
+}
+
+fn two_files(after: &dyn Fn(&Sshd) -> String) -> Scene {
+    let sshd = Sshd::start();
+    let after = after(&sshd);
+    let scene = Scene::with(sshd, &format!("{RENAMED}sessions = 1\nafter = {after}"));
+    scene.drop_file("A.csv", "ID\n1\n");
+    scene.drop_file("B.csv", "ID\n2\n");
+    scene
+}
+
+#[test]
+fn a_process_killed_at_any_step_of_a_fetch_fetches_each_file_once() {
+    let moved: &(dyn Fn(&Sshd) -> String + Sync) = &move_to;
+    let deleted: &(dyn Fn(&Sshd) -> String + Sync) = &|_| "\"delete\"".to_owned();
+    let kept: &(dyn Fn(&Sshd) -> String + Sync) = &|_| "\"keep\"".to_owned();
+    let cases = [(moved, vec!["done"], 2), (deleted, vec![], 0), (kept, vec!["A.csv", "B.csv"], 0)];
+    for (after, left, done) in cases {
+        let steps = steps(after);
+        let next = Mutex::new(steps.iter());
+        let killed = Mutex::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    loop {
+                        let Some((step, nth)) = next.lock().unwrap().next() else { return };
+                        let case = format!("killed before {step}, time {nth}");
+                        let scene = two_files(after);
+                        let fault = format!("kill;at;{nth};{step}");
+                        let variables = [("LIGHTERMAN_FAULT", fault.as_str())];
+                        let run = scene.provider.start_in(&["run", "--once"], &variables).end();
+                        match run.code {
+                            137 => *killed.lock().unwrap() += 1,
+                            // The ledger gathers what comes together.
+                            0 if step.ends_with("test/ledger") => {}
+                            _ => panic!("{case}: {run}"),
+                        }
+                        let run = scene.provider.run_once(&[]);
+                        assert_eq!(run.code, 0, "{case}: {run}");
+                        assert_eq!(scene.ids(), ["1", "2"], "{case}");
+                        assert_eq!(scene.left(""), left, "{case}");
+                        assert_eq!(scene.left("done").len(), done, "{case}");
+                        assert_eq!(scene.spooled(), 0, "{case}");
+                        scene.provider.check_ledger();
+                    }
+                });
+            }
+        });
+        println!("killed {} times over {} steps", killed.into_inner().unwrap(), steps.len());
+    }
+}
+
+#[test]
+fn a_server_that_is_gone_is_asked_ever_less_often() {
+    let mut scene = Scene::new("\"delete\"");
+    scene.sshd.stop();
+    let run = scene.provider.start();
+    let tries = || run.stderr().matches("ERROR").count();
+    let began = Instant::now();
+    until_true("it is tried four times", || tries() == 4);
+    // 1, 2 and 4 s, each shortened by a fifth at most.
+    assert!(began.elapsed() > Duration::from_millis(5_500), "{:?}", began.elapsed());
+    assert_eq!(scene.provider.alarms(), ["unreachable"]);
+    scene.sshd.launch();
+    scene.drop_file("A.csv", "ID\n1\n");
+    run.hang_up();
+    until_true("a reload has it tried at once", || scene.delivered() == 1);
+    assert_eq!(run.stop().code, 0);
+}
+
+#[test]
+fn the_marker_of_a_newer_file_is_left_to_it() {
+    let marker = "ready = { when = \"marker\", name = \"{name}.ok\" }\n";
+    let sshd = Sshd::start();
+    let after = move_to(&sshd);
+    let scene = Scene::with(sshd, &format!("{marker}after = {after}"));
+    // The move cannot succeed while a file lies where its folder should be.
+    fs::write(scene.out().join("done"), "").unwrap();
+    scene.drop_file("A.csv", "ID\n1\n");
+    scene.drop_file("A.csv.ok", "");
+    scene.run_once(4);
+    assert_eq!(scene.ids(), ["1"]);
+    scene.drop_file("A.csv", "ID\n2\n3\n");
+    scene.drop_file("A.csv.ok", "");
+    fs::remove_file(scene.out().join("done")).unwrap();
+    scene.run_once(0);
+    assert_eq!(scene.ids(), ["1", "2", "3"]);
+    assert_eq!(scene.left(""), ["done"]);
+    assert_eq!(scene.left("done"), ["A.csv"]);
+}
+
+#[test]
+fn a_file_that_may_stay_after_all_is_not_taken_again() {
+    let sshd = Sshd::start();
+    let after = move_to(&sshd);
+    let scene = Scene::with(sshd, &format!("{RENAMED}after = {after}"));
+    fs::write(scene.out().join("done"), "").unwrap();
+    scene.drop_file("A.csv", "ID\n1\n");
+    scene.run_once(4);
+    let file = "customers/acme.toml";
+    let text = fs::read_to_string(scene.provider.path(file)).unwrap();
+    let text = text.replace(&format!("after = {after}"), "after = \"keep\"");
+    scene.provider.file(file, text.replace("[[routes]]", "[[routes]]\nrepeats = \"send\""));
+    scene.run_once(0);
+    fs::remove_file(scene.out().join("done")).unwrap();
+    scene.run_once(0);
+    assert_eq!(scene.ids(), ["1"]);
+    assert_eq!(scene.left(""), ["A.csv"]);
 }

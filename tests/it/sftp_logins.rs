@@ -394,6 +394,43 @@ fn keys_of_an_agent_log_in() {
     }
 }
 
+#[test]
+fn a_run_needs_a_person_where_the_host_key_is_unknown() {
+    let sshd = Sshd::start();
+    let provider = provider(&sshd, &format!("key = {{ file = {:?} }}", sshd.path("client")));
+    fs::write(sshd.path("known_hosts"), "# nobody\n").unwrap();
+    let run = provider.run_once(&[]);
+    assert_eq!(run.code, 4, "{run}");
+    assert_eq!(provider.alarms(), ["host-key"]);
+    let advice = provider.status()["alarms"][0]["advice"].as_str().unwrap().to_owned();
+    assert!(advice.contains(&fingerprint(&sshd, "ed25519")), "{advice}");
+    assert!(advice.contains("lighterman check --connect"), "{advice}");
+
+    sshd.known_hosts(&["ed25519"]);
+    let run = provider.run_once(&[]);
+    assert_eq!(run.code, 0, "{run}");
+    assert_eq!(provider.alarms(), Vec::<String>::new());
+}
+
+#[test]
+fn runs_try_a_refused_password_three_times_in_all() {
+    let sshd = Sshd::start_as(Wish { password: Some("right"), ..Wish::default() });
+    by_password(&sshd, "wrong");
+    let password = format!("password = {{ file = {:?} }}", sshd.path("password"));
+    let provider = provider(&sshd, &password);
+    for times in [1, 2, 3, 3, 3] {
+        let run = provider.run_once(&[]);
+        assert_eq!(run.code, 4, "{run}");
+        assert_eq!(provider.alarms(), ["login-refused"]);
+        assert_eq!(tries(&sshd), times);
+    }
+    by_password(&sshd, "right");
+    let run = provider.run_once(&[]);
+    assert_eq!(run.code, 0, "{run}");
+    assert_eq!(provider.alarms(), Vec::<String>::new());
+    assert_eq!(tries(&sshd), 3);
+}
+
 /// A running ssh-agent.
 struct Agent {
     process: Child,

@@ -6,7 +6,6 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use anyhow::Context;
-use encoding_rs::Encoding;
 
 use super::Aside;
 use crate::config::Environments;
@@ -14,7 +13,7 @@ use crate::ledger::{Account, WHOLE};
 use crate::map::Mapping;
 use crate::model::{Place, Record};
 use crate::pipeline::{again, pinned_mapping};
-use crate::read::Reader;
+use crate::read::{Encoding, Reader};
 use crate::spool::Spool;
 
 /// How much of a record is shown, in bytes.
@@ -119,7 +118,7 @@ fn read(
     let personal = Personal::of(mapping).selectors;
     let input = Box::new(BufReader::new(File::open(path).with_context(unreadable)?));
     let mut reader = Reader::open(&mapping.dialect, &personal, input)?;
-    let encoding = Encoding::for_label(reader.layout().encoding.as_bytes());
+    let encoding = Encoding::for_label(&reader.layout().encoding).unwrap_or(Encoding::UTF_8);
     let mut file = File::open(path).with_context(unreadable)?;
     let mut texts = BTreeMap::new();
     let mut record = Record::default();
@@ -129,12 +128,8 @@ fn read(
         }
         if wanted.binary_search(&ordinal).is_ok() {
             let bytes = bytes_at(&mut file, record.place).with_context(unreadable)?;
-            let text = match encoding {
-                Some(encoding) => encoding.decode_without_bom_handling(&bytes).0.into_owned(),
-                None => String::from_utf8_lossy(&bytes).into_owned(),
-            };
             let values = (0..personal.len()).flat_map(|slot| record.texts(slot));
-            let Some(text) = without(text, values) else { continue };
+            let Some(text) = without(encoding.shown(&bytes), values) else { continue };
             let more = if record.place.length > LENGTH { "…" } else { "" };
             texts.insert(ordinal, format!("{}{more}", text.trim_end_matches(['\r', '\n'])));
         }

@@ -197,6 +197,10 @@ fn the_waits_of_retry_must_fit_each_other() {
         told(14, "first is 0: attempts would follow each other without a pause")
     );
     assert_eq!(
+        in_channel("retry = { give_up_after = \"0s\" }"),
+        told(14, "give_up_after is 0: records would be set aside at the first fault")
+    );
+    assert_eq!(
         below("[channels.assignments]", "retry = { max = \"20s\" }"),
         told(19, "first (30s) is longer than max (20s)")
     );

@@ -21,18 +21,21 @@ pub fn put_away(
     fetched: &Fetched,
 ) -> anyhow::Result<()> {
     let path = path_of(&fetched.folder, &fetched.name);
-    match after {
-        After::Keep => return Ok(()),
-        After::Move(to) => put_into(session, &path, to, fetched)?,
-        After::Delete => {
-            let hidden = path_of(&fetched.folder, &hidden_name(installation, arrival));
-            delete(session, &path, &hidden, fetched)?;
-        }
-    }
-    if let Ready::Marker(marker) = ready {
+    if let Ready::Marker(marker) = ready
+        && *after != After::Keep
+        && is_there(session, &path, fetched)?
+    {
+        // First: once the file is away, a marker there is that of another.
         session.remove(&path_of(&fetched.folder, &marker_name(marker, &fetched.name)))?;
     }
-    Ok(())
+    match after {
+        After::Keep => Ok(()),
+        After::Move(to) => put_into(session, &path, to, fetched),
+        After::Delete => {
+            let hidden = path_of(&fetched.folder, &hidden_name(installation, arrival));
+            delete(session, &path, &hidden, fetched)
+        }
+    }
 }
 
 /// Whether the file that was fetched lies there still, as it was.

@@ -18,6 +18,9 @@ use crate::spool::{Slip, Spool};
 /// Bytes that are asked for at once.
 const PIECE: usize = 1 << 20;
 
+/// The least that is asked for: with it, the end of a small file comes along with its bytes.
+const SMALL: usize = 8 << 10;
+
 /// After so many bytes they are made durable, and from there a download goes on.
 const DURABLE: u64 = 32 << 20;
 
@@ -104,11 +107,12 @@ fn download(
 ) -> anyhow::Result<bool> {
     let mut remote = session.read(path, from)?;
     let cannot = || format!("{} cannot be written", part.display());
-    if size - from.min(size) <= PIECE as u64 {
-        let mut bytes = Vec::new();
+    let left = size - from.min(size);
+    if left <= PIECE as u64 {
         // A byte more than there should be shows that it grows.
-        remote.take(size - from.min(size) + 1).read_to_end(&mut bytes)?;
-        disk::write(file, part, &bytes).with_context(cannot)?;
+        let mut bytes = vec![0; (left as usize + 1).max(SMALL)];
+        let filled = fill(&mut remote, &mut bytes)?;
+        disk::write(file, part, &bytes[..filled]).with_context(cannot)?;
         return Ok(true);
     }
     let (pieces, queue) = mpsc::sync_channel::<Vec<u8>>(WAITING);
@@ -137,13 +141,7 @@ fn read(
         // One that grows without end is not followed.
         let most = (left + 1).min(PIECE as u64) as usize;
         let mut piece = vec![0; most];
-        let mut filled = 0;
-        while filled < most {
-            match remote.read(&mut piece[filled..])? {
-                0 => break,
-                count => filled += count,
-            }
-        }
+        let filled = fill(remote, &mut piece)?;
         piece.truncate(filled);
         left = left.saturating_sub(filled as u64);
         let is_end = filled < most || most == 1;
@@ -151,6 +149,18 @@ fn read(
             return Ok(true);
         }
     }
+}
+
+/// Reads until the buffer is full, or to the end; tells how much came.
+fn fill(remote: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match remote.read(&mut buffer[filled..])? {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    Ok(filled)
 }
 
 /// Writes pieces as they come, and makes them durable now and then.

@@ -32,7 +32,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Refusal::HostKey { advice, line: Some(_) } => {
-                write!(f, "{advice}; \"lighterman check --connect\" prints its line")
+                write!(f, "{advice}; \"lighterman check --connect\" prints the line")
             }
             Refusal::HostKey { advice, line: None } | Refusal::Login { advice, .. } => {
                 f.write_str(advice)

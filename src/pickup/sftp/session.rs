@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -15,6 +15,7 @@ use super::host_key::KnownHosts;
 use super::login;
 use super::refusal::Refusal;
 use crate::config::Sftp;
+use crate::disk;
 
 /// How long a connection may take, over all addresses of the host.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -25,14 +26,14 @@ const FAREWELL: u32 = 1_000;
 /// `keep_alive` says nothing if something was said less than so many seconds ago: the least that
 /// libssh2 knows.
 const SILENCE: u32 = 2;
-/// How much is read at once; four times as much is asked for ahead (libssh2, `sftp_read`).
-const READ: usize = 256 * 1024;
 /// How many entries a folder may have: they are held at once.
 const ENTRIES: usize = 250_000;
 
-/// What OpenSSH offers (ssh_config(5), "Ciphers"), the fastest first.
-const CIPHERS: &str = "aes128-gcm@openssh.com,aes256-gcm@openssh.com,\
-                       chacha20-poly1305@openssh.com,aes128-ctr,aes192-ctr,aes256-ctr";
+/// What OpenSSH offers (ssh_config(5), "Ciphers"), what costs libssh2 least first: it gives the
+/// others to OpenSSL block by block, and took 3.0 s of CPU for a GiB by ChaCha20, 3.8 s by AES-CTR
+/// and 5.2 s by AES-GCM.
+const CIPHERS: &str = "chacha20-poly1305@openssh.com,aes128-ctr,aes192-ctr,aes256-ctr,\
+                       aes128-gcm@openssh.com,aes256-gcm@openssh.com";
 
 // Codes of libssh2.h (`LIBSSH2_ERROR_*`), which ssh2 does not name.
 const NO_MORE_ENTRIES: ErrorCode = ErrorCode::Session(-16);
@@ -143,12 +144,13 @@ impl Session {
         }
     }
 
-    /// The bytes of a file from this offset on.
+    /// The bytes of a file from this offset on. With each read, four times as much as fits into the
+    /// buffer is asked for ahead (libssh2, `sftp_read`), in requests of their own.
     pub fn read<'s>(&'s self, path: &str, from: u64) -> anyhow::Result<impl Read + use<'s>> {
         let doing = || format!("cannot read {}", self.at(path));
         let mut file = self.told(self.sftp.open(path)).with_context(doing)?;
         file.seek(SeekFrom::Start(from)).with_context(doing)?;
-        Ok(BufReader::with_capacity(READ, Remote { session: self, file }))
+        Ok(Remote { session: self, file })
     }
 
     /// Renames a file, never over another one: false if the new name is taken.
@@ -156,6 +158,7 @@ impl Session {
         if self.stat(to)?.is_some() {
             return Ok(false);
         }
+        disk::step("remote rename", Path::new(to))?;
         let renamed = self.sftp.rename(Path::new(from), Path::new(to), Some(RenameFlags::empty()));
         match self.told(renamed) {
             Ok(()) => Ok(true),
@@ -174,6 +177,7 @@ impl Session {
         // A parent that must not be looked at may be there all the same.
         let there = steps.iter().rposition(|step| self.is_folder(step).unwrap_or(true));
         for step in &steps[there.map_or(0, |there| there + 1)..] {
+            disk::step("remote make", Path::new(step))?;
             if let Err(error) = self.told(self.sftp.mkdir(Path::new(step), 0o755))
                 && (is_broken(&error) || !self.is_folder(step).unwrap_or(false))
             {
@@ -186,6 +190,7 @@ impl Session {
 
     /// Removes a file: false if it was not there.
     pub fn remove(&self, path: &str) -> anyhow::Result<bool> {
+        disk::step("remote remove", Path::new(path))?;
         match self.told(self.sftp.unlink(Path::new(path))) {
             Ok(()) => Ok(true),
             Err(error) if is_missing(&error) => Ok(false),

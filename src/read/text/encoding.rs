@@ -65,6 +65,21 @@ impl Encoding {
         }
     }
 
+    /// A piece of a file for a person's eyes: what is no character shows as U+FFFD.
+    pub fn shown(self, bytes: &[u8]) -> String {
+        let page = match self {
+            Encoding::Whatwg(encoding) => {
+                return encoding.decode_without_bom_handling(bytes).0.into_owned();
+            }
+            Encoding::Dos(page) => page.characters(),
+        };
+        let character = |byte: &u8| match byte.checked_sub(128) {
+            Some(high) => page[usize::from(high)],
+            None => char::from(*byte),
+        };
+        bytes.iter().map(character).collect()
+    }
+
     /// How many bytes make a character.
     pub(super) fn units(self) -> Units {
         match self {
@@ -79,15 +94,7 @@ impl Encoding {
                 Units::Several(encoding)
             }
             Encoding::Whatwg(encoding) => Units::One(Box::new(page(encoding))),
-            Encoding::Dos(DosPage::Cp437) => {
-                Units::One(Box::new(oem_cp::code_table::DECODING_TABLE_CP437))
-            }
-            Encoding::Dos(DosPage::Cp850) => {
-                Units::One(Box::new(oem_cp::code_table::DECODING_TABLE_CP850))
-            }
-            Encoding::Dos(DosPage::Cp858) => {
-                Units::One(Box::new(oem_cp::code_table::DECODING_TABLE_CP858))
-            }
+            Encoding::Dos(page) => Units::One(Box::new(*page.characters())),
         }
     }
 
@@ -99,6 +106,17 @@ impl Encoding {
 
     pub(super) fn is_utf_16(self) -> bool {
         matches!(self, Encoding::Whatwg(encoding) if encoding == UTF_16LE || encoding == UTF_16BE)
+    }
+}
+
+impl DosPage {
+    /// The characters of the bytes from 80 on.
+    fn characters(self) -> &'static [char; 128] {
+        match self {
+            DosPage::Cp437 => &oem_cp::code_table::DECODING_TABLE_CP437,
+            DosPage::Cp850 => &oem_cp::code_table::DECODING_TABLE_CP850,
+            DosPage::Cp858 => &oem_cp::code_table::DECODING_TABLE_CP858,
+        }
     }
 }
 
@@ -163,6 +181,18 @@ mod tests {
         for (label, expected) in [("cp437", cp437), ("cp850", cp850), ("cp858", cp858.as_str())] {
             let Units::One(page) = Encoding::for_label(label).unwrap().units() else { panic!() };
             assert_eq!(page.iter().collect::<String>(), expected, "{label}");
+        }
+    }
+
+    #[test]
+    fn a_piece_of_a_file_is_shown_in_its_own_encoding() {
+        for (label, bytes, expected) in [
+            ("cp850", &b"M\x81ller \x9d"[..], "Müller Ø"),
+            ("cp437", b"M\x81ller \x9d", "Müller ¥"),
+            ("windows-1252", b"M\xfcller", "Müller"),
+            ("utf-8", b"M\xfcller", "M\u{FFFD}ller"),
+        ] {
+            assert_eq!(Encoding::for_label(label).unwrap().shown(bytes), expected, "{label}");
         }
     }
 

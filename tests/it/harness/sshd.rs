@@ -290,7 +290,10 @@ impl User {
 impl Drop for User {
     fn drop(&mut self) {
         if self.made {
-            let _ = Command::new("userdel").arg(&self.name).status();
+            // A session that was ended may not be off the list of processes yet.
+            let removed = Command::new("userdel").arg("--force").arg(&self.name).output();
+            let gone = removed.is_ok_and(|output| output.status.success());
+            assert!(gone || std::thread::panicking(), "the user {} stays behind", self.name);
         }
     }
 }
