@@ -25,7 +25,6 @@ pub struct Channel {
 
 /// What a channel speaks to.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "channels are few, and made once")]
 pub enum ChannelKind {
     /// An NxtPort ingestion channel.
     Ingestion(IngestionChannel),
