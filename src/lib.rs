@@ -14,7 +14,7 @@
 //! Under all of them lies the [`ledger`], the durable account of every file and record, and the
 //! [`spool`], where claimed files are the queue; every operation on files that this custody rests on
 //! is in [`disk`]. [`pipeline`] tells one file's story, [`worker`]
-//! holds many files. [`sandbox`] stands in for the port's servers.
+//! holds many files. [`sync`] is the way back: notifications of the port's APIs come in. [`sandbox`] stands in for the port's servers.
 //!
 //! # What each part does not know
 //!
@@ -54,6 +54,8 @@ pub mod disk;
 // One file, and many.
 pub mod pipeline;
 pub mod worker;
+// The way back: what the port's APIs tell us of themselves.
+pub mod sync;
 // What is no longer needed goes.
 pub mod tidy;
 // What lies under the path, made anew after damage.

@@ -42,7 +42,9 @@ impl Spool {
     /// Opens the state folder, making what is not there; only its owner may look into it.
     pub fn open(root: &Path) -> anyhow::Result<Spool> {
         let spool = Spool { root: root.to_owned() };
-        for folder in [spool.root.clone(), spool.files(), spool.bundles(), spool.quarantine()] {
+        for folder in
+            [spool.root.clone(), spool.files(), spool.bundles(), spool.quarantine(), spool.events()]
+        {
             disk::make_folder(&folder, 0o700)
                 .with_context(|| format!("{} cannot be made", folder.display()))?;
         }
@@ -103,6 +105,16 @@ impl Spool {
     /// Where the quarantined records of a settled file lie, with their problems.
     pub fn quarantined(&self, arrival: Arrival) -> PathBuf {
         self.quarantine().join(format!("{:020}", arrival.0))
+    }
+
+    /// The folder of the notifications that are still to be worked on.
+    pub fn events(&self) -> PathBuf {
+        self.root.join("events")
+    }
+
+    /// What the notification of this number says.
+    pub fn event(&self, number: u64) -> PathBuf {
+        self.events().join(format!("{number}.json"))
     }
 
     /// The arrivals whose folders lie in the spool.

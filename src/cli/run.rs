@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{FATAL, LATER, PERSON, QUARANTINED, Setting, WELL};
 use super::{notify, progress};
 use crate::api::control;
+use crate::sync::{self, Receiver};
 use crate::worker::{self, Outcome, Span, StateLock, Worker};
 
 /// How long a second process waits for the state.
@@ -62,6 +63,15 @@ pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
     };
     let worker = Worker::start(Arc::clone(&parts), span, stop.clone()).await?;
     let control = control::serve(&parts).context("the control socket cannot be opened")?;
+    let receiver = match span {
+        Span::Forever => Receiver::open(&parts).await?,
+        // What parked is looked up once.
+        Span::Once { .. } => None,
+    };
+    let receives = (span == Span::Forever).then(|| {
+        let works = tokio::spawn(sync::work_on(Arc::clone(&parts), stop.clone()));
+        (receiver.map(|receiver| tokio::spawn(receiver.serve(stop.clone()))), works)
+    });
     let hangups = tokio::spawn(reload_on_hangup(hangups, worker.clone(), setting.clone()));
     tracing::info!(environment = %parts.setup().config.environments.current, "Started");
     let shown = progress::show(&parts.ledger).await?;
@@ -74,6 +84,13 @@ pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
         ),
     };
     drop((shown, told));
+    if let Some((serves, works)) = receives {
+        works.abort();
+        let _ = works.await;
+        if let Some(serves) = serves {
+            let _ = serves.await;
+        }
+    }
     signals.abort();
     hangups.abort();
     let _ = hangups.await;

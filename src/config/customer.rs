@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::channel::Surroundings;
 use super::clash::Stake;
 use super::provider::Provider;
-use super::{Channel, Faults, Login, Route, ScrApi, Section, Source, text};
+use super::{Channel, Faults, Login, LoginCallback, Route, ScrApi, Section, Source, text};
 
 /// One customer: the company whose data this is.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub struct Customer {
     pub active: bool,
     /// Where its files appear, by name.
     pub sources: BTreeMap<String, Source>,
+    /// How notifications for it prove who they come from: one of these, of whatever login.
+    pub callbacks: Vec<LoginCallback>,
     /// Its channels by name.
     pub channels: BTreeMap<String, Channel>,
     /// Its routes; the first that matches wins.
@@ -110,6 +112,7 @@ impl Draft {
             vat,
             active,
             sources: sound(sources),
+            callbacks: sound(logins).into_values().filter_map(|login| login.callback).collect(),
             channels: sound(channels),
             routes,
         };

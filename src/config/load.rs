@@ -171,6 +171,7 @@ fn assemble(provider: Provider, mut warnings: Vec<Fault>, drafts: Vec<Draft>) ->
         state: provider.state,
         ingestion: provider.ingestion.map(|address| address.text),
         scr,
+        listen: provider.listen,
         limits: provider.limits,
         customers,
         broken,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::client::{Client, GrantType};
-use super::{SecretSource, Section, TlsIdentity};
+use super::{LoginCallback, SecretSource, Section, TlsIdentity};
 
 /// A customer's login at a token server, with the client it comes through.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +23,8 @@ pub struct Login {
     pub scope: Option<String>,
     /// The subscription key, where one is needed.
     pub subscription_key: Option<SecretSource>,
+    /// How its notifications prove who they come from; without it none are taken.
+    pub callback: Option<LoginCallback>,
     /// A further root certificate in PEM.
     pub ca: Option<PathBuf>,
     /// The client certificate that the token server and the channels see.
@@ -67,6 +69,7 @@ impl Login {
     ) -> Option<Login> {
         let own = Client::parse(&mut section);
         let subscription_key = SecretSource::parse(&mut section, "subscription_key");
+        let callback = LoginCallback::parse(&mut section);
         // A client with errors of its own has been told of in its file.
         let client = match section.filled("client") {
             None => Some(Client::default()),
@@ -111,6 +114,7 @@ impl Login {
             client_secret: merged.client_secret?,
             scope: merged.scope,
             subscription_key,
+            callback,
             ca: merged.ca,
             identity: merged.identity,
         })

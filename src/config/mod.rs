@@ -6,6 +6,8 @@ mod provider;
 mod customer;
 mod environments;
 mod limits;
+mod listen;
+mod callback;
 mod client;
 mod identity;
 mod login;
@@ -35,9 +37,9 @@ mod fault;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
+pub use callback::{LoginCallback, ScrCallback, TokenPlace};
 pub use channel::{Channel, ChannelKind, ScrChannel};
 pub use cpu::{Confirm, CpuChannel};
 pub use customer::Customer;
@@ -46,6 +48,7 @@ pub use fault::{Fault, Faults, Weight};
 pub use identity::TlsIdentity;
 pub use ingestion::{AnswerRule, IngestionChannel, MessageType};
 pub use limits::Limits;
+pub use listen::{Listen, Listener, ServerTls};
 pub use load::{Loaded, load, load_provider, load_to_look};
 pub use login::{Grant, Login};
 pub use retry::Retry;
@@ -72,17 +75,12 @@ pub struct Config {
     /// The SCR APIs that the provider declares, by name; a customer's own are named
     /// `customer/name` and stand here too.
     pub scr: BTreeMap<String, ScrApi>,
+    /// Where the program listens.
+    pub listen: Listen,
     /// Limits over all customers.
     pub limits: Limits,
     /// The usable customers by id.
     pub customers: BTreeMap<String, Customer>,
     /// The customers whose files cannot be used, by id, with why.
     pub broken: BTreeMap<String, Vec<Fault>>,
-}
-
-/// Where the config's `listen` binds; nothing listens unless it is named.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Listen {
-    /// The address.
-    pub address: SocketAddr,
 }

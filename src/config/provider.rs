@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::address::Address;
 use super::clash::Stake;
 use super::client::Client;
-use super::{Environments, Faults, Limits, ScrApi, Section, text};
+use super::{Environments, Faults, Limits, Listen, ScrApi, Section, text};
 
 /// What the provider's file says. Things that have errors are known by their names only, so that
 /// the customers' files can be checked beside it.
@@ -27,6 +27,7 @@ pub(super) struct Provider {
     pub endpoints_are_faulty: bool,
     pub clients: BTreeMap<String, Option<Client>>,
     pub scr: BTreeMap<String, Option<ScrApi>>,
+    pub listen: Listen,
     pub limits: Limits,
     pub stakes: Vec<Stake>,
 }
@@ -49,7 +50,7 @@ impl Provider {
         let clients = Client::parse_all(&mut section);
         let scr = ScrApi::parse_all(&mut section, &mut stakes);
         let limits = Limits::parse(&mut section);
-        section.not_available("listen", "[listen] is");
+        let listen = Listen::parse(&mut section);
         section.finish();
         Some(Provider {
             file: file.to_owned(),
@@ -64,6 +65,7 @@ impl Provider {
             endpoints_are_faulty,
             clients,
             scr,
+            listen,
             limits,
             stakes,
         })

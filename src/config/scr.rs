@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::address::Address;
 use super::clash::{Stake, Thing};
-use super::{SecretSource, Section, TlsIdentity, ca};
+use super::{ScrCallback, SecretSource, Section, TlsIdentity, ca};
 
 /// What an SCR API's batch service takes at once (`/v1/batch`; the design's section 3.5): more
 /// calls open at once only wait there.
@@ -21,6 +21,8 @@ pub struct ScrApi {
     pub normal: String,
     /// How calls prove who they come from.
     pub auth: ScrAuth,
+    /// How its callbacks prove who they come from; without it none are taken.
+    pub callback: Option<ScrCallback>,
     /// Calls that change something open at once, 1 to 20. Default 20.
     pub concurrency: usize,
     /// How long one call may take, the API's own queue included. Default 5 minutes.
@@ -74,6 +76,7 @@ impl ScrApi {
             stakes.push(Stake::new(Thing::ScrApi, url.normal.clone(), &section, "url"));
         }
         let auth = ScrAuth::parse(&mut section);
+        let callback = ScrCallback::parse(&mut section);
         let concurrency = concurrency(&mut section);
         let timeout = section.duration("timeout").unwrap_or(Duration::from_secs(5 * 60));
         if timeout.is_zero() {
@@ -86,6 +89,7 @@ impl ScrApi {
             url: url.as_ref()?.text.clone(),
             normal: url?.normal,
             auth: auth?,
+            callback,
             concurrency: concurrency?,
             timeout,
             ca,

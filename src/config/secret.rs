@@ -59,10 +59,13 @@ impl SecretSource {
         if !section.faults().reads_secrets() {
             return Some((source, more));
         }
-        if let Err(error) = source.read() {
-            section.error(key, format!("{key}: {error:#}"));
+        let mut is_public = false;
+        match source.read() {
+            Ok(secret) => is_public = secret.reveal().starts_with("-----BEGIN PUBLIC KEY-----"),
+            Err(error) => section.error(key, format!("{key}: {error:#}")),
         }
         if let SecretSource::File(path) = &source
+            && !is_public
             && readable_by_others(path)
         {
             let path = path.display();

@@ -16,6 +16,8 @@ pub struct Call {
     pub path: Vec<String>,
     /// What it carries.
     pub body: Value,
+    /// The container that it is about.
+    pub equipment: String,
 }
 
 /// What the path of a call ends with.
@@ -187,7 +189,9 @@ impl Problems {
             self.reject(&name, "unknown", &shown(&value), &advice);
         }
         let path = action.path(&told);
-        Some(Call { path, body: Value::Object(told) })
+        let equipment = told.get("equipmentNumber").and_then(Value::as_str).unwrap_or_default();
+        let equipment = equipment.to_owned();
+        Some(Call { path, body: Value::Object(told), equipment })
     }
 
     /// What is sent for a field.

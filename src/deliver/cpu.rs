@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::call::{self, Call};
 use super::care::{Asked, Care, Tried};
 use super::consequence::UNKNOWN_OUTCOME;
+use super::order::{OrderBook, Turn};
 use super::verdict::{Remote, Verdict, judge, told};
 use super::{Channel, Go, Leave, Message, Outcome, after};
 use crate::config::Confirm;
@@ -26,18 +27,25 @@ pub struct Rights {
     pub confirm: Confirm,
     pub verdict_within: Duration,
     pub permits: Arc<Semaphore>,
+    /// Calls for one container go one by one, in the order of their records.
+    pub book: OrderBook,
 }
 
 /// What a record asks.
 pub struct Prepared {
     call: Option<Call>,
     pub(super) problems: Vec<Problem>,
+    turn: Option<Turn>,
 }
 
 impl Rights {
     pub fn line_up(&self, message: &Message) -> Prepared {
         let (call, problems) = call::parse(&message.body, message.first(), message.line);
-        Prepared { call, problems }
+        let is_parked =
+            message.earlier.as_ref().is_some_and(|earlier| earlier.wait == Wait::Verdict);
+        let call_now = call.as_ref().filter(|_| !is_parked);
+        let turn = call_now.map(|call| self.book.line_up(&call.equipment));
+        Prepared { call, problems, turn }
     }
 
     pub async fn send(
@@ -46,7 +54,7 @@ impl Rights {
         ledger: &Ledger,
         message: &Message,
         go: Go,
-        prepared: &Prepared,
+        prepared: &mut Prepared,
         halt: &CancellationToken,
     ) -> anyhow::Result<Option<Outcome>> {
         // The places stay taken until the answer is there.
@@ -62,6 +70,10 @@ impl Rights {
             && let Some(told) = heard(channel, ledger, reference).await?
         {
             return Ok(Some(settle(message, reference, told.failure.as_deref())));
+        }
+        // Who is before has its leave and its place already, so it does not wait for this one.
+        if let Some(turn) = &mut prepared.turn {
+            turn.wait().await;
         }
         if halt.is_cancelled() {
             return Ok(None);

@@ -168,6 +168,7 @@ impl Message {
             spent: earlier.map_or(0, |earlier| earlier.spent) + passed as u64,
             reason: reason.chars().take(160).collect(),
             address: earlier.and_then(|earlier| earlier.address.clone()),
+            release: None,
             unknown: earlier.is_some_and(|earlier| earlier.unknown),
         };
         Outcome { changes: vec![Change::Wait(waiting)], ..Outcome::default() }
@@ -207,6 +208,7 @@ impl Message {
                 spent: self.earlier.as_ref().map_or(0, |earlier| earlier.spent),
                 reason: reason.chars().take(160).collect(),
                 address: None,
+                release: None,
                 unknown: self.earlier.as_ref().is_some_and(|earlier| earlier.unknown),
             })
         };

@@ -31,6 +31,7 @@ pub use lane::{Lane, Leave};
 pub use message::{Message, Outcome};
 pub use open::{Shared, open};
 pub use order::Turn;
+pub use resolve::{names_of, same_vat};
 pub use room::{Room, Rooms};
 pub use rota::InUse;
 pub use scr::Gate;
@@ -38,6 +39,7 @@ pub use scr::Gate;
 use crate::config::{self, Retry};
 use crate::ledger::{Alarm, AlarmKind, Ledger};
 use crate::model::{Problem, Reply};
+use crate::remote::release::Release;
 use consequence::consequence;
 use pace::Pace;
 use verdict::Verdict;
@@ -251,6 +253,21 @@ impl Channel {
         self.lane.retry_now();
     }
 
+    /// The SCR API that it sends to, if it does.
+    pub fn scr_api(&self) -> Option<&str> {
+        match &self.settings.kind {
+            config::ChannelKind::Scr(scr) => Some(&scr.api),
+            _ => None,
+        }
+    }
+
+    /// Reads one release at its SCR API; it takes one of the places for reads.
+    pub async fn release(&self, address: &str) -> Result<Option<Release>, Reply> {
+        let Kind::Scr(releases) = &self.kind else { return Ok(None) };
+        let _room = releases.gate.reads.take(self.customer(), 0).await;
+        releases.gate.client.release(address).await
+    }
+
     /// The customer's id.
     pub fn customer(&self) -> &str {
         &self.customer
@@ -270,14 +287,7 @@ impl Channel {
         };
         match reply {
             None => Ok(()),
-            Some(Reply::Answered(answer)) => Err(verdict::told(&answer)),
-            Some(Reply::TimedOut) => Err("no answer within the time-out".to_owned()),
-            Some(
-                Reply::Broken(why)
-                | Reply::Lost(why)
-                | Reply::NoLogin(why)
-                | Reply::LoginRefused(why),
-            ) => Err(why),
+            Some(reply) => Err(fault_of(reply)),
         }
     }
 }
@@ -303,6 +313,17 @@ impl Go {
     pub fn shrink(&self, bytes: usize) {
         if let Some(room) = &self.room {
             room.shrink(bytes as u64);
+        }
+    }
+}
+
+/// What went wrong, in words.
+pub fn fault_of(reply: Reply) -> String {
+    match reply {
+        Reply::Answered(answer) => verdict::told(&answer),
+        Reply::TimedOut => "no answer within the time-out".to_owned(),
+        Reply::Broken(why) | Reply::Lost(why) | Reply::NoLogin(why) | Reply::LoginRefused(why) => {
+            why
         }
     }
 }

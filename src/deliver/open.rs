@@ -58,7 +58,7 @@ pub fn open(
             let kind = match &settings.kind {
                 ChannelKind::Ingestion(ingestion) => open_ingestion(ingestion, shared),
                 ChannelKind::Scr(scr) => open_scr(scr, config, customer, shared, earlier),
-                ChannelKind::Cpu(cpu) => open_cpu(cpu, shared),
+                ChannelKind::Cpu(cpu) => open_cpu(cpu, shared, earlier),
             };
             match kind {
                 Ok(kind) => {
@@ -103,13 +103,22 @@ fn open_ingestion(settings: &config::IngestionChannel, shared: &Shared) -> anyho
     })))
 }
 
-fn open_cpu(settings: &config::CpuChannel, shared: &Shared) -> anyhow::Result<Kind> {
+fn open_cpu(
+    settings: &config::CpuChannel,
+    shared: &Shared,
+    earlier: Option<&Arc<Channel>>,
+) -> anyhow::Result<Kind> {
+    let book = match earlier.map(|earlier| &earlier.kind) {
+        Some(Kind::Cpu(rights)) => rights.book.clone(),
+        _ => OrderBook::default(),
+    };
     Ok(Kind::Cpu(Box::new(cpu::Rights {
         client: Cpu::open(settings, &shared.clients, Arc::clone(&shared.tokens))?,
         care: shared.care(&settings.login),
         confirm: settings.confirm,
         verdict_within: settings.verdict_within,
         permits: Arc::new(Semaphore::new(settings.concurrency)),
+        book,
     })))
 }
 

@@ -10,7 +10,7 @@ use super::assignment::{Assignment, ReleaseName};
 use super::scr::Releases;
 use super::verdict::{Remote, judge, told};
 use super::{Channel, Leave, Message, Outcome, after};
-use crate::ledger::Wait;
+use crate::ledger::{Change, Wait};
 use crate::model::{Problem, Reply};
 use crate::remote::release::Release;
 use crate::remote::scr::Scr;
@@ -67,9 +67,13 @@ impl Releases {
                         address,
                         "this release belongs to another company; correct the address",
                     ),
-                    Ok((None, _)) => {
-                        self.park(channel, message, "no such release yet", address, &quarantined)
-                    }
+                    Ok((None, _)) => self.park(
+                        channel,
+                        message,
+                        "no such release yet",
+                        &assignment.release,
+                        &quarantined,
+                    ),
                     Err(unread) => unread.into(),
                 }
             }
@@ -93,7 +97,7 @@ impl Releases {
                         channel,
                         message,
                         "no release for this container yet",
-                        container,
+                        &assignment.release,
                         &quarantined,
                     ),
                     several => {
@@ -185,9 +189,14 @@ impl Releases {
         channel: &Channel,
         message: &Message,
         reason: &str,
-        value: &str,
+        name: &ReleaseName,
         quarantined: &dyn Fn(&str, &str, &str) -> Found,
     ) -> Found {
+        let (ReleaseName::Address(value) | ReleaseName::Container(value, _)) = name;
+        let release = match name {
+            ReleaseName::Address(address) => address.clone(),
+            ReleaseName::Container(container, bl) => waited_for(container, bl.as_deref()),
+        };
         let now = Timestamp::now();
         let since = match &message.earlier {
             Some(earlier) if earlier.wait == Wait::Release => earlier.since,
@@ -198,7 +207,13 @@ impl Releases {
             return quarantined("release", value, &advice);
         }
         let due = after(now, channel.retry.max);
-        Found::Outcome(Box::new(message.wait(Wait::Release, due, now, false, reason)))
+        let mut parked = message.wait(Wait::Release, due, now, false, reason);
+        for change in &mut parked.changes {
+            if let Change::Wait(waiting) = change {
+                waiting.release = Some(release.clone());
+            }
+        }
+        Found::Outcome(Box::new(parked))
     }
 }
 
@@ -208,7 +223,27 @@ impl From<Unread> for Found {
     }
 }
 
-fn same_vat(a: &str, b: &str) -> bool {
+/// The names under which records may wait for a release.
+pub fn names_of(address: &str, release: Option<&Release>) -> Vec<String> {
+    let mut names = vec![address.to_lowercase()];
+    if let Some(Release { container, bl, .. }) = release {
+        names.push(waited_for(container, None));
+        names.extend(bl.as_deref().map(|bl| waited_for(container, Some(bl))));
+    }
+    names
+}
+
+/// The name under which a record waits for a container's release; short, as all in the ledger.
+fn waited_for(container: &str, bl: Option<&str>) -> String {
+    let name = bl.map_or_else(|| container.to_owned(), |bl| format!("{container} {bl}"));
+    match name.len() {
+        ..=80 => name,
+        _ => blake3::hash(name.as_bytes()).to_hex().to_string(),
+    }
+}
+
+/// Whether two texts are the same VAT number, however they are written.
+pub fn same_vat(a: &str, b: &str) -> bool {
     let plain = |vat: &str| -> String {
         vat.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_uppercase()
     };

@@ -157,6 +157,10 @@ pub struct Waiting {
     /// What a 202 is to be confirmed by: the release's address, or CPu's public reference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
+    /// The release that it waits for until it is ours: its address, or its container and perhaps,
+    /// behind a blank, its bill of lading.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
     /// Whether an attempt was sent and not answered, so that the channel may have it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unknown: bool,

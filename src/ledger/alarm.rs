@@ -43,6 +43,8 @@ pub enum AlarmKind {
     Disk,
     /// A file of a partner has a name under which it cannot be taken.
     FileName,
+    /// A notification fits no customer, or cannot be worked on.
+    Notification,
     /// The customer's config cannot be used.
     Config,
 }
@@ -60,6 +62,7 @@ impl AlarmKind {
             AlarmKind::NoVerdict => "no-verdict",
             AlarmKind::Disk => "disk",
             AlarmKind::FileName => "file-name",
+            AlarmKind::Notification => "notification",
             AlarmKind::Config => "config",
         }
     }

@@ -9,12 +9,13 @@ use serde::{Deserialize, Serialize};
 use super::account::{Account, Waiting};
 use super::entries::{Pair, parse};
 use super::keys::{
-    account_key, alarm_key, chunk_key, day_key, fetched_key, generation_key, identity_key,
-    known_key, login_key, tally_key, verdict_key, waiting_key,
+    account_key, alarm_key, chunk_key, day_key, event_key, fetched_key, generation_key, heard_key,
+    identity_key, known_key, login_key, sender_key, tally_key, verdict_key, waiting_key,
 };
 use super::ordinals::Ordinals;
 use super::{
-    Alarm, Believed, Day, Fetched, Known, LoginRefusals, ReleaseAge, Settled, Tally, Told,
+    Alarm, Believed, Day, Event, Fetched, Known, LoginRefusals, ReleaseAge, Sender, Settled, Tally,
+    Told,
 };
 use crate::model::{Arrival, Identity, State};
 
@@ -130,6 +131,23 @@ pub enum Entry {
         #[serde(flatten)]
         told: Told,
     },
+    /// A notification that is still to be worked on.
+    Event(Event),
+    /// That a notification came, so that a repeat is told.
+    Heard {
+        /// The first 32 digits of its hash.
+        hash: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// One who sends notifications.
+    Sender {
+        /// `scr/<api>` or `cpu/<customer>`.
+        sender: String,
+        /// Its last one.
+        #[serde(flatten)]
+        known: Sender,
+    },
     /// An open file.
     File(Box<Account>),
     /// Records of a file that are in a final state. Of a settled file only those are kept that
@@ -159,9 +177,9 @@ pub enum Entry {
 
 impl Entry {
     /// What keys start with, by kind: what belongs to no file comes first.
-    pub const PREFIXES: [&'static [u8]; 14] = [
-        b"m/", b"c/", b"d/", b"a/", b"l/", b"r/", b"i/", b"g/", b"p/", b"k/", b"v/", b"f/", b"s/",
-        b"w/",
+    pub const PREFIXES: [&'static [u8]; 17] = [
+        b"m/", b"c/", b"d/", b"a/", b"l/", b"r/", b"i/", b"g/", b"p/", b"k/", b"v/", b"e/", b"h/",
+        b"n/", b"f/", b"s/", b"w/",
     ];
 
     /// What a kind of entry is about, in words.
@@ -177,6 +195,9 @@ impl Entry {
             Some(b"p/") => "a remote file that is fetched",
             Some(b"k/") => "a remote file that stays",
             Some(b"v/") => "a verdict of CPu's",
+            Some(b"e/") => "a notification to be worked on",
+            Some(b"h/") => "that a notification came",
+            Some(b"n/") => "one who sends notifications",
             Some(b"f/") => "the account of an open file",
             Some(b"s/") => "final records of a file",
             Some(b"w/") => "records that wait",
@@ -235,6 +256,16 @@ impl Entry {
             }
             b"k/" => known(key, rest, parse(value)?)?,
             b"v/" => verdict(key, rest, parse(value)?)?,
+            b"e/" => {
+                let event: Event = parse(value)?;
+                ensure!(event_key(event.number) == key, "a notification has another's number");
+                Entry::Event(event)
+            }
+            b"h/" => {
+                ensure!(rest.len() == 16, "a key is damaged");
+                Entry::Heard { hash: to_hex(rest), at: parse(value)? }
+            }
+            b"n/" => Entry::Sender { sender: text()?, known: parse(value)? },
             b"f/" => {
                 let account: Account = parse(value)?;
                 ensure!(account_key(account.arrival) == key, "an account has another's number");
@@ -284,6 +315,19 @@ impl Entry {
             Entry::Verdict { customer, told } => {
                 vec![pair(&verdict_key(customer, &told.reference), told)?]
             }
+            Entry::Event(event) => vec![pair(&event_key(event.number), event)?],
+            Entry::Heard { hash, at } => {
+                let halves = hash.split_at_checked(16).context("hash is too short")?;
+                let halves = (from_hex(halves.0), from_hex(halves.1));
+                let (Some(first), Some(second)) = halves else {
+                    bail!("hash is not 32 hexadecimal digits");
+                };
+                let mut hash = [0; 16];
+                hash[..8].copy_from_slice(&first);
+                hash[8..].copy_from_slice(&second);
+                vec![pair(&heard_key(&hash), at)?]
+            }
+            Entry::Sender { sender, known } => vec![pair(&sender_key(sender), known)?],
             Entry::File(account) => vec![pair(&account_key(account.arrival), account)?],
             Entry::Records { arrival, state, ranges } => {
                 let tag = STATES.iter().find(|(of, _)| of == state).map(|(_, tag)| *tag);

@@ -92,6 +92,21 @@ pub fn verdict_key(customer: &str, reference: &str) -> Vec<u8> {
     [b"v/", customer.as_bytes(), b"/", &reference.as_bytes()[..16]].concat()
 }
 
+/// A notification that is still to be worked on.
+pub fn event_key(number: u64) -> Vec<u8> {
+    [b"e/".as_slice(), &number.to_be_bytes()].concat()
+}
+
+/// That a notification with this hash came.
+pub fn heard_key(hash: &[u8; 16]) -> Vec<u8> {
+    [b"h/".as_slice(), hash].concat()
+}
+
+/// One who sends notifications.
+pub fn sender_key(sender: &str) -> Vec<u8> {
+    [b"n/", sender.as_bytes()].concat()
+}
+
 /// The age of a release at an SCR API.
 pub fn release_key(api: &str, address: &str) -> Vec<u8> {
     let api = blake3::hash(api.as_bytes());

@@ -8,6 +8,7 @@ pub mod alarm;
 mod check;
 mod entries;
 mod entry;
+mod event;
 mod keys;
 mod login;
 pub mod ordinals;
@@ -37,6 +38,7 @@ pub use account::{
 pub use alarm::{Alarm, AlarmKind};
 pub use entries::Pair;
 pub use entry::Entry;
+pub use event::{Event, Sender};
 pub use login::LoginRefusals;
 pub use ordinals::Ordinals;
 pub use remote::{Fetched, Known};

@@ -1,6 +1,7 @@
 //! Store: the ledger's data, mirrored in memory and kept in entries on disk.
 
 mod aside;
+mod event;
 mod memory;
 mod remote;
 mod verdict;
@@ -22,7 +23,10 @@ use super::keys::{
     verdict_key, waiting_key, waiting_prefix,
 };
 use super::ordinals::Ordinals;
-use super::{Age, Alarm, Change, FileCounts, LoginRefusals, ReleaseAge, Settled, Tally, renewal};
+use super::{
+    Age, Alarm, Change, Event, FileCounts, LoginRefusals, ReleaseAge, Sender, Settled, Tally,
+    renewal,
+};
 use crate::model::{Arrival, Identity, State};
 
 /// The version of what is stored; a store of a newer one is refused.
@@ -43,6 +47,10 @@ pub struct Store {
     pub tallies: BTreeMap<String, Tally>,
     /// The alarms that stand.
     pub alarms: Vec<Alarm>,
+    /// The notifications that are still to be worked on, by number.
+    pub events: BTreeMap<u64, Event>,
+    /// Who has sent notifications.
+    pub senders: BTreeMap<String, Sender>,
 }
 
 impl Store {
@@ -59,6 +67,8 @@ impl Store {
             files: BTreeMap::new(),
             tallies: BTreeMap::new(),
             alarms: Vec::new(),
+            events: BTreeMap::new(),
+            senders: BTreeMap::new(),
         };
         store.load()?;
         Ok(store)
@@ -426,7 +436,7 @@ impl Store {
             self.alarms.push(parse(value)?);
         }
         self.alarms.sort_by_key(|alarm: &Alarm| alarm.since);
-        Ok(())
+        self.load_events()
     }
 
     fn chunks_of(&self, arrival: Arrival) -> BTreeSet<u32> {

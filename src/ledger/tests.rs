@@ -50,6 +50,7 @@ fn waiting(first: u64, last: u64, wait: Wait) -> Waiting {
         spent: 7,
         reason: "503".to_owned(),
         address: None,
+        release: None,
         unknown: false,
     }
 }

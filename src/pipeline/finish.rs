@@ -240,6 +240,7 @@ mod tests {
             spent: 0,
             reason: String::new(),
             address: None,
+            release: None,
             unknown: false,
         }
     }

@@ -9,6 +9,7 @@ mod finish;
 mod pass;
 mod setup;
 mod verdict;
+mod wakes;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,7 +21,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 pub use setup::{Pinnable, Setup};
-pub use verdict::Wakes;
+pub use wakes::{Bell, Wakes};
 
 use crate::config::{Customer, Environments, Faults, Source};
 use crate::deliver::order::OrderBook;
@@ -46,8 +47,10 @@ pub struct Parts {
     pinned: Mutex<BTreeMap<String, Arc<Mapping>>>,
     /// Tells the run that a file was opened in the ledger by somebody else than a source.
     pub opened: Arc<Notify>,
-    /// Wakes the files whose records are parked.
+    /// The files that tasks have in hand, and what they are to be told.
     pub wakes: Wakes,
+    /// Tells that a notification was kept.
+    pub notified: Notify,
     /// How many files wait in the sources' folders.
     pub waiting: Waiting,
     /// What came of the looks into the sources.
@@ -169,6 +172,7 @@ impl Parts {
             pinned: Mutex::default(),
             opened: Arc::default(),
             wakes: Wakes::default(),
+            notified: Notify::new(),
             waiting: Waiting::default(),
             sights: Sights::default(),
         }

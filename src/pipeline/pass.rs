@@ -417,11 +417,15 @@ impl Pass {
                 // What cannot be noted must not be followed by further calls.
                 .inspect_err(|_| halt.cancel())?;
             if let Some(alarm) = new_alarm {
+                let what = match alarm.kind {
+                    AlarmKind::NoVerdict => "No verdict",
+                    _ => "Channel paused",
+                };
                 tracing::error!(
                     customer = %alarm.customer,
                     channel = alarm.channel.as_deref().unwrap_or_default(),
                     alarm = alarm.kind.word(),
-                    "Channel paused: {}",
+                    "{what}: {}",
                     alarm.advice
                 );
             }

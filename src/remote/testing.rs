@@ -129,6 +129,7 @@ impl Secrets {
             client_secret: self.file("client-secret", "s&e cret\n"),
             scope: None,
             subscription_key: None,
+            callback: None,
             ca: None,
             identity: None,
         }

@@ -40,6 +40,8 @@ pub struct Tidied {
     pub identities: u64,
     /// Days whose counters are forgotten.
     pub days: u64,
+    /// Notifications whose repeats are told no more.
+    pub notifications: u64,
     /// Archived files and receipts.
     pub results: u64,
     /// Pinned mappings.
@@ -69,6 +71,7 @@ pub async fn tidy(
     }
     let before_verdicts = before(now, VERDICTS);
     ledger.change(move |store| store.forget_verdicts(before_verdicts)).await?;
+    tidied.notifications = ledger.change(move |store| store.forget_heard(remembered)).await?;
     tidied.days = ledger.change(move |store| store.forget_days(remembered)).await?;
     let open: Vec<Account> = ledger
         .change(|store| Ok(store.files.values().map(|(account, _)| account.clone()).collect()))

@@ -9,7 +9,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::troubles::{clear_fault, raise_fault, tell_missing};
 use super::{Run, Span};
 use crate::model::Arrival;
-use crate::pipeline::{self, Left, Occasion, Places};
+use crate::pipeline::{self, Bell, Left, Occasion, Places};
 
 /// How long to wait after the worker itself could not do its work, as on a full disk: soon at first,
 /// then ever longer.
@@ -38,20 +38,30 @@ pub struct Turns {
 pub struct Working {
     run: Arc<Run>,
     arrival: Arrival,
+    bell: Arc<Bell>,
 }
 
 impl Working {
     /// Takes a file in hand; none if another task has it.
     pub fn begin(run: &Arc<Run>, arrival: Arrival) -> Option<Working> {
-        let is_new = run.working().insert(arrival);
-        is_new.then(|| Working { run: Arc::clone(run), arrival })
+        let bell = run.parts.wakes.begin(arrival)?;
+        Some(Working { run: Arc::clone(run), arrival, bell })
+    }
+
+    /// Makes due what waits for the releases that the file was told of; tells whether anything does.
+    async fn heed(&self) -> anyhow::Result<bool> {
+        let is_due = self.bell.take_due();
+        let (arrival, releases) = (self.arrival, self.bell.take());
+        if is_due || releases.is_empty() {
+            return Ok(is_due);
+        }
+        self.run.parts.ledger.change(move |store| Ok(store.wake(arrival, &releases))).await
     }
 }
 
 impl Drop for Working {
     fn drop(&mut self) {
-        self.run.parts.wakes.forget(self.arrival);
-        self.run.working().remove(&self.arrival);
+        self.run.parts.wakes.end(self.arrival);
     }
 }
 
@@ -79,13 +89,12 @@ pub fn line_up(run: &Run, file: &OpenFile, customer: OwnedSemaphorePermit) -> Tu
 pub async fn work(
     run: Arc<Run>,
     file: OpenFile,
-    _working: Working,
+    working: Working,
     turns: Turns,
     mut occasion: Occasion,
 ) {
     let customer = file.customer.clone();
     let mut again = run.again.subscribe();
-    let woken = run.parts.wakes.of(file.arrival);
     let mut turns = Some(turns);
     let mut until = None;
     let mut faults = 0;
@@ -134,9 +143,16 @@ pub async fn work(
             }
             None => std::future::pending().await,
         };
+        let woken = async || loop {
+            working.bell.rung().await;
+            // If it cannot be noted, what waits is tried when it is due.
+            if working.heed().await.unwrap_or(false) {
+                break;
+            }
+        };
         tokio::select! {
             () = pause() => {}
-            () = woken.notified() => {}
+            () = woken() => {}
             Ok(()) = again.changed() => occasion = Occasion::Start,
             () = run.stop.cancelled() => return,
         }

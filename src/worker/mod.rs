@@ -81,8 +81,6 @@ struct Run {
     folders: Folders,
     /// At partners' servers.
     logins: Logins,
-    /// The files that a task of this run works on or waits with.
-    working: Mutex<BTreeSet<Arrival>>,
     /// What could not be done, by customer and source: for which files, and the look itself.
     faults: Mutex<BTreeMap<SourceKey, BTreeSet<Option<Arrival>>>>,
     tasks: TaskTracker,
@@ -120,7 +118,6 @@ impl Worker {
             turns: Mutex::default(),
             folders: Folders::new(span == Span::Forever),
             logins: Logins::default(),
-            working: Mutex::default(),
             faults: Mutex::default(),
             tasks: TaskTracker::new(),
             again: watch::Sender::default(),
@@ -221,10 +218,6 @@ impl Run {
 
     fn faults(&self) -> MutexGuard<'_, BTreeMap<SourceKey, BTreeSet<Option<Arrival>>>> {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn working(&self) -> MutexGuard<'_, BTreeSet<Arrival>> {
-        self.working.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn outcome(&self, before: u64) -> anyhow::Result<Outcome> {

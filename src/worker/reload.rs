@@ -44,6 +44,7 @@ impl Worker {
             tracing::error!("{error:#}");
         }
         run.again.send_replace(());
+        run.parts.notified.notify_one();
         source::serve_all(run);
         run.folders.wake_all();
     }

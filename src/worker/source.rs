@@ -240,7 +240,7 @@ async fn go_on(
         return Ok(());
     }
     let parts = &run.parts;
-    let known = run.working().clone();
+    let known = run.parts.wakes.arrivals();
     let left = pickup::resume(&parts.ledger, &parts.spool, customer, source, folder, &known).await;
     let (slips, arrivals, in_the_way) = left.inspect_err(|_| *resumed = false)?;
     *resumed = in_the_way.is_none();

@@ -1,6 +1,7 @@
 //! Certified Pick up: one call a record with both credentials; what is accepted is parked until its
 //! verdict, and the verdict decides, over restarts and kills.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::contract_fake::{Answer, Fake, Seen, answer};
 use crate::contract_shop::*;
+use crate::harness::callback::{free_address, post};
 use crate::harness::*;
 
 const BASE: &str = "/certified-pickup/v1";
@@ -38,7 +40,20 @@ const FIELDS: &[&str] = &[
 
 /// A shop whose customer `acme` sends ndjson files to CPu at `fake`.
 fn pick_up(fake: &Fake, channel: &str) -> Provider {
-    let provider = shop(fake);
+    pick_up_at(fake, channel, None)
+}
+
+/// The same; with an address, it takes notifications there that carry the header `X-Key`.
+fn pick_up_at(fake: &Fake, channel: &str, at: Option<SocketAddr>) -> Provider {
+    let (listen, callback) = match at {
+        None => (String::new(), ""),
+        Some(at) => (
+            format!("\n[listen]\nnotifications = {{ address = \"{at}\" }}\n"),
+            "callback = { header = \"X-Key\", value = { file = \"../secrets/hook\" } }",
+        ),
+    };
+    let provider = shop_with(fake, &listen);
+    provider.secret("hook", "the-key-of-callbacks");
     let config = std::fs::read_to_string(provider.path("lighterman.toml")).unwrap();
     let endpoint = format!("[endpoints]\ncpu = \"{}{BASE}\"", fake.url());
     provider.file("lighterman.toml", config.replace("[endpoints]", &endpoint));
@@ -54,6 +69,7 @@ fn pick_up(fake: &Fake, channel: &str) -> Provider {
         &format!(
             r#"
 subscription_key = {{ file = "../secrets/key" }}
+{callback}
 
 [channels.pickup]
 type  = "cpu"
@@ -354,6 +370,63 @@ fn a_server_that_does_not_answer_polls_costs_nothing_but_time() {
     up.store(true, Ordering::SeqCst);
     let run = provider.run_once(&["--wait", "30s"]);
     assert_eq!(run.code, 0, "{run}");
+    counts(&provider, 0, 1, 0);
+    assert_eq!(fake.to(RIGHTS).len(), 1);
+}
+
+/// Posts a notification as CPu does (reference/domain.md, section 3).
+#[track_caller]
+fn notify(at: SocketAddr, reference: &str, event: &str, message: &str) {
+    let body = json!({
+        "type": "ReleaseRight", "event": event, "PublicReferenceId": reference,
+        "id": "CSQU3054383", "body": { "message": message }
+    });
+    let status = post(at, "/notifications/cpu/acme", &["X-Key: the-key-of-callbacks"], &body);
+    assert!((200..300).contains(&status), "{status}");
+}
+
+#[test]
+fn a_notification_settles_its_record_and_repeats_and_strangers_are_harmless() {
+    let at = free_address();
+    let fake = Fake::start(|seen, earlier| cpu(seen, earlier, |_| json!([])));
+    let provider = pick_up_at(&fake, "confirm = \"notification\"", Some(at));
+    let daemon = provider.start();
+    until_true("it listens", || std::net::TcpStream::connect(at).is_ok());
+    drop_records(&provider, &[release_right(), release_right(), release_right()]);
+    until_true("the parking", || provider.records("acme", "parked") == 3);
+    notify(at, "REF-of-nobody", "Validated", "");
+    // In the order in which they were sent, for they are of one container.
+    notify(at, "ref-1", "NotValidated", "the B/L is not known");
+    notify(at, "REF-0", "ValidatedReleaseRight", "");
+    until_true("the verdicts", || provider.records("acme", "parked") == 1);
+    notify(at, "REF-0", "NotValidated", "too late");
+    notify(at, "REF-1", "Validated", "too late");
+    notify(at, "REF-2", "Validated", "");
+    until_true("the settling", || provider.records("acme", "delivered") == 2);
+    assert_eq!(daemon.stop().code, 0);
+    counts(&provider, 0, 2, 1);
+    let problems = provider.problems("acme", "R.ndjson");
+    assert_eq!((problems.len(), problems[0].record), (1, 2));
+    assert_eq!(problems[0].advice, "NotValidated: the B/L is not known");
+    assert_eq!(fake.to(RIGHTS).len(), 3);
+    assert_eq!(fake.to(&format!("{BASE}/notifications")).len(), 0, "nobody asks");
+}
+
+#[test]
+fn a_notification_that_overtakes_its_202_is_kept_for_it() {
+    let at = free_address();
+    let fake = Fake::start(move |seen, earlier| {
+        if seen.method == "PUT" {
+            notify(at, &format!("REF-{earlier}"), "Validated", "");
+        }
+        cpu(seen, earlier, |_| json!([]))
+    });
+    let provider = pick_up_at(&fake, "confirm = \"notification\"", Some(at));
+    let daemon = provider.start();
+    until_true("it listens", || std::net::TcpStream::connect(at).is_ok());
+    drop_records(&provider, &[release_right()]);
+    until_true("the delivery", || provider.records("acme", "delivered") == 1);
+    assert_eq!(daemon.stop().code, 0);
     counts(&provider, 0, 1, 0);
     assert_eq!(fake.to(RIGHTS).len(), 1);
 }

@@ -45,6 +45,9 @@ mod scr;
 // Certified Pick up: what is accepted is parked until its verdict.
 mod cpu;
 
+// Notifications that come in: proven, durable, and worked on.
+mod receiver;
+
 // A fault of the world is not a fault of the record: nothing is lost, nothing is set aside.
 mod world;
 

@@ -107,11 +107,31 @@ fn an_error_of_the_provider_comes_with_those_of_the_customers() {
 }
 
 #[test]
-fn listen_is_not_available_in_this_version() {
+fn the_status_page_is_not_available_in_this_version() {
     assert_eq!(
         provider_with("[endpoints]", "[listen]\nstatus = { address = \"x\" }\n[endpoints]"),
-        ["lighterman.toml:4: [listen] is not available in this version"]
+        ["lighterman.toml:5: [listen] status is not available in this version"]
     );
+}
+
+#[test]
+fn notifications_are_listened_for_at_an_address_and_with_a_certificate() {
+    let of = |line: &str| provider_with("[endpoints]", &format!("[listen]\n{line}\n[endpoints]"));
+    let told = |what: &str| [format!("lighterman.toml:5: {what}")];
+    assert_eq!(of("notifications = { address = \"[::1]:8443\" }"), [""; 0]);
+    assert_eq!(of("notifications = { }"), told("[listen.notifications] lacks \"address\""));
+    assert_eq!(
+        of("notifications = { address = \"localhost\" }"),
+        told(
+            "address is \"localhost\", but must be an IP address and a port such as \
+             \"0.0.0.0:8443\" or \"127.0.0.1:8080\""
+        )
+    );
+    let tls = |tls: &str| of(&format!("notifications = {{ address = \"[::1]:1\", tls = {tls} }}"));
+    assert_eq!(tls("{ cert = \"customers\" }"), told("[listen.notifications.tls] lacks \"key\""));
+    let faults = tls("{ cert = \"none.pem\", key = \"customers\" }");
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert!(faults[0].contains("none.pem cannot be read"), "{faults:?}");
 }
 
 #[test]

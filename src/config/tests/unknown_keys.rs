@@ -38,7 +38,11 @@ fn a_key_that_is_none_is_told_in_every_table_of_the_provider() {
     );
     assert_eq!(
         in_provider("[scr.wallet]"),
-        told(13, " in [scr.wallet]", "auth, ca, certificate, concurrency, key, timeout, url")
+        told(
+            13,
+            " in [scr.wallet]",
+            "auth, ca, callback, certificate, concurrency, key, timeout, url"
+        )
     );
     assert_eq!(
         provider_with("[endpoints]", "[limits]\nfoo = 1\n[endpoints]"),
@@ -73,8 +77,8 @@ fn a_key_that_is_none_is_told_in_every_table_of_a_customer() {
         told(
             9,
             " in [logins.nxtport]",
-            "ca, certificate, client, client_id, client_secret, grant, key, password, scope, \
-             subscription_key, token_url, username"
+            "ca, callback, certificate, client, client_id, client_secret, grant, key, password, \
+             scope, subscription_key, token_url, username"
         )
     );
     let ingestion = "answers, batch, ca, channel_id, concurrency, headers, login, media_type, \

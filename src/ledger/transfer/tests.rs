@@ -57,6 +57,7 @@ fn waiting(first: u64, last: u64) -> Waiting {
         spent: 7,
         reason: "503".to_owned(),
         address: None,
+        release: None,
         unknown: false,
     }
 }

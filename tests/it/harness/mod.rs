@@ -12,6 +12,7 @@
 //! assert_eq!(port.stats().ingestion.records, 1);
 //! ```
 
+pub mod callback;
 mod inputs;
 mod outputs;
 mod port;

@@ -1,0 +1,104 @@
+//! Notifications that were acknowledged: those that are still to be worked on, and what tells a
+//! repeat.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::Store;
+use crate::ledger::account::Wait;
+use crate::ledger::entries::parse;
+use crate::ledger::keys::{event_key, heard_key, sender_key, waiting_key};
+use crate::ledger::{Event, Sender};
+use crate::model::Arrival;
+
+impl Store {
+    /// The number of the last event that came.
+    pub fn last_event(&self) -> u64 {
+        let open = self.events.keys().next_back().copied().unwrap_or(0);
+        self.senders.values().map(|sender| sender.number).max().unwrap_or(0).max(open)
+    }
+
+    /// Whether an event with this hash came before and is remembered.
+    pub fn heard(&self, hash: &[u8; 16]) -> anyhow::Result<bool> {
+        Ok(self.entries.get_bytes(&heard_key(hash))?.is_some())
+    }
+
+    /// Keeps an event until it is worked on; tells whether it is no repeat.
+    pub fn add_event(&mut self, event: Event, hash: &[u8; 16]) -> anyhow::Result<bool> {
+        let is_new = !self.heard(hash)?;
+        let number = self.senders.get(&event.sender).map_or(0, |sender| sender.number);
+        let sender = Sender { last: event.received, number: number.max(event.number) };
+        self.entries.put(sender_key(&event.sender), &sender);
+        self.senders.insert(event.sender.clone(), sender);
+        if is_new {
+            self.entries.put(heard_key(hash), &event.received);
+            self.entries.put(event_key(event.number), &event);
+            self.events.insert(event.number, event);
+        }
+        Ok(is_new)
+    }
+
+    /// The events are worked on, and no longer kept.
+    pub fn end_events(&mut self, numbers: &[u64]) {
+        for number in numbers {
+            if self.events.remove(number).is_some() {
+                self.entries.remove(event_key(*number));
+            }
+        }
+    }
+
+    /// Keeps an event though nothing can be done with it as things are.
+    pub fn keep_event(&mut self, number: u64, why: &str) {
+        if let Some(event) = self.events.get_mut(&number) {
+            // Values stay small.
+            event.kept = Some(why.chars().take(200).collect());
+            self.entries.put(event_key(number), event);
+        }
+    }
+
+    /// Forgets the hashes of events that came before; a repeat of theirs is then a new one.
+    pub fn forget_heard(&mut self, before: Timestamp) -> anyhow::Result<u64> {
+        let mut forgotten = 0;
+        for (key, value) in self.entries.starting_with(b"h/")? {
+            if parse::<Timestamp>(&value)? < before {
+                self.entries.remove(key);
+                forgotten += 1;
+            }
+        }
+        Ok(forgotten)
+    }
+
+    /// What of a file waits for one of these releases is due now; tells whether anything does.
+    pub fn wake(&mut self, arrival: Arrival, releases: &[String]) -> bool {
+        let Some((_, progress)) = self.files.get_mut(&arrival) else { return false };
+        let now = Timestamp::now();
+        let mut any = false;
+        for waiting in progress.waiting.values_mut() {
+            let of = match waiting.wait {
+                Wait::Release => &waiting.release,
+                Wait::Confirmation => &waiting.address,
+                Wait::Time | Wait::Verdict => continue,
+            };
+            if of.as_ref().is_some_and(|of| releases.contains(of)) {
+                any = true;
+                if waiting.due > now {
+                    waiting.due = now;
+                    self.entries.put(waiting_key(arrival, waiting.first), waiting);
+                }
+            }
+        }
+        any
+    }
+
+    /// Reads all events, as the store opens.
+    pub(super) fn load_events(&mut self) -> anyhow::Result<()> {
+        let events = self.entries.starting_with(b"e/")?.into_values();
+        let events = events.map(|value| parse(&value).map(|event: Event| (event.number, event)));
+        self.events = events.collect::<anyhow::Result<BTreeMap<u64, Event>>>()?;
+        for (key, value) in self.entries.starting_with(b"n/")? {
+            self.senders.insert(String::from_utf8_lossy(&key[2..]).into_owned(), parse(&value)?);
+        }
+        Ok(())
+    }
+}

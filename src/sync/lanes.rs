@@ -1,0 +1,241 @@
+//! Lanes: the open events of each sender are worked on in the order of their arrival. A sender whose
+//! API is out of reach holds up no other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::work::{Worked, work};
+use super::{Event, ScrKind, inbox};
+use crate::deliver::after;
+use crate::disk;
+use crate::ledger::{self, Alarm, AlarmKind};
+use crate::pipeline::{Parts, Setup};
+
+/// How many events are read and ended together.
+const TOGETHER: usize = 64;
+
+/// How long apart an API that is out of reach is asked at most.
+const UNREACHABLE: Duration = Duration::from_secs(60);
+
+/// How long apart an event that the API refuses to tell of is tried at most.
+const REFUSED: Duration = Duration::from_secs(3600);
+
+/// How long an event that the API refuses is tried.
+const TRIED_FOR: Duration = Duration::from_secs(24 * 3600);
+
+/// Works on what is open and on what comes, until it is told to stop.
+pub async fn work_on(parts: Arc<Parts>, stop: CancellationToken) {
+    let mut lanes: BTreeMap<String, Arc<Notify>> = BTreeMap::new();
+    let mut running = JoinSet::new();
+    loop {
+        let senders = parts
+            .ledger
+            .change(|store| {
+                let senders = store.events.values().map(|event| event.sender.clone());
+                Ok(senders.collect::<BTreeSet<String>>())
+            })
+            .await;
+        match senders {
+            Ok(senders) => {
+                for sender in senders {
+                    let wake = lanes.entry(sender.clone()).or_insert_with(|| {
+                        let wake = Arc::new(Notify::new());
+                        let lane = Lane::new(Arc::clone(&parts), sender);
+                        running.spawn(lane.run(Arc::clone(&wake), stop.clone()));
+                        wake
+                    });
+                    wake.notify_one();
+                }
+            }
+            Err(error) => tracing::error!("Notifications wait: {error:#}"),
+        }
+        tokio::select! {
+            () = parts.notified.notified() => {}
+            () = stop.cancelled() => break,
+        }
+    }
+    while running.join_next().await.is_some() {}
+}
+
+struct Lane {
+    parts: Arc<Parts>,
+    sender: String,
+    /// Events that are tried again later, or not at all in this run.
+    put_off: BTreeMap<u64, (Option<Timestamp>, u32)>,
+    /// How often in a row the API could not be asked.
+    outages: u32,
+    /// By which setup events were put off.
+    setup: Weak<Setup>,
+}
+
+impl Lane {
+    fn new(parts: Arc<Parts>, sender: String) -> Lane {
+        let setup = Arc::downgrade(&parts.setup());
+        Lane { parts, sender, put_off: BTreeMap::new(), outages: 0, setup }
+    }
+
+    async fn run(mut self, wake: Arc<Notify>, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let pause = match self.turn().await {
+                Ok(Some(pause)) => pause,
+                Ok(None) => continue,
+                Err(error) => {
+                    tracing::error!("The notifications of {} wait: {error:#}", self.sender);
+                    UNREACHABLE
+                }
+            };
+            // While the API is out of reach, what comes changes nothing.
+            let wake = async || match self.outages {
+                0 => wake.notified().await,
+                _ => std::future::pending().await,
+            };
+            tokio::select! {
+                () = wake() => {}
+                () = tokio::time::sleep(pause) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+
+    /// Works on the next events; tells how long to wait if nothing more can be done now.
+    async fn turn(&mut self) -> anyhow::Result<Option<Duration>> {
+        let now = Timestamp::now();
+        let setup = Arc::downgrade(&self.parts.setup());
+        if !setup.ptr_eq(&std::mem::replace(&mut self.setup, setup.clone())) {
+            self.put_off.clear();
+        }
+        let waits: BTreeSet<u64> = self
+            .put_off
+            .iter()
+            .filter(|(_, (due, _))| due.is_none_or(|due| due > now))
+            .map(|(number, _)| *number)
+            .collect();
+        let sender = self.sender.clone();
+        let events: Vec<ledger::Event> = self
+            .parts
+            .ledger
+            .change(move |store| {
+                let mine = store
+                    .events
+                    .values()
+                    .filter(|event| event.sender == sender && !waits.contains(&event.number));
+                Ok(mine.take(TOGETHER).cloned().collect())
+            })
+            .await?;
+        if events.is_empty() {
+            let next = self.put_off.values().filter_map(|(due, _)| *due).min();
+            let pause = next.map(|due| due.duration_since(now));
+            let pause = pause.and_then(|pause| Duration::try_from(pause).ok());
+            return Ok(Some(pause.unwrap_or(UNREACHABLE)));
+        }
+        let mut done = Vec::new();
+        // The latest state is asked for: events of one release that wait together ask it once.
+        let mut asked: BTreeSet<(String, Option<String>)> = BTreeSet::new();
+        let mut pause = None;
+        for event in events {
+            let number = event.number;
+            let (spool, of) = (self.parts.spool.clone(), event.clone());
+            let says = tokio::task::spawn_blocking(move || inbox::read(&spool, &of)).await?;
+            let worked = match &says {
+                None => {
+                    tracing::error!("The notification {number} of {} is gone", self.sender);
+                    Worked::Done
+                }
+                Some(Event::Scr { kind: ScrKind::Release { address, vat, .. }, .. })
+                    if asked.contains(&(address.clone(), vat.clone())) =>
+                {
+                    Worked::Done
+                }
+                Some(says) => work(&self.parts, says).await?,
+            };
+            match worked {
+                Worked::Done => {
+                    if let Some(Event::Scr {
+                        kind: ScrKind::Release { address, vat, .. }, ..
+                    }) = says
+                    {
+                        asked.insert((address, vat));
+                    }
+                    self.put_off.remove(&number);
+                    self.outages = 0;
+                    done.push(number);
+                }
+                Worked::Unreachable(why) => {
+                    self.outages += 1;
+                    tracing::warn!("The notifications of {} wait: {why}", self.sender);
+                    pause = Some(pause_after(self.outages, UNREACHABLE));
+                    break;
+                }
+                Worked::Refused(why) => self.put_off(&event, why).await?,
+                Worked::Nobody(why) => self.keep(&event, why).await?,
+                Worked::Left => {
+                    self.put_off.insert(number, (None, 0));
+                }
+            }
+        }
+        self.end(done).await?;
+        Ok(pause)
+    }
+
+    async fn put_off(&mut self, event: &ledger::Event, why: String) -> anyhow::Result<()> {
+        if after(event.received, TRIED_FOR) <= Timestamp::now() {
+            // As of a release that is ours no more. What waits is looked up by itself all the same.
+            tracing::warn!("Notification {} of {} is left: {why}", event.number, self.sender);
+            return self.end(vec![event.number]).await;
+        }
+        let tries = self.put_off.get(&event.number).map_or(0, |(_, tries)| *tries) + 1;
+        let due = after(Timestamp::now(), pause_after(tries, REFUSED));
+        self.put_off.insert(event.number, (Some(due), tries));
+        Ok(())
+    }
+
+    /// Keeps an event that fits nobody, with an alarm.
+    async fn keep(&mut self, event: &ledger::Event, why: String) -> anyhow::Result<()> {
+        let (number, sender) = (event.number, &self.sender);
+        self.put_off.insert(number, (None, 0));
+        let is_known = event.kept.as_ref() == Some(&why);
+        let alarm = Alarm {
+            since: Timestamp::now(),
+            customer: sender.strip_prefix("cpu/").unwrap_or_default().to_owned(),
+            channel: None,
+            source: None,
+            kind: AlarmKind::Notification,
+            advice: format!(
+                "notification {number} of {sender} is kept, and perhaps others: {why}; mend the \
+                 config and send SIGHUP, or remove {}",
+                self.parts.spool.event(number).display()
+            ),
+        };
+        tracing::error!("{}", alarm.advice);
+        let change = move |store: &mut ledger::Store| {
+            if !is_known {
+                store.keep_event(number, &why);
+            }
+            store.raise(alarm);
+        };
+        self.parts.ledger.update(change).await
+    }
+
+    async fn end(&self, numbers: Vec<u64>) -> anyhow::Result<()> {
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        let (ended, spool) = (numbers.clone(), self.parts.spool.clone());
+        self.parts.ledger.update(move |store| store.end_events(&ended)).await?;
+        let removed = tokio::task::spawn_blocking(move || {
+            numbers.iter().try_for_each(|number| disk::remove(&spool.event(*number)))
+        });
+        Ok(removed.await??)
+    }
+}
+
+/// A second at first, then ever longer.
+fn pause_after(tries: u32, most: Duration) -> Duration {
+    Duration::from_secs(1).saturating_mul(1 << tries.saturating_sub(1).min(16)).min(most)
+}

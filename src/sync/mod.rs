@@ -1,0 +1,17 @@
+//! Sync: the way back. Notifications of CPu and the SCR APIs come in, are proven, are durable before
+//! they are answered, and are worked on afterwards, in the order of their arrival.
+
+mod door;
+mod event;
+mod inbox;
+mod lanes;
+mod proof;
+mod receiver;
+mod tls;
+mod work;
+
+pub use event::{Event, ScrKind};
+pub use inbox::Inbox;
+pub use lanes::work_on;
+pub use receiver::Receiver;
+pub use work::{Worked, work};
