@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::Parts;
 use crate::ledger::Told;
-use crate::remote::cpu::Notification;
+use crate::remote::cpu::{Notification, REFERENCE};
 
 impl Parts {
     /// Takes in what CPu notified a customer of: on disk when this answers, and worked from then
@@ -16,6 +16,10 @@ impl Parts {
         customer: &str,
         notification: &Notification,
     ) -> anyhow::Result<bool> {
+        if notification.reference.len() > REFERENCE {
+            // No 202 of ours was noted under it.
+            return Ok(false);
+        }
         let told = Told {
             reference: notification.reference.clone(),
             failure: notification.failure(),

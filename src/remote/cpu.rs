@@ -17,8 +17,8 @@ use crate::model::{Answer, Reply};
 /// Bytes of a list of notifications at most.
 const LIST_LIMIT: usize = 8 * 1024 * 1024;
 
-/// Bytes of a public reference at most; those that are seen are UUIDs.
-const REFERENCE: usize = 128;
+/// Bytes of a public reference of ours at most; those that are seen are UUIDs.
+pub const REFERENCE: usize = 128;
 
 /// Bytes of a failure's words that are kept.
 const WORDS: usize = 300;
