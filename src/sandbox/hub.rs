@@ -9,7 +9,7 @@ use super::faults::Faults;
 use super::gate::Gate;
 use super::log::Log;
 use super::scene::Scene;
-use super::world::World;
+use super::world::{Release, World};
 
 pub(super) struct Hub {
     scene: RwLock<Arc<Scene>>,
@@ -37,6 +37,14 @@ impl Hub {
     /// The scene of now. A call keeps the one that it started with.
     pub fn scene(&self) -> Arc<Scene> {
         self.scene.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes a release, and calls the subscribers in a task of its own.
+    pub fn change(&self, path: &str, event: &str, release: &Release) -> anyhow::Result<()> {
+        let calls = self.scene().scr_api(path)?.change(event, release)?;
+        let stopping = self.stopping.clone();
+        self.tasks.spawn(async move { stopping.run_until_cancelled(calls).await });
+        Ok(())
     }
 
     pub fn replace(&self, world: World) -> anyhow::Result<()> {
