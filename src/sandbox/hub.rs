@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -20,9 +21,11 @@ pub(super) struct Hub {
     pub stopping: CancellationToken,
     /// The server, its connections and the calls in work: all that must end before it has stopped.
     pub tasks: TaskTracker,
+    runtime: Handle,
 }
 
 impl Hub {
+    /// To be called in the runtime that it lives in.
     pub fn new(world: World) -> anyhow::Result<Hub> {
         Ok(Hub {
             scene: RwLock::new(Arc::new(Scene::build(world)?)),
@@ -31,6 +34,7 @@ impl Hub {
             open: Arc::default(),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            runtime: Handle::current(),
         })
     }
 
@@ -43,7 +47,8 @@ impl Hub {
     pub fn change(&self, path: &str, event: &str, release: &Release) -> anyhow::Result<()> {
         let calls = self.scene().scr_api(path)?.change(event, release)?;
         let stopping = self.stopping.clone();
-        self.tasks.spawn(async move { stopping.run_until_cancelled(calls).await });
+        self.tasks
+            .spawn_on(async move { stopping.run_until_cancelled(calls).await }, &self.runtime);
         Ok(())
     }
 
