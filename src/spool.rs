@@ -33,6 +33,13 @@ pub struct Slip {
     pub name: String,
     /// When it was claimed.
     pub picked_up: Timestamp,
+    /// The folder that it was claimed in, where it lies hidden while its claim is broken off; none
+    /// of a file that came from a server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
+    /// The SFTP folder that it is fetched from; none for a folder on this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partner: Option<String>,
     /// What was seen of it then, so that a later change is noticed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub look: Option<Look>,
@@ -81,6 +88,11 @@ impl Spool {
     /// Whose records they are, of a file that is worked again.
     pub fn origin(&self, arrival: Arrival) -> PathBuf {
         self.folder(arrival).join("origin.json")
+    }
+
+    /// In which folders and under which names its results were begun.
+    pub fn places(&self, arrival: Arrival) -> PathBuf {
+        self.folder(arrival).join("results.json")
     }
 
     /// The pinned mapping and tables of this hash.

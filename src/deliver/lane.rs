@@ -35,6 +35,8 @@ struct State {
     unread: u32,
     /// Messages that were answered without a success since the last one, by their keys.
     refused: BTreeSet<String>,
+    /// Since when there have been so many that they paused it.
+    all_refused: Option<Timestamp>,
     /// Pauses without a success between.
     pauses: u32,
     /// Whether a message has paused it: then no read opens it, only a message.
@@ -205,6 +207,13 @@ impl Leave {
         open
     }
 
+    /// For how long the server has answered so many messages without taking one that the lane is
+    /// paused for it.
+    pub fn all_refused_for(&self, now: Timestamp) -> Duration {
+        let since = self.lane.lock().all_refused.unwrap_or(now);
+        Duration::try_from(now.duration_since(since)).unwrap_or_default()
+    }
+
     /// The server answered, but did not take the message of this key. Tells until when the lane
     /// pauses if that was one such message too many.
     pub fn refused(mut self, key: &str, now: Timestamp) -> Option<Timestamp> {
@@ -218,6 +227,7 @@ impl Leave {
             }
             if state.refused.len() >= REFUSED {
                 state.barred |= !reads;
+                state.all_refused.get_or_insert(now);
                 until = Some(lane.pause(state, None, now));
             } else if state.light == Light::Probing {
                 state.light = Light::Open;

@@ -6,11 +6,32 @@ use std::collections::BTreeMap;
 pub const CHUNK: u64 = 4096;
 const WORDS: usize = (CHUNK / 64) as usize;
 
-/// A set of ordinals. Memory grows with the chunks that hold something: 512 bytes each.
+/// A set of ordinals. Memory grows with the chunks that are filled in part: 512 bytes each. Those
+/// that are full, as most are of a big file that was delivered, cost next to nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ordinals {
-    chunks: BTreeMap<u32, Box<[u64; WORDS]>>,
+    chunks: BTreeMap<u32, Chunk>,
     len: u64,
+}
+
+/// What a chunk holds, as bits; it holds something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Chunk {
+    Full,
+    Part(Box<Words>),
+}
+
+type Words = [u64; WORDS];
+
+const FULL: Words = [u64::MAX; WORDS];
+
+impl Chunk {
+    fn words(&self) -> &Words {
+        match self {
+            Chunk::Full => &FULL,
+            Chunk::Part(words) => words,
+        }
+    }
 }
 
 impl Ordinals {
@@ -19,10 +40,14 @@ impl Ordinals {
         let mut added = 0;
         let mut next = first;
         while next <= last {
-            let chunk = chunk_of(next);
+            let begin = next;
+            let chunk = chunk_of(begin);
             let end = last.min((u64::from(chunk) + 1) * CHUNK - 1);
-            let words = self.chunks.entry(chunk).or_insert_with(|| Box::new([0; WORDS]));
-            let (from, to) = ((next % CHUNK) as usize, (end % CHUNK) as usize);
+            next = end + 1;
+            let held =
+                self.chunks.entry(chunk).or_insert_with(|| Chunk::Part(Box::new([0; WORDS])));
+            let Chunk::Part(words) = held else { continue };
+            let (from, to) = ((begin % CHUNK) as usize, (end % CHUNK) as usize);
             for (index, word) in words.iter_mut().enumerate().take(to / 64 + 1).skip(from / 64) {
                 let low = if index == from / 64 { from % 64 } else { 0 };
                 let high = if index == to / 64 { to % 64 } else { 63 };
@@ -30,7 +55,9 @@ impl Ordinals {
                 added += u64::from((mask & !*word).count_ones());
                 *word |= mask;
             }
-            next = end + 1;
+            if **words == FULL {
+                *held = Chunk::Full;
+            }
         }
         self.len += added;
         added
@@ -38,9 +65,16 @@ impl Ordinals {
 
     /// Takes all from `first` to `last`, both inclusive, out of the set; tells how many were in it.
     pub fn remove(&mut self, first: u64, last: u64) -> u64 {
+        if first > last {
+            return 0;
+        }
         let mut gone = 0;
         let mut emptied = Vec::new();
-        for (chunk, words) in self.chunks.range_mut(chunk_of(first)..=chunk_of(last)) {
+        for (chunk, held) in self.chunks.range_mut(chunk_of(first)..=chunk_of(last)) {
+            if *held == Chunk::Full {
+                *held = Chunk::Part(Box::new(FULL));
+            }
+            let Chunk::Part(words) = held else { continue };
             let start = u64::from(*chunk) * CHUNK;
             for (index, word) in words.iter_mut().enumerate() {
                 let low = start + index as u64 * 64;
@@ -69,7 +103,7 @@ impl Ordinals {
         let at = (ordinal % CHUNK) as usize;
         self.chunks
             .get(&chunk_of(ordinal))
-            .is_some_and(|words| words[at / 64] >> (at % 64) & 1 == 1)
+            .is_some_and(|held| held.words()[at / 64] >> (at % 64) & 1 == 1)
     }
 
     /// Whether the set holds something of this chunk.
@@ -93,9 +127,9 @@ impl Ordinals {
             return 0;
         }
         let mut count = 0;
-        for (chunk, words) in self.chunks.range(chunk_of(first)..=chunk_of(last)) {
+        for (chunk, held) in self.chunks.range(chunk_of(first)..=chunk_of(last)) {
             let start = u64::from(*chunk) * CHUNK;
-            for (index, word) in words.iter().enumerate() {
+            for (index, word) in held.words().iter().enumerate() {
                 let low = start + index as u64 * 64;
                 let high = low + 63;
                 if high < first || low > last || *word == 0 {
@@ -117,8 +151,8 @@ impl Ordinals {
     /// The set as ranges, both ends inclusive, in order.
     pub fn ranges(&self) -> Vec<(u64, u64)> {
         let mut ranges: Vec<(u64, u64)> = Vec::new();
-        for (chunk, words) in &self.chunks {
-            for (from, to) in chunk_ranges(words) {
+        for (chunk, held) in &self.chunks {
+            for (from, to) in chunk_ranges(held.words()) {
                 let start = u64::from(*chunk) * CHUNK;
                 let (first, last) = (start + u64::from(from), start + u64::from(to));
                 match ranges.last_mut() {
@@ -128,6 +162,23 @@ impl Ordinals {
             }
         }
         ranges
+    }
+
+    /// Those from 1 to `total` that are not in the set, as ranges.
+    pub fn others(&self, total: u64) -> Vec<(u64, u64)> {
+        let mut others = Vec::new();
+        let mut next = 1;
+        for (first, last) in self.ranges() {
+            if first > next {
+                others.push((next, (first - 1).min(total)));
+            }
+            next = last + 1;
+        }
+        if next <= total {
+            others.push((next, total));
+        }
+        others.retain(|(first, last)| first <= last);
+        others
     }
 
     /// The chunks that hold something.
@@ -142,7 +193,7 @@ impl Ordinals {
 
     /// One chunk as it is stored, at most 513 bytes: its ranges or its bits, whichever is shorter.
     pub fn chunk_to_bytes(&self, chunk: u32) -> Vec<u8> {
-        let Some(words) = self.chunks.get(&chunk) else { return vec![RANGES] };
+        let Some(words) = self.chunks.get(&chunk).map(Chunk::words) else { return vec![RANGES] };
         let ranges = chunk_ranges(words);
         if ranges.len() * 4 < WORDS * 8 {
             let ends = ranges.iter().flat_map(|(from, to)| [from.to_be_bytes(), to.to_be_bytes()]);
@@ -190,7 +241,7 @@ fn chunk_of(ordinal: u64) -> u32 {
     (ordinal / CHUNK) as u32
 }
 
-fn chunk_ranges(words: &[u64; WORDS]) -> Vec<(u16, u16)> {
+fn chunk_ranges(words: &Words) -> Vec<(u16, u16)> {
     let mut ranges: Vec<(u16, u16)> = Vec::new();
     for (index, word) in words.iter().enumerate() {
         let mut rest = *word;
@@ -222,6 +273,39 @@ mod tests {
         let mut set = Ordinals::default();
         set.insert(CHUNK, 2 * CHUNK - 1);
         assert_eq!(set.chunk_to_bytes(1), [0, 0, 0, 0x0f, 0xff]);
+    }
+
+    #[test]
+    fn chunks_that_are_full_take_no_room_however_they_were_filled() {
+        let mut at_once = Ordinals::default();
+        at_once.insert(0, 1000 * CHUNK - 1);
+        assert!(at_once.chunks.values().all(|chunk| *chunk == Chunk::Full));
+        let mut by_and_by = Ordinals::default();
+        for first in (0..1000 * CHUNK).step_by(1000) {
+            by_and_by.insert(first, (first + 999).min(1000 * CHUNK - 1));
+        }
+        assert_eq!(by_and_by, at_once);
+        assert_eq!(at_once.remove(5 * CHUNK + 7, 5 * CHUNK + 7), 1);
+        assert!(!at_once.contains(5 * CHUNK + 7));
+        assert_eq!(at_once.remove(9, 8), 0);
+        at_once.insert(5 * CHUNK + 7, 5 * CHUNK + 7);
+        assert_eq!(at_once, by_and_by);
+        assert_eq!(at_once.ranges(), [(0, 1000 * CHUNK - 1)]);
+    }
+
+    #[test]
+    fn the_others_are_those_that_are_not_in_it() {
+        let mut set = Ordinals::default();
+        set.insert(3, 4);
+        set.insert(9, 9);
+        assert_eq!(set.others(10), [(1, 2), (5, 8), (10, 10)]);
+        assert_eq!(set.others(9), [(1, 2), (5, 8)]);
+        assert_eq!(set.others(6), [(1, 2), (5, 6)]);
+        assert_eq!(Ordinals::default().others(2), [(1, 2)]);
+        assert_eq!(Ordinals::default().others(0), []);
+        let mut all = Ordinals::default();
+        all.insert(0, 5);
+        assert_eq!(all.others(5), []);
     }
 
     #[test]

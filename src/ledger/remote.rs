@@ -1,6 +1,7 @@
 //! Remote: what the ledger knows of files on partners' servers: those that are fetched but not yet
 //! moved or removed there, and those that stay there and are known.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::disk::Look;
@@ -31,4 +32,7 @@ pub struct Known {
     /// BLAKE3 of its bytes, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
+    /// Since when it is not listed any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<Timestamp>,
 }

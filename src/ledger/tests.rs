@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::model::Identity;
 
-fn account(arrival: u64, total: u64) -> Account {
+pub(super) fn account(arrival: u64, total: u64) -> Account {
     Account {
         arrival: Arrival(arrival),
         customer: "acme".to_owned(),
@@ -37,7 +37,7 @@ fn account(arrival: u64, total: u64) -> Account {
     }
 }
 
-fn waiting(first: u64, last: u64, wait: Wait) -> Waiting {
+pub(super) fn waiting(first: u64, last: u64, wait: Wait) -> Waiting {
     Waiting {
         first,
         last,
@@ -167,6 +167,34 @@ fn a_closed_file_leaves_counters_its_identity_and_what_failed() {
     assert_eq!(store.left_quarantined(Arrival(1)).unwrap().ranges(), [(4997, 4997)]);
     assert_eq!(store.settled("acme", "erp", &Identity([3; 32])).unwrap(), Some(settled));
     assert_eq!(store.settled("acme", "other", &Identity([3; 32])).unwrap(), None);
+}
+
+#[test]
+fn a_close_for_which_something_cannot_be_read_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    store.set_account(account(1, 10));
+    store.change(Arrival(1), vec![Change::Final(State::Delivered, vec![(1, 10)])]).unwrap();
+    store.commit().unwrap();
+    drop(store);
+    let mut entries = entries::Entries::open(folder.path()).unwrap();
+    let today = keys::day_key("acme", jiff::Zoned::now().date());
+    entries.put_bytes(today, b"torn".to_vec());
+    entries.write().unwrap();
+    drop(entries);
+
+    let mut store = open(folder.path());
+    let files = FileCounts { settled: 1, ..FileCounts::default() };
+    assert!(store.close(Arrival(1), files).is_err());
+    // Another change of the same group is written.
+    store.skip_arrival(Arrival(8));
+    store.commit().unwrap();
+    let is_open = |store: Store| {
+        assert_eq!(store.files[&Arrival(1)].1.delivered.len(), 10);
+        assert!(!store.tallies.contains_key("acme"), "it is not counted as closed");
+    };
+    is_open(store);
+    is_open(open(folder.path()));
 }
 
 #[test]

@@ -39,6 +39,8 @@ pub async fn claim(
         source: source.name.clone(),
         name: candidate.name.clone(),
         picked_up: jiff::Timestamp::now(),
+        folder: std::path::absolute(folder)?.to_str().map(str::to_owned),
+        partner: None,
         look: Some(candidate.look),
     };
     let noted = slip.clone();
@@ -109,6 +111,13 @@ pub async fn resume(
     for account in broken_off.into_iter().filter(|account| !known.contains(&account.arrival)) {
         let arrival = account.arrival;
         let slip = slip_of(&account);
+        let noted = tokio::task::spawn_blocking({
+            let spool = spool.clone();
+            move || spool.slip(arrival)
+        });
+        // The source may have another folder by now.
+        let noted = noted.await?.and_then(|noted| noted.folder).map(PathBuf::from);
+        let folder = noted.as_deref().unwrap_or(folder);
         let hidden = hidden_path(folder, &installation, arrival);
         let original = folder.join(&account.name);
         let resumed = tokio::task::spawn_blocking({
@@ -186,6 +195,10 @@ fn go_on(
         disk::remove(hidden).with_context(|| format!("{} cannot be removed", hidden.display()))?;
         return Ok(true);
     }
+    if spool.slip(arrival).is_some_and(|slip| slip.partner.is_some()) {
+        // It was to come from a server, and lies there still.
+        return Ok(false);
+    }
     if hidden.exists() {
         // What was seen at the claim stands in the slip, if the claim came so far.
         if spool.slip(arrival).is_none() {
@@ -194,7 +207,8 @@ fn go_on(
         take_in(spool, arrival, hidden)?;
         return Ok(true);
     }
-    if original.exists() {
+    // Without a slip nothing was renamed yet, wherever the file is.
+    if original.exists() || spool.slip(arrival).is_none() {
         return Ok(false);
     }
     bail!(
@@ -301,6 +315,8 @@ fn slip_of(account: &Account) -> Slip {
         source: account.source.clone(),
         name: account.name.clone(),
         picked_up: account.picked_up,
+        folder: None,
+        partner: None,
         look: None,
     }
 }

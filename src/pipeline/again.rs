@@ -395,6 +395,8 @@ fn slip(account: &Account) -> Slip {
         source: account.source.clone(),
         name: account.name.clone(),
         picked_up: account.picked_up,
+        folder: None,
+        partner: None,
         look: None,
     }
 }

@@ -140,7 +140,7 @@ impl<'a> Work<'a> {
                         Some(Repeat { name: earlier.name.clone(), arrival: earlier.arrival });
                     if !send_repeats {
                         let failed = failed(store, earlier.arrival)?;
-                        repeats = all_but(&failed, records);
+                        repeats = failed.others(records);
                         // One that tries nothing does not stand for the earlier one.
                         if failed.is_empty() {
                             settled.arrival = earlier.arrival;
@@ -253,40 +253,4 @@ pub fn pinned(
 fn of_unsound(unsound: &Unsound) -> Problem {
     let advice = format!("line {}, byte {}: {}", unsound.line, unsound.byte, unsound.advice);
     Problem::of_file(unsound.rule, unsound.what.clone(), advice)
-}
-
-/// The ordinals from 1 to `records` that are not in `set`, as ranges.
-fn all_but(set: &Ordinals, records: u64) -> Vec<(u64, u64)> {
-    let mut ranges = Vec::new();
-    let mut next = 1;
-    for (first, last) in set.ranges() {
-        if first > next {
-            ranges.push((next, (first - 1).min(records)));
-        }
-        next = last + 1;
-    }
-    if next <= records {
-        ranges.push((next, records));
-    }
-    ranges.retain(|(first, last)| first <= last);
-    ranges
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_repeat_leaves_out_all_but_what_failed() {
-        let mut failed = Ordinals::default();
-        failed.insert(3, 4);
-        failed.insert(9, 9);
-        assert_eq!(all_but(&failed, 10), [(1, 2), (5, 8), (10, 10)]);
-        assert_eq!(all_but(&failed, 9), [(1, 2), (5, 8)]);
-        assert_eq!(all_but(&Ordinals::default(), 2), [(1, 2)]);
-        assert_eq!(all_but(&Ordinals::default(), 0), []);
-        let mut all = Ordinals::default();
-        all.insert(1, 5);
-        assert_eq!(all_but(&all, 5), []);
-    }
 }

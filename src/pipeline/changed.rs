@@ -89,16 +89,5 @@ fn open_of(progress: &Progress, total: u64) -> Vec<(u64, u64)> {
             done.insert(first, last);
         }
     }
-    let mut open = Vec::new();
-    let mut next = 1;
-    for (first, last) in done.ranges() {
-        if first > next {
-            open.push((next, first - 1));
-        }
-        next = last + 1;
-    }
-    if next <= total {
-        open.push((next, total));
-    }
-    open
+    done.others(total)
 }

@@ -10,7 +10,7 @@ use super::{Left, Work, again, changed};
 use crate::inspect::{Inspection, identify};
 use crate::ledger::{Account, FileCounts, Phase, Progress, Waiting};
 use crate::model::{Counts, Level, Problem};
-use crate::settle::{self, Report};
+use crate::settle::{self, Folders, Places, Report};
 use crate::spool::Problems;
 
 impl Work<'_> {
@@ -48,8 +48,13 @@ impl Work<'_> {
         if !settled && self.says(counts) {
             return Ok(waits());
         }
-        self.answer().await?;
-        self.write(&progress, counts, settled.then(Timestamp::now)).await?;
+        let places = self.answer().await?;
+        let written = self.write(&places, &progress, counts, settled.then(Timestamp::now)).await;
+        if !settled || written.is_err() {
+            let (spool, places) = (self.parts.spool.clone(), places);
+            tokio::task::spawn_blocking(move || places.keep(&spool, arrival)).await??;
+        }
+        written?;
         if !settled {
             let mut written = self.parts.written.lock().unwrap_or_else(PoisonError::into_inner);
             written.insert(arrival, counts);
@@ -65,33 +70,36 @@ impl Work<'_> {
         written.get(&self.account.arrival) == Some(&counts)
     }
 
-    /// Fixes, once, when the file was answered and how its results are named.
-    async fn answer(&mut self) -> anyhow::Result<()> {
-        if self.account.results.is_some() {
-            return Ok(());
-        }
+    /// Fixes, once, when the file was answered, and where its results are.
+    async fn answer(&mut self) -> anyhow::Result<Places> {
+        let before = (self.account.answered, self.account.results.clone());
         let answered = *self.account.answered.get_or_insert_with(Timestamp::now);
         let day = answered.to_zoned(jiff::tz::TimeZone::system()).date();
-        let (source, name) = (self.source.clone(), self.account.name.clone());
-        let arrival = self.account.arrival;
-        let choose = move || settle::choose(&source, &name, arrival, day);
-        let chosen = tokio::task::spawn_blocking(choose).await?;
-        self.account.results = chosen.as_ref().ok().cloned();
+        let (spool, account) = (self.parts.spool.clone(), self.account.clone());
+        let today = Folders::of(self.source)?;
+        let find = move || Places::find(&spool, today, &account, day);
+        let found = tokio::task::spawn_blocking(find).await?;
+        if let Ok(places) = &found {
+            self.account.results = Some(places.names.clone());
+        }
         // Where results cannot be written the file is answered all the same.
-        let account = self.account.clone();
-        self.parts.ledger.update(move |store| store.set_account(account)).await?;
-        chosen.map(drop)
+        if before != (self.account.answered, self.account.results.clone()) {
+            let account = self.account.clone();
+            self.parts.ledger.update(move |store| store.set_account(account)).await?;
+        }
+        found
     }
 
     async fn write(
         &self,
+        places: &Places,
         progress: &Progress,
         counts: Counts,
         settled: Option<Timestamp>,
     ) -> anyhow::Result<()> {
         let spool = self.parts.spool.clone();
         let account = self.account.clone();
-        let source = self.source.clone();
+        let places = places.clone();
         let progress = progress.clone();
         let origin = again::origin(&self.parts.spool, &account)?;
         let mapping = match (&account.pinned, account.phase) {
@@ -119,12 +127,11 @@ impl Work<'_> {
                 (None, Some(pinned)) => pinned.identity,
                 (None, None) => identify(&data)?,
             };
-            let names = account.results.as_ref().context("the results have no names")?;
             let report = Report {
                 account: &account,
                 identity,
-                names,
-                source: &source,
+                names: &places.names,
+                folders: &places.folders,
                 dialect: mapping.as_ref().map(|mapping| &mapping.dialect),
                 counts,
                 problems: &problems,

@@ -6,6 +6,7 @@
 mod archive;
 mod kept;
 mod names;
+mod places;
 mod problems;
 mod receipt;
 mod rejects;
@@ -15,11 +16,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 pub use kept::{Kept, kept};
-pub use names::choose;
+pub use places::{Folders, Places};
 pub use problems::write as write_problems;
 pub use receipt::Receipt;
 
-use crate::config::Source;
 use crate::disk;
 use crate::ledger::{Account, Phase, Progress, ResultNames};
 use crate::model::{Counts, Identity, Origin, numbered};
@@ -35,7 +35,7 @@ pub struct Report<'a> {
     /// Those names.
     pub names: &'a ResultNames,
     /// Where the results go.
-    pub source: &'a Source,
+    pub folders: &'a Folders,
     /// How the file is written; none for a file that nobody could read.
     pub dialect: Option<&'a Dialect>,
     /// How many records are in each state.
@@ -57,26 +57,26 @@ impl Report<'_> {
     /// an excerpt, whose original is there.
     fn archive(&self, name: &str) -> Option<PathBuf> {
         let archived = self.account.phase != Phase::Refused && self.account.excerpt_of().is_none();
-        archived.then(|| self.source.archive.join(self.names.day.to_string()).join(name))
+        archived.then(|| self.folders.archive.join(self.names.day.to_string()).join(name))
     }
 }
 
 /// Writes the results of a file whose records were worked: again while it is not settled.
 pub fn write(spool: &Spool, report: &Report<'_>) -> anyhow::Result<()> {
-    let Report { account, names, source, .. } = report;
+    let Report { account, names, folders, .. } = report;
     let data = spool.data(account.arrival);
     let name = numbered(&account.name, names.suffix);
-    for folder in [&source.rejects, &source.receipts, &source.archive] {
+    for folder in [&folders.rejects, &folders.receipts, &folders.archive] {
         make_folder(folder)?;
     }
     if report.counts.quarantined > 0
         && let Some(dialect) = report.dialect
     {
-        rejects::write(&data, dialect, report, &source.rejects.join(&name))?;
+        rejects::write(&data, dialect, report, &folders.rejects.join(&name))?;
     }
     write_rest(spool, report, &name)?;
     if let Some(archived) = report.archive(&name) {
-        make_folder(archived.parent().unwrap_or(&source.archive))?;
+        make_folder(archived.parent().unwrap_or(&folders.archive))?;
         match report.settled {
             // It came as it was put there before it was written to.
             _ if report.changed && archived.exists() => {}
@@ -85,26 +85,26 @@ pub fn write(spool: &Spool, report: &Report<'_>) -> anyhow::Result<()> {
         }
     }
     receipt::write(report, &name)?;
-    names::release(source, &name)
+    names::release(folders, &name)
 }
 
 /// Writes the results of a file that is set aside whole: it lies in the rejects unchanged.
 pub fn refuse(spool: &Spool, report: &Report<'_>) -> anyhow::Result<()> {
-    let Report { account, names, source, .. } = report;
+    let Report { account, names, folders, .. } = report;
     let name = numbered(&account.name, names.suffix);
-    for folder in [&source.rejects, &source.receipts] {
+    for folder in [&folders.rejects, &folders.receipts] {
         make_folder(folder)?;
     }
-    archive::put(&spool.data(account.arrival), &source.rejects.join(&name))?;
+    archive::put(&spool.data(account.arrival), &folders.rejects.join(&name))?;
     write_rest(spool, report, &name)?;
     receipt::write(report, &name)?;
-    names::release(source, &name)
+    names::release(folders, &name)
 }
 
 /// The problems file, and what quarantine keeps when the file is settled.
 fn write_rest(spool: &Spool, report: &Report<'_>, name: &str) -> anyhow::Result<()> {
     if !report.problems.is_empty() {
-        let path = report.source.rejects.join(format!("{name}.problems.csv"));
+        let path = report.folders.rejects.join(format!("{name}.problems.csv"));
         problems::write(report.problems, &path)?;
     }
     let set_aside = report.counts.quarantined > 0 || report.dialect.is_none();

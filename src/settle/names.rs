@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use jiff::civil::Date;
 
-use crate::config::Source;
+use super::Folders;
 use crate::disk;
 use crate::ledger::ResultNames;
 use crate::model::{Arrival, numbered};
@@ -17,39 +17,39 @@ use crate::model::{Arrival, numbered};
 /// which arrival, so that no other file of the same name gets them; a receipt is never seen before
 /// it is whole.
 pub fn choose(
-    source: &Source,
+    folders: &Folders,
     name: &str,
     arrival: Arrival,
     day: Date,
 ) -> anyhow::Result<ResultNames> {
-    super::make_folder(&source.receipts)?;
+    super::make_folder(&folders.receipts)?;
     for suffix in 1..100_000 {
         let result = numbered(name, suffix);
-        if !reserve(&reservation(source, &result), arrival)? {
+        if !reserve(&reservation(folders, &result), arrival)? {
             continue;
         }
         let taken = [
-            source.receipts.join(format!("{result}.receipt.json")),
-            source.archive.join(day.to_string()).join(&result),
-            source.rejects.join(&result),
-            source.rejects.join(format!("{result}.problems.csv")),
+            folders.receipts.join(format!("{result}.receipt.json")),
+            folders.archive.join(day.to_string()).join(&result),
+            folders.rejects.join(&result),
+            folders.rejects.join(format!("{result}.problems.csv")),
         ];
         if taken.iter().all(|path| fs::symlink_metadata(path).is_err()) {
             return Ok(ResultNames { day, suffix });
         }
-        release(source, &result)?;
+        release(folders, &result)?;
     }
-    bail!("there are too many results named {name}; clear {} out", source.receipts.display())
+    bail!("there are too many results named {name}; clear {} out", folders.receipts.display())
 }
 
 /// Lets the names go that [`choose`] took: the receipt holds them from then on.
-pub fn release(source: &Source, result: &str) -> anyhow::Result<()> {
-    let path = reservation(source, result);
+pub fn release(folders: &Folders, result: &str) -> anyhow::Result<()> {
+    let path = reservation(folders, result);
     disk::remove(&path).with_context(|| format!("{} cannot be removed", path.display()))
 }
 
-fn reservation(source: &Source, result: &str) -> PathBuf {
-    source.receipts.join(format!(".{result}.taken"))
+fn reservation(folders: &Folders, result: &str) -> PathBuf {
+    folders.receipts.join(format!(".{result}.taken"))
 }
 
 /// Whether the names are this arrival's: now, or since before a crash.
@@ -80,28 +80,21 @@ mod tests {
     #[test]
     fn names_that_are_taken_stay_with_their_arrival_until_its_receipt_holds_them() {
         let folder = tempfile::tempdir().unwrap();
-        let source = Source {
-            name: "in".to_owned(),
-            folder: crate::config::Folder::Local(folder.path().to_owned()),
-            schedule: None,
-            ready: crate::config::Ready::Renamed,
-            ignore: globset::GlobSet::empty(),
-            order: crate::config::Order::Name,
+        let folders = Folders {
             archive: folder.path().join("archive"),
             rejects: folder.path().join("rejects"),
             receipts: folder.path().join("receipts"),
-            keep: None,
         };
         let day = Date::constant(2026, 11, 22);
-        let suffix = |arrival| choose(&source, "A.csv", Arrival(arrival), day).unwrap().suffix;
+        let suffix = |arrival| choose(&folders, "A.csv", Arrival(arrival), day).unwrap().suffix;
         assert_eq!(suffix(1), 1);
         assert_eq!(suffix(2), 2, "another file of that name");
         assert_eq!(suffix(1), 1, "the same file, after a crash");
-        fs::write(source.receipts.join("A.csv.receipt.json"), "{}").unwrap();
-        release(&source, "A.csv").unwrap();
-        release(&source, "A.csv").unwrap();
+        fs::write(folders.receipts.join("A.csv.receipt.json"), "{}").unwrap();
+        release(&folders, "A.csv").unwrap();
+        release(&folders, "A.csv").unwrap();
         assert_eq!(suffix(3), 3);
-        let names: Vec<_> = fs::read_dir(&source.receipts)
+        let names: Vec<_> = fs::read_dir(&folders.receipts)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .filter(|name| !name.starts_with('.'))

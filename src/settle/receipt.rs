@@ -132,7 +132,7 @@ pub fn write(report: &Report<'_>, name: &str) -> anyhow::Result<()> {
     for problem in report.problems.iter() {
         unknown_outcome += u64::from(problem?.rule == "unknown outcome");
     }
-    let problems = report.source.rejects.join(format!("{name}.problems.csv"));
+    let problems = report.folders.rejects.join(format!("{name}.problems.csv"));
     let receipt = Receipt {
         file: account.name.clone(),
         identity: report.identity,
@@ -160,7 +160,7 @@ pub fn write(report: &Report<'_>, name: &str) -> anyhow::Result<()> {
             .map(|problem| problem.advice.clone())
             .collect(),
     };
-    let path = report.source.receipts.join(format!("{name}.receipt.json"));
+    let path = report.folders.receipts.join(format!("{name}.receipt.json"));
     disk::write_whole(&path, &serde_json::to_vec_pretty(&receipt)?, super::MODE)
         .with_context(|| format!("{} cannot be written", path.display()))
 }

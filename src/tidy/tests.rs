@@ -23,6 +23,8 @@ fn account(arrival: u64, name: &str) -> Account {
         source: "erp".to_owned(),
         name: name.to_owned(),
         picked_up: at(0),
+        folder: None,
+        partner: None,
         look: None,
     };
     Account { phase: Phase::Claimed, ..claim::account(Arrival(arrival), slip) }

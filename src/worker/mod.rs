@@ -13,6 +13,7 @@ mod source;
 mod troubles;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -61,7 +62,8 @@ pub enum Span {
 pub struct Outcome {
     /// Records and files that were quarantined in this run.
     pub newly_quarantined: u64,
-    /// Records that are not final, and files that could not be worked.
+    /// Files that are not settled, or not put away at a partner's, and sources that could not be
+    /// looked into.
     pub left: u64,
     /// Whether an alarm stands that lasts until a person acts.
     pub person_needed: bool,
@@ -81,6 +83,8 @@ struct Run {
     folders: Folders,
     /// At partners' servers.
     logins: Logins,
+    /// How many sources could not be looked into to the end by a run that is over.
+    unlooked: AtomicU64,
     /// What could not be done, by customer and source: for which files, and the look itself.
     faults: Mutex<BTreeMap<SourceKey, BTreeSet<Option<Arrival>>>>,
     tasks: TaskTracker,
@@ -118,6 +122,7 @@ impl Worker {
             turns: Mutex::default(),
             folders: Folders::new(span == Span::Forever),
             logins: Logins::default(),
+            unlooked: AtomicU64::default(),
             faults: Mutex::default(),
             tasks: TaskTracker::new(),
             again: watch::Sender::default(),
@@ -226,11 +231,12 @@ impl Run {
             .parts
             .ledger
             .change(|store| {
-                let left = store.files.len() as u64;
+                let left = store.files.len() as u64 + store.fetched_count()?;
                 let person = store.alarms.iter().any(|alarm| alarm.kind.needs_a_person());
                 Ok((left, person))
             })
             .await?;
+        let left = left + self.unlooked.load(Ordering::Relaxed);
         Ok(Outcome { newly_quarantined: after.saturating_sub(before), left, person_needed })
     }
 }

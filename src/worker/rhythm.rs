@@ -53,13 +53,14 @@ impl Rhythm {
     }
 
     /// When the next look is due; none if never.
-    pub fn due(&self, now: Timestamp) -> Option<Timestamp> {
+    pub fn due(&mut self, now: Timestamp) -> Option<Timestamp> {
         // A clock that was ahead must not hold up what is due by a right one.
-        self.schedule.next(self.done.min(now))
+        self.done = self.done.min(now);
+        self.schedule.next(self.done)
     }
 
     /// Whether a look is due.
-    pub fn is_due(&self, now: Timestamp) -> bool {
+    pub fn is_due(&mut self, now: Timestamp) -> bool {
         self.due(now).is_some_and(|due| due <= now)
     }
 
@@ -142,7 +143,7 @@ mod tests {
         let memory = || folder.path().join("acme/erp.last");
         let mut first = Rhythm::begin(crontab("0 9-12 * * *"), memory(), at("09:30:00"));
         first.remember().unwrap();
-        let soon = Rhythm::begin(crontab("0 9-12 * * *"), memory(), at("09:59:00"));
+        let mut soon = Rhythm::begin(crontab("0 9-12 * * *"), memory(), at("09:59:00"));
         assert!(!soon.is_due(at("09:59:00")));
         // Off at ten and at eleven.
         let mut later = Rhythm::begin(crontab("0 9-12 * * *"), memory(), at("11:30:00"));
@@ -150,7 +151,7 @@ mod tests {
         later.looked(at("11:30:00"), at("11:30:01"));
         assert_eq!(later.due(at("11:30:01")), Some(at("12:00:00")));
         later.remember().unwrap();
-        let after = Rhythm::begin(crontab("0 9-12 * * *"), memory(), at("11:59:59"));
+        let mut after = Rhythm::begin(crontab("0 9-12 * * *"), memory(), at("11:59:59"));
         assert!(!after.is_due(at("11:59:59")));
     }
 
@@ -159,10 +160,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let memory = || folder.path().join("erp.last");
         Rhythm::begin(crontab("0 3 * * *"), memory(), at("09:30:00")).remember().unwrap();
-        let other = Rhythm::begin(crontab("0 10 * * *"), memory(), at("11:30:00"));
+        let mut other = Rhythm::begin(crontab("0 10 * * *"), memory(), at("11:30:00"));
         assert!(!other.is_due(at("11:30:00")));
         std::fs::write(memory(), "no memory").unwrap();
-        let none = Rhythm::begin(crontab("0 3 * * *"), memory(), at("11:30:00"));
+        let mut none = Rhythm::begin(crontab("0 3 * * *"), memory(), at("11:30:00"));
         assert!(!none.is_due(at("11:30:00")));
     }
 
@@ -172,8 +173,9 @@ mod tests {
         let memory = || folder.path().join("erp.last");
         let wrong = "2038-01-01T00:00:00Z".parse().unwrap();
         Rhythm::begin(crontab("0 * * * *"), memory(), wrong).remember().unwrap();
-        let rhythm = Rhythm::begin(crontab("0 * * * *"), memory(), at("09:30:00"));
+        let mut rhythm = Rhythm::begin(crontab("0 * * * *"), memory(), at("09:30:00"));
         assert_eq!(rhythm.due(at("09:30:00")), Some(at("10:00:00")));
+        assert!(!rhythm.is_due(at("09:59:59")) && rhythm.is_due(at("10:00:00")));
     }
 
     #[test]
@@ -186,7 +188,7 @@ mod tests {
         often.looked(at("09:31:00"), at("09:31:01"));
         often.remember().unwrap();
         assert_eq!(std::fs::read(&memory).unwrap(), written);
-        let next = Rhythm::begin(crontab("* * * * *"), memory, at("09:32:30"));
+        let mut next = Rhythm::begin(crontab("* * * * *"), memory, at("09:32:30"));
         assert!(next.is_due(at("09:32:30")));
     }
 }

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -87,8 +88,9 @@ async fn serve(run: Arc<Run>, key: SourceKey, wake: Arc<Notify>) {
             Some(rhythm) if Rhythm::is_of(&rhythm, schedule) => rhythm,
             _ => begin(&run, &key, schedule.clone(), began),
         });
-        let look = match &rhythm {
-            Some(rhythm) if run.span == Span::Forever && !rhythm.is_due(began) => again,
+        let is_due = rhythm.as_mut().is_none_or(|rhythm| rhythm.is_due(began));
+        let look = match run.span {
+            Span::Forever if !is_due => again,
             _ => Look::All,
         };
         // A claim that cannot be gone on with does not keep others back.
@@ -127,12 +129,15 @@ async fn serve(run: Arc<Run>, key: SourceKey, wake: Arc<Notify>) {
                     if let Err(error) = remember(&looks, &remembered) {
                         tracing::warn!(customer = %customer, "{error:#}");
                     }
+                    if pause.is_some() {
+                        run.unlooked.fetch_add(1, Ordering::Relaxed);
+                    }
                     break;
                 }
             }
         }
         let now = Timestamp::now();
-        let due = rhythm.as_ref().and_then(|rhythm| rhythm.due(now));
+        let due = rhythm.as_mut().and_then(|rhythm| rhythm.due(now));
         run.parts.sights.note(customer, name, |sight| sight.next_look = due);
         let most = match &rhythm {
             None => regular,

@@ -6,12 +6,13 @@ use jiff::Timestamp;
 
 use super::Run;
 use super::file::OpenFile;
-use crate::ledger::{Alarm, AlarmKind};
+use crate::ledger::{Account, Alarm, AlarmKind};
 use crate::model::Arrival;
 use crate::pipeline::{Missing, Parts};
 
 /// Raises an alarm for every broken customer. Alarms of earlier runs are cleared where nothing will
-/// clear them: what is mended by now, and channels that are no longer there.
+/// clear them: what is mended by now, and channels that are no longer there or for which nothing
+/// waits.
 pub async fn tell_broken_customers(parts: &Parts) -> anyhow::Result<()> {
     let setup = parts.setup();
     let alarms: Vec<Alarm> = setup
@@ -45,14 +46,18 @@ pub async fn tell_broken_customers(parts: &Parts) -> anyhow::Result<()> {
     parts
         .ledger
         .change(move |store| {
-            store.clear(|held| match held.kind {
-                AlarmKind::Config => !alarms.iter().any(|alarm| alarm.same(held)),
+            let open: Vec<Account> =
+                store.files.values().map(|(account, _)| account.clone()).collect();
+            store.clear(|held| match (held.kind, &held.channel) {
+                (AlarmKind::Config, _) => !alarms.iter().any(|alarm| alarm.same(held)),
                 // Whatever fails still raises its own again.
-                AlarmKind::Disk => true,
-                _ => !channels.contains_key(&(
-                    held.customer.clone(),
-                    held.channel.clone().unwrap_or_default(),
-                )),
+                (AlarmKind::Disk, _) => true,
+                (_, Some(channel)) => {
+                    let key = (held.customer.clone(), channel.clone());
+                    !channels.contains_key(&key)
+                        || !open.iter().any(|file| may_wait_for(file, &key.0, channel))
+                }
+                (_, None) => true,
             });
             for alarm in alarms {
                 store.raise(alarm);
@@ -60,6 +65,12 @@ pub async fn tell_broken_customers(parts: &Parts) -> anyhow::Result<()> {
             Ok(())
         })
         .await
+}
+
+/// Whether a file's records may wait for this channel; which it goes to is known once it is begun.
+fn may_wait_for(file: &Account, customer: &str, channel: &str) -> bool {
+    let pinned = file.pinned.as_ref();
+    file.customer == customer && pinned.is_none_or(|pinned| pinned.channel == channel)
 }
 
 /// An alarm about a customer's config, or the provider's if the customer is empty.

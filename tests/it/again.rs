@@ -319,6 +319,14 @@ fn what_cannot_be_sent_again_says_why() {
     refused(&["A.csv", "--customer", "zeta"], 2, "no receipt");
     refused(&["A.csv", "--records", "2"], 4, "none of these records is delivered");
 
+    let receipt = provider.inbox("acme").join("receipts/A-2.csv.receipt.json");
+    let text = std::fs::read_to_string(&receipt).unwrap();
+    let endless = text.replace("\"total\": 1", "\"total\": 18446744073709551615");
+    assert_ne!(endless, text);
+    std::fs::write(&receipt, endless).unwrap();
+    refused(&["A.csv"], 4, "its receipt is damaged");
+    std::fs::write(&receipt, text).unwrap();
+
     let archive = provider.inbox("acme").join("archive");
     let day = std::fs::read_dir(archive).unwrap().next().unwrap().unwrap().path();
     let bytes = std::fs::read(day.join("A-2.csv")).unwrap();

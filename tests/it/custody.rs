@@ -6,6 +6,9 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
+use lighterman::sandbox::Fault;
+use serde_json::Value;
+
 use crate::harness::*;
 
 fn provider_of(port: &Port, customers: &[&str]) -> Provider {
@@ -184,13 +187,121 @@ fn a_file_that_is_written_to_while_it_is_worked_is_sent_no_further() {
         let rejects = String::from_utf8(provider.rejects("acme", "A.csv").unwrap()).unwrap();
         assert!(rejects.ends_with(late_row), "{rejects}");
         provider.check_ledger();
+        let retry = provider.run(&["quarantine", "retry", "--all"]);
+        assert_eq!(retry.code, 4, "{retry}");
+        assert!(retry.stderr.contains("which record is which is not sure"), "{retry}");
+        assert_eq!(ids(&port, "c-acme"), before);
     }
+}
+
+#[test]
+#[cfg(debug_assertions)]
+fn an_empty_file_that_is_written_to_before_it_is_archived_is_told() {
+    let port = Port::open(Port::world(&["acme"]));
+    let provider = provider_of(&port, &["acme"]);
+    provider.drop_file("acme", "A.csv", "");
+    let fault = "kill;at;1;create receipts/.lighterman-1.taking";
+    let killed = provider.start_in(&["run", "--once"], &[("LIGHTERMAN_FAULT", fault)]).end();
+    assert_eq!(killed.code, 137, "{killed}");
+    fs::write(provider.path("state/test/spool/00000000000000000001/data"), rows(2)).unwrap();
+    let run = provider.run_once(&[]);
+    assert_eq!(run.code, 0, "{run}");
+    let warnings = provider.receipt("acme", "A.csv")["warnings"].to_string();
+    assert!(warnings.contains("the file was written to"), "{warnings}");
+    assert_eq!(provider.archived("acme", "A.csv"), Some(rows(2)));
+}
+
+#[test]
+#[cfg(debug_assertions)]
+fn an_archive_that_hangs_while_it_is_cleared_does_not_keep_a_run_from_ending() {
+    let port = Port::open(Port::world(&["acme"]));
+    let provider = provider_of(&port, &["acme"]);
+    let text = fs::read_to_string(provider.path("customers/acme.toml")).unwrap();
+    let kept = text.replace("type = \"local\"\n", "type = \"local\"\nkeep = \"1ms\"\n");
+    provider.file("customers/acme.toml", kept);
+    provider.drop_file("acme", "A.csv", rows(2));
+    let run = provider.run_once(&[]);
+    assert_eq!(run.code, 0, "{run}");
+    let (flag, steps) = (provider.path("hangs"), provider.path("steps"));
+    fs::write(&flag, "").unwrap();
+    let folder = provider.path("customers/../inbox/acme/archive");
+    let fault = format!("hang;while;{};{}", flag.display(), folder.display());
+    let config = provider.path("lighterman.toml");
+    let run = provider
+        .start_in(
+            &["--config", config.to_str().unwrap(), "run", "--once"],
+            &[("LIGHTERMAN_FAULT", &fault), ("LIGHTERMAN_STEPS", steps.to_str().unwrap())],
+        )
+        .end();
+    assert_eq!(run.code, 0, "{run}");
+    let taken = fs::read_to_string(steps).unwrap();
+    assert!(taken.lines().any(|step| step.ends_with("/A.csv")), "it did not come so far: {taken}");
+    assert!(provider.archived("acme", "A.csv").is_some());
 }
 
 #[derive(Clone, Copy)]
 enum Late {
     Grows,
     IsCutOff,
+}
+
+#[test]
+#[cfg(debug_assertions)]
+fn a_claim_that_was_broken_off_is_gone_on_with_where_it_was_though_its_source_has_moved() {
+    let port = Port::open(Port::world(&["acme"]));
+    let provider = provider_of(&port, &["acme"]);
+    provider.drop_file("acme", "A.csv", rows(2));
+    let fault = "kill;at;1;rename 00000000000000000001/data";
+    let killed = provider.start_in(&["run", "--once"], &[("LIGHTERMAN_FAULT", fault)]).end();
+    assert_eq!(killed.code, 137, "{killed}");
+    fs::create_dir_all(provider.inbox("elsewhere")).unwrap();
+    let text = fs::read_to_string(provider.path("customers/acme.toml")).unwrap();
+    provider.file("customers/acme.toml", text.replace("../inbox/acme", "../inbox/elsewhere"));
+    provider.drop_file("elsewhere", "B.csv", csv(["7".to_owned()], |_| false));
+    let run = provider.run_once(&[]);
+    assert_eq!(run.code, 0, "{run}");
+    assert_eq!(ids(&port, "c-acme"), [1, 2, 7]);
+    let left = provider.names("acme", ".");
+    assert!(left.iter().all(|name| !name.starts_with(".lighterman-")), "{left:?}");
+    provider.check_ledger();
+}
+
+#[test]
+fn the_results_of_a_file_stay_together_though_other_folders_are_configured() {
+    let port = Port::open(Port::world(&["acme"]));
+    let provider = provider_of(&port, &["acme"]);
+    port.fault(Fault::status("/ingestion", 503)).unwrap();
+    // What cannot be read stands first: behind a message that waits nothing is looked at.
+    let file = csv(["3", "1", "2"].map(str::to_owned), |id| id == "3");
+    provider.drop_file("acme", "A.csv", &file);
+    let run = provider.run_once(&[]);
+    assert_eq!(run.code, 3, "{run}");
+    assert_eq!(provider.receipt("acme", "A.csv")["settled"], Value::Null);
+    port.clear_faults();
+
+    // In the new folders the names are another's.
+    let text = fs::read_to_string(provider.path("customers/acme.toml")).unwrap();
+    let folders = ["archive", "rejects", "receipts"]
+        .map(|name| format!("{name} = \"../elsewhere/{name}\"\n"))
+        .concat();
+    let moved = text.replace("type = \"local\"\n", &format!("type = \"local\"\n{folders}"));
+    provider.file("customers/acme.toml", moved);
+    for name in ["rejects/A.csv", "rejects/A.csv.problems.csv", "receipts/A.csv.receipt.json"] {
+        provider.file(&format!("elsewhere/{name}"), "another's");
+    }
+    let run = provider.run_once(&["--wait", "20s"]);
+    assert_eq!(run.code, 0, "{run}");
+    assert!(is_settled(&provider, "acme", "A.csv"));
+    assert_eq!(provider.archived("acme", "A.csv"), Some(file));
+    for name in ["rejects/A.csv", "rejects/A.csv.problems.csv", "receipts/A.csv.receipt.json"] {
+        let text = fs::read_to_string(provider.path("elsewhere").join(name)).unwrap();
+        assert_eq!(text, "another's", "{name}");
+    }
+    // The next file's results go to the new folders.
+    provider.drop_file("acme", "A.csv", rows(1));
+    let run = provider.run_once(&[]);
+    assert_eq!(run.code, 0, "{run}");
+    assert!(provider.path("elsewhere/receipts/A-2.csv.receipt.json").exists());
 }
 
 #[test]

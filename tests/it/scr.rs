@@ -428,6 +428,36 @@ fn a_newer_call_that_is_refused_does_not_make_a_lost_answer_known() {
 }
 
 #[test]
+fn an_older_assignment_waits_no_longer_than_a_newer_one_that_is_parked() {
+    let (port, provider) = wilgen(2, 0);
+    let quick = "retry = { first = \"20ms\", max = \"100ms\", give_up_after = \"24h\" }\n";
+    provider.transporter("wilgen", VAT, "assignments", &format!("{quick}park_for = \"1s\""));
+    // The older is put off, and the newer, by its container, is taken but nobody hears so.
+    let path = format!("{SCR}/releases/{}/assign", address(0));
+    port.fault(Fault::status(&path, 503).times(1)).unwrap();
+    port.fault(Fault::new(&path, What::DropAfter).times(1)).unwrap();
+    let file = [
+        Assignment::at(&address(1), driver("first")),
+        Assignment::at(&address(0), driver("older")),
+        Assignment::of(&container(0), None, driver("newer")),
+    ];
+    provider.drop_file("wilgen", "1.xml", xml(file));
+    let run = provider.run_once(&[]);
+    assert_eq!(run.code, 75, "{run}");
+    assert_eq!(history(&port, 0), ["newer"]);
+    // Then its container is not found any more.
+    let known = vec![Port::release(&address(0), &container(9), "ANOTHER")];
+    port.replace(Port::scr_world(known, 0)).unwrap();
+    let run = provider.run_once(&[]);
+    assert_eq!(run.code, 75, "{run}");
+    assert_eq!(history(&port, 0), [""; 0], "the newer may have been taken");
+    let run = provider.run_once(&["--wait", "20s"]);
+    assert_eq!(run.code, 3, "the newer was parked for too long: {run}");
+    assert_eq!(history(&port, 0), ["older"]);
+    provider.check_ledger();
+}
+
+#[test]
 fn what_is_set_aside_keeps_nothing_older_back() {
     let (port, provider) = wilgen(2, 0);
     let quick = r#"retry = { first = "20ms", max = "100ms", give_up_after = "1s" }"#;
@@ -531,7 +561,7 @@ fn a_refused_signature_is_an_alarm_and_nothing_is_set_aside() {
         assert_eq!(run.code, 4, "{run}");
         assert_eq!(provider.alarms(), ["login-refused"]);
         assert_eq!(provider.records("wilgen", "quarantined"), 0);
-        assert_eq!(port.calls_to(SCR).len(), 2, "one probe, and its repeat");
+        assert_eq!(port.calls_to(SCR).len(), 2, "one probe, and its one repeat");
         provider.check_ledger();
         provider.secret("scr", "a-secret-of-thirty-two-bytes-or-more");
         let run = provider.run_once(&["--wait", "10s"]);

@@ -498,15 +498,15 @@ fn the_marker_of_a_newer_file_is_left_to_it() {
     scene.run_once(0);
     assert_eq!(scene.ids(), ["1", "2", "3"]);
     assert_eq!(scene.left(""), ["done"]);
-    assert_eq!(scene.left("done"), ["A.csv"]);
+    assert_eq!(scene.left("done"), ["A-2.csv", "A.csv"]);
 }
 
 #[test]
 fn a_file_that_may_stay_after_all_is_not_taken_again() {
     let sshd = Sshd::start();
-    let after = move_to(&sshd);
+    let after = format!("{{ move = \"{}\" }}", sshd.remote("obstacle/done"));
     let scene = Scene::with(sshd, &format!("{RENAMED}after = {after}"));
-    fs::write(scene.out().join("done"), "").unwrap();
+    fs::write(scene.sshd.folder().join("obstacle"), "").unwrap();
     scene.drop_file("A.csv", "ID\n1\n");
     scene.run_once(4);
     let file = "customers/acme.toml";
@@ -514,8 +514,148 @@ fn a_file_that_may_stay_after_all_is_not_taken_again() {
     let text = text.replace(&format!("after = {after}"), "after = \"keep\"");
     scene.provider.file(file, text.replace("[[routes]]", "[[routes]]\nrepeats = \"send\""));
     scene.run_once(0);
-    fs::remove_file(scene.out().join("done")).unwrap();
     scene.run_once(0);
     assert_eq!(scene.ids(), ["1"]);
     assert_eq!(scene.left(""), ["A.csv"]);
+}
+
+#[test]
+fn a_file_that_is_too_big_for_the_disk_does_not_keep_others_back() {
+    let scene = Scene::with(Sshd::start(), &format!("{RENAMED}sessions = 1\nafter = \"delete\""));
+    let huge = fs::File::create(scene.out().join("A.csv")).unwrap();
+    huge.set_len(8 << 40).unwrap();
+    scene.drop_file("B.csv", "ID\n1\n");
+    scene.run_once(4);
+    assert_eq!(scene.ids(), ["1"]);
+    assert_eq!(scene.left(""), ["A.csv"]);
+    let status = scene.provider.status();
+    let advice = status["alarms"][0]["advice"].as_str().unwrap();
+    assert!(advice.starts_with("A.csv is left in sftp://"), "{advice}");
+    assert!(advice.contains("it needs 8388608 MiB"), "{advice}");
+}
+
+impl Scene {
+    /// Changes acme's config.
+    fn change(&self, from: &str, to: &str) {
+        let file = "customers/acme.toml";
+        let text = fs::read_to_string(self.provider.path(file)).unwrap();
+        assert!(text.contains(from), "{text}");
+        self.provider.file(file, text.replace(from, to));
+    }
+
+    /// A run that is killed before a step.
+    fn run_until(&self, step: &str) {
+        let fault = format!("kill;at;1;{step}");
+        let variables = [("LIGHTERMAN_FAULT", fault.as_str())];
+        let run = self.provider.start_in(&["run", "--once"], &variables).end();
+        assert_eq!(run.code, 137, "{run}");
+    }
+}
+
+#[test]
+fn a_file_that_is_half_deleted_gets_its_name_back_when_it_may_stay() {
+    let scene = Scene::new("\"delete\"");
+    scene.drop_file("A.csv", "ID\n1\n");
+    let list = scene.provider.path("steps");
+    let variables = [("LIGHTERMAN_STEPS", list.to_str().unwrap())];
+    scene.provider.start_in(&["run", "--once"], &variables).end();
+    let steps = fs::read_to_string(list).unwrap();
+    let removal = steps.lines().find(|step| step.starts_with("remote remove")).unwrap();
+    let (first, id) = removal.rsplit_once('-').unwrap();
+    assert_eq!(id, "1");
+
+    scene.drop_file("B.csv", "ID\n2\n");
+    scene.run_until(&format!("{first}-2"));
+    assert_eq!(scene.left("").len(), 1);
+    assert!(scene.left("")[0].starts_with(".lighterman-"));
+    scene.change("after = \"delete\"", "after = \"keep\"");
+    scene.change("[[routes]]", "[[routes]]\nrepeats = \"send\"");
+    scene.run_once(0);
+    scene.run_once(0);
+    assert_eq!(scene.left(""), ["B.csv"]);
+    assert_eq!(scene.ids(), ["1", "2"]);
+}
+
+#[test]
+fn files_that_stay_are_known_again_after_their_folder_was_away() {
+    let scene = Scene::new("\"keep\"");
+    scene.change("[[routes]]", "[[routes]]\nrepeats = \"send\"");
+    scene.drop_file("A.csv", "ID\n1\n");
+    scene.run_once(0);
+    let away = scene.sshd.folder().join("away");
+    fs::rename(scene.out(), &away).unwrap();
+    fs::create_dir(scene.out()).unwrap();
+    scene.run_once(0);
+    fs::remove_dir(scene.out()).unwrap();
+    fs::rename(&away, scene.out()).unwrap();
+    scene.run_once(0);
+    assert_eq!(scene.ids(), ["1"]);
+}
+
+#[test]
+fn where_order_counts_a_small_file_does_not_overtake_a_big_one() {
+    let scene = Scene::with(Sshd::start(), &format!("{RENAMED}sessions = 2\nafter = \"delete\""));
+    scene.change("[channels.out]", "[channels.out]\nconcurrency = 1");
+    let mut big = "ID;FILLER\n".to_owned();
+    for number in 100..160 {
+        big += &format!("{number};{}\n", "x".repeat(500_000));
+    }
+    scene.drop_file("A.csv", &big);
+    for (name, id) in [("B.csv", 200), ("C.csv", 300), ("D.csv", 400)] {
+        scene.drop_file(name, &format!("ID;FILLER\n{id};\n"));
+    }
+    scene.run_once(0);
+    let calls = scene.port.calls_to("/ingestion/c-acme").into_iter();
+    let ids: Vec<u64> = calls
+        .flat_map(|call| {
+            let body: serde_json::Value = serde_json::from_str(&call.body.unwrap()).unwrap();
+            let ids = body.as_array().unwrap().iter();
+            ids.map(|one| one["id"].as_str().unwrap().parse().unwrap()).collect::<Vec<u64>>()
+        })
+        .collect();
+    let expected: Vec<u64> = (100..160).chain([200, 300, 400]).collect();
+    assert_eq!(ids, expected);
+}
+
+#[test]
+fn a_claim_in_a_local_folder_is_not_looked_for_at_a_partners() {
+    let scene = Scene::new("\"delete\"");
+    let file = "customers/acme.toml";
+    let remote = fs::read_to_string(scene.provider.path(file)).unwrap();
+    scene.provider.forwarder("acme", "orders", "");
+    scene.provider.drop_file("acme", "A.csv", "ID\n1\n");
+    scene.run_until("rename 00000000000000000001/data");
+    let local = fs::read_to_string(scene.provider.path(file)).unwrap();
+    scene.provider.file(file, remote);
+    scene.run_once(4);
+    let status = scene.provider.status();
+    let advice = status["alarms"][0]["advice"].as_str().unwrap();
+    assert!(advice.contains("while this source was a local folder"), "{advice}");
+    scene.provider.file(file, local);
+    scene.run_once(0);
+    assert_eq!(scene.ids(), ["1"]);
+}
+
+#[test]
+fn a_claim_at_a_partners_is_not_waited_for_in_a_local_folder() {
+    let scene = Scene::new("\"delete\"");
+    let file = "customers/acme.toml";
+    let remote = fs::read_to_string(scene.provider.path(file)).unwrap();
+    scene.drop_file("A.csv", "ID\n1\n");
+    scene.run_until("rename 00000000000000000001/data");
+    scene.provider.forwarder("acme", "orders", "");
+    scene.run_once(0);
+    assert_eq!(scene.spooled(), 0);
+    scene.provider.file(file, remote);
+    scene.run_once(0);
+    assert_eq!(scene.ids(), ["1"]);
+}
+
+#[test]
+fn a_run_that_reached_no_server_does_not_end_well() {
+    let mut scene = Scene::new("\"delete\"");
+    scene.sshd.stop();
+    scene.run_once(75);
+    scene.sshd.launch();
+    scene.run_once(0);
 }

@@ -290,6 +290,23 @@ fn answers_that_speak_of_the_channel_are_alarms_and_nothing_is_set_aside() {
 }
 
 #[test]
+fn an_alarm_ends_with_the_next_run_once_nothing_waits_for_its_channel() {
+    let port = Port::open(Port::world(&["acme"]));
+    let provider = Provider::new(&port);
+    provider.mapping("orders", &orders(CSV, "json"));
+    provider.forwarder("acme", "orders", "batch = { records = 1 }");
+    provider.drop_file("acme", "A.csv", csv((1..=20).map(|n| n.to_string()), |_| false));
+    port.fault(Fault::status("/ingestion", 400)).unwrap();
+    let run = provider.run_once(&[]);
+    assert_eq!(run.code, 4, "{run}");
+    assert_eq!(provider.alarms(), ["everything-refused"]);
+    assert_eq!(provider.records("acme", "quarantined"), 20);
+    let run = provider.run_once(&[]);
+    assert_eq!(run.code, 0, "{run}");
+    assert!(provider.alarms().is_empty());
+}
+
+#[test]
 fn a_wrong_subscription_key_is_an_alarm_of_its_own() {
     let mut world = Port::world(&["acme"]);
     world.channels[0].subscription_key = Some("the-right-key".to_owned());

@@ -31,6 +31,11 @@ impl Store {
         Ok(all)
     }
 
+    /// How many files of all sources are still to be moved or removed where they were.
+    pub fn fetched_count(&self) -> anyhow::Result<u64> {
+        Ok(self.entries.keys_starting_with(b"p/")?.len() as u64)
+    }
+
     /// Notes that a file stays where it is, and is known.
     pub fn set_known(&mut self, customer: &str, source: &str, known: &Known) {
         self.entries.put(known_key(customer, source, &known.path), known);

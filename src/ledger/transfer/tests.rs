@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::super::renewal::{compact, import};
 use super::super::store::Store;
-use super::super::*;
+use super::super::{tests, *};
 use super::*;
 use crate::model::{Arrival, Counts, Identity, State};
 
@@ -16,50 +16,21 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn account(arrival: u64, customer: &str, total: Option<u64>) -> Account {
+    let open = tests::account(arrival, total.unwrap_or(0));
+    let identity = Identity([arrival as u8; 32]);
     Account {
-        arrival: Arrival(arrival),
         customer: customer.to_owned(),
-        source: "erp".to_owned(),
         name: format!("RELEASE \"{arrival}\".csv"),
         picked_up: at(arrival as i64),
         phase: if total.is_some() { Phase::Open } else { Phase::Claimed },
-        pinned: total.map(|total| Pinned {
-            identity: Identity([arrival as u8; 32]),
-            total,
-            mapping: "releases".to_owned(),
-            bundle: "00".repeat(32),
-            channel: "releases".to_owned(),
-            batch_records: 500,
-            batch_bytes: 1 << 20,
-            date: jiff::civil::date(2026, 11, 22),
-            generation: 0,
-            repeat_of: None,
-        }),
-        mark: 1,
-        messages: 0,
-        held_until: None,
-        answered: None,
-        results: None,
-        again: None,
+        pinned: open.pinned.filter(|_| total.is_some()).map(|of| Pinned { identity, ..of }),
+        ..open
     }
 }
 
 fn waiting(first: u64, last: u64) -> Waiting {
-    Waiting {
-        first,
-        last,
-        wait: Wait::Time,
-        due: at(9),
-        attempts: 2,
-        since: at(1),
-        last_attempt: at(2),
-        answered: true,
-        spent: 7,
-        reason: "503".to_owned(),
-        address: None,
-        release: None,
-        unknown: false,
-    }
+    let waiting = tests::waiting(first, last, Wait::Time);
+    Waiting { due: at(9), since: at(1), last_attempt: at(2), ..waiting }
 }
 
 fn exported(folder: &Path) -> String {

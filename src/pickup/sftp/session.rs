@@ -131,7 +131,13 @@ impl Session {
             if entries.len() == ENTRIES {
                 bail!("{folder} on {} holds more than {ENTRIES} entries", self.server);
             }
-            entries.push(Entry { name: name.to_owned(), stat: Stat::of(&stat) });
+            let whole = stat.size.is_some() && stat.mtime.is_some();
+            let stat = match std::str::from_utf8(name) {
+                // A server need not say everything in a listing.
+                Ok(name) if !whole => self.stat(&super::path_of(folder, name))?,
+                _ => Some(Stat::of(&stat)),
+            };
+            entries.extend(stat.map(|stat| Entry { name: name.to_owned(), stat }));
         }
     }
 
