@@ -33,7 +33,8 @@ pub use scr::{Assignee, Change, Kind, ReleaseState};
 pub use stats::{ChannelStats, IngestionStats, ScrStats, Stats, TokenStats};
 pub use what::What;
 pub use world::{
-    Auth, Channel, Client, Connection, Grant, Party, Release, ScrApi, SecretEncoding, User, World,
+    Auth, Channel, Client, Connection, Grant, Party, Release, ScrApi, SecretEncoding, Signs, User,
+    World,
 };
 
 use hub::Hub;
@@ -108,6 +109,12 @@ impl Sandbox {
     /// What the SCR API under `scr_path` knows of one release; `address` in letters of any case.
     pub fn release(&self, scr_path: &str, address: &str) -> Option<ReleaseState> {
         self.hub.scene().scr_api(scr_path).ok()?.release(address)
+    }
+
+    /// Adds a release or replaces it, and tells those who have subscribed of this event: `transfer`,
+    /// `update`, `block`, …
+    pub fn change(&self, scr_path: &str, event: &str, release: &Release) -> anyhow::Result<()> {
+        self.hub.change(scr_path, event, release)
     }
 
     /// All tokens handed out so far become invalid.

@@ -99,6 +99,9 @@ pub struct ScrApi {
     /// How calls prove who they are; without it nobody has to.
     #[serde(default)]
     pub auth: Option<Auth>,
+    /// How callbacks are signed; without it none are made.
+    #[serde(default)]
+    pub callback: Option<Signs>,
     /// How long a worker takes for a call that changes something or reads a pin.
     #[serde(default = "fifty")]
     pub latency_ms: u64,
@@ -135,6 +138,19 @@ pub struct Auth {
     /// How the text of the secret becomes its bytes.
     #[serde(default)]
     pub secret_encoding: SecretEncoding,
+}
+
+/// How the SCR API signs its callbacks (SCR API 1.2.9, "General principles for authentication").
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Signs {
+    /// RS256/384/512, ES256/384 or HS256/384/512.
+    pub algorithm: Algorithm,
+    /// The private key as PEM, or the secret.
+    pub key: String,
+    /// `subscriptionAuthTokenInBody`: the token stands in the body, as `token`.
+    #[serde(default)]
+    pub in_body: bool,
 }
 
 /// How the text of an HMAC secret becomes its bytes. SCR API 1.2.9, "Setting the authentication
