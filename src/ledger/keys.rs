@@ -21,6 +21,12 @@ pub fn chunk_key(arrival: Arrival, tag: u8, chunk: u32) -> Vec<u8> {
     [chunk_prefix(arrival, tag).as_slice(), &chunk.to_be_bytes()].concat()
 }
 
+/// The file and the state of a chunk, by its key.
+pub fn file_of_chunk(key: &[u8]) -> Option<(Arrival, u8)> {
+    let number = key.get(2..10)?.try_into().ok()?;
+    Some((Arrival(u64::from_be_bytes(number)), *key.get(10)?))
+}
+
 /// What waits of a file.
 pub fn waiting_prefix(arrival: Arrival) -> Vec<u8> {
     [b"w/".as_slice(), &arrival.0.to_be_bytes()].concat()

@@ -295,7 +295,21 @@ fn words_of(panic: &(dyn Any + Send)) -> String {
 }
 
 fn serve(mut store: Store, queue: &mpsc::Receiver<Command>) {
-    while let Ok(command) = queue.recv() {
+    loop {
+        // Nobody waits for what is removed of closed files: whatever is asked goes first.
+        let command = match store.is_clearing() {
+            true => queue.try_recv().ok(),
+            false => match queue.recv() {
+                Ok(command) => Some(command),
+                Err(_) => break,
+            },
+        };
+        let Some(command) = command else {
+            if let Err(error) = store.commit() {
+                tracing::warn!("What is left of closed files is removed later: {error:#}");
+            }
+            continue;
+        };
         // After an error the memory is not what is on disk until the store is open again.
         if let Err(error) = store.recover() {
             let error = format!("{error:#}");

@@ -197,6 +197,79 @@ fn a_close_for_which_something_cannot_be_read_changes_nothing() {
     is_open(open(folder.path()));
 }
 
+/// How many chunks of records lie in a ledger.
+fn chunks(folder: &Path) -> usize {
+    let entries = entries::Entries::open(folder).unwrap();
+    entries.keys_starting_with(b"s/").unwrap().len()
+}
+
+#[test]
+fn a_big_file_is_cleared_by_and_by_and_a_crash_goes_on_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let total = 3_000_000;
+    let mut store = open(folder.path());
+    store.skip_arrival(Arrival(1));
+    store.set_account(account(1, total));
+    let done = vec![(1, 5), (7, total)];
+    store
+        .change(
+            Arrival(1),
+            vec![
+                Change::Final(State::Delivered, done),
+                Change::Final(State::Quarantined, vec![(6, 6)]),
+            ],
+        )
+        .unwrap();
+    store.commit().unwrap();
+    store.close(Arrival(1), FileCounts { settled: 1, ..FileCounts::default() }).unwrap();
+    store.commit().unwrap();
+    assert!(store.is_clearing());
+    drop(store);
+    // 3,000,000 ordinals from 1 on lie in 733 chunks; one more is of the quarantined.
+    assert_eq!(chunks(folder.path()), 733 + 1 - 256);
+    let mut exported = Vec::new();
+    transfer::export(folder.path(), &mut exported).unwrap();
+    assert_eq!(transfer::check(exported.as_slice()).unwrap(), [""; 0]);
+
+    let mut store = open(folder.path());
+    assert!(store.is_clearing() && store.files.is_empty());
+    assert_eq!(store.all_left_quarantined().unwrap()[&Arrival(1)].ranges(), [(6, 6)]);
+    store.set_account(account(2, 10));
+    store.change(Arrival(2), vec![Change::Final(State::Delivered, vec![(1, 3)])]).unwrap();
+    for _ in 0..2 {
+        assert!(store.is_clearing());
+        store.commit().unwrap();
+    }
+    assert!(!store.is_clearing());
+    drop(store);
+    assert_eq!(chunks(folder.path()), 2, "what is set aside, and the open file's");
+    let store = open(folder.path());
+    assert_eq!(store.files[&Arrival(2)].1.delivered.ranges(), [(1, 3)]);
+    assert_eq!(store.tallies["acme"].records.delivered, total - 1);
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_big_file_is_gone_before_the_ledger_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(folder.path()).unwrap();
+    let delivered = Change::Final(State::Delivered, vec![(1, 3_000_000)]);
+    ledger
+        .change(move |store| {
+            store.set_account(account(1, 3_000_000));
+            store.change(Arrival(1), vec![delivered])
+        })
+        .await
+        .unwrap();
+    let files = FileCounts { settled: 1, ..FileCounts::default() };
+    ledger.change(move |store| store.close(Arrival(1), files)).await.unwrap();
+    drop(ledger);
+    // Its thread lets go of the folder a little later.
+    while Store::open(folder.path()).is_err() {
+        std::thread::yield_now();
+    }
+    assert_eq!(chunks(folder.path()), 0);
+}
+
 #[test]
 fn a_ledger_of_a_newer_version_is_refused() {
     let folder = tempfile::tempdir().unwrap();
