@@ -91,6 +91,13 @@ pub fn known_key(customer: &str, source: &str, path: &str) -> Vec<u8> {
     [known_prefix(customer, source).as_slice(), &path.as_bytes()[..16]].concat()
 }
 
+/// A verdict of CPu's, by its public reference in letters of either case. A reference may be long,
+/// and a key is to be short.
+pub fn verdict_key(customer: &str, reference: &str) -> Vec<u8> {
+    let reference = blake3::hash(reference.to_ascii_lowercase().as_bytes());
+    [b"v/", customer.as_bytes(), b"/", &reference.as_bytes()[..16]].concat()
+}
+
 /// A notification that is still to be worked on.
 pub fn event_key(number: u64) -> Vec<u8> {
     [b"e/".as_slice(), &number.to_be_bytes()].concat()

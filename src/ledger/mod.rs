@@ -17,6 +17,7 @@ pub mod renewal;
 pub mod salvage;
 mod store;
 pub mod transfer;
+mod verdict;
 #[cfg(test)]
 mod tests;
 
@@ -42,6 +43,7 @@ pub use login::LoginRefusals;
 pub use ordinals::Ordinals;
 pub use remote::{Fetched, Known};
 pub use store::{Store, WHOLE};
+pub use verdict::Told;
 
 use crate::model::{Arrival, Counts, State};
 
@@ -75,6 +77,8 @@ pub enum Change {
     Message,
     /// The rest of the file waits for a paused channel until then, or no more.
     Hold(Option<Timestamp>),
+    /// CPu's verdict for this public reference was acted on.
+    Heard(String),
     /// The last call delivered for a release, and who keeps it busy.
     Release {
         /// The SCR API's URL.

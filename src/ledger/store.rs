@@ -4,6 +4,7 @@ mod aside;
 mod event;
 mod memory;
 mod remote;
+mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
@@ -12,13 +13,14 @@ use anyhow::{Context, anyhow, bail};
 use jiff::Timestamp;
 
 pub use aside::WHOLE;
+use verdict::{Parked, parked_key};
 
 use super::account::{Account, Progress, Waiting};
 use super::entries::{Entries, parse};
 use super::entry::STATES;
 use super::keys::{
     account_key, alarm_key, chunk_key, chunk_prefix, file_of_chunk, identity_key, login_key,
-    release_key, waiting_key, waiting_prefix,
+    release_key, verdict_key, waiting_key, waiting_prefix,
 };
 use super::ordinals::Ordinals;
 use super::{
@@ -43,6 +45,8 @@ pub struct Store {
     gone: VecDeque<Vec<u8>>,
     next_arrival: u64,
     installation: String,
+    /// The records that are parked for CPu's verdict, by customer and reference in lower case.
+    parked: Parked,
     /// The open files.
     pub files: BTreeMap<Arrival, (Account, Progress)>,
     /// What is left of settled files, by customer.
@@ -66,6 +70,7 @@ impl Store {
             gone: VecDeque::new(),
             next_arrival: 1,
             installation: String::new(),
+            parked: Parked::new(),
             files: BTreeMap::new(),
             tallies: BTreeMap::new(),
             alarms: Vec::new(),
@@ -110,7 +115,12 @@ impl Store {
     }
 
     /// Applies changes to a file's records. A file that is not open is an error.
-    pub fn change(&mut self, arrival: Arrival, changes: Vec<Change>) -> anyhow::Result<()> {
+    pub fn change(&mut self, arrival: Arrival, mut changes: Vec<Change>) -> anyhow::Result<()> {
+        for change in &mut changes {
+            if let Change::Wait(waiting) = change {
+                self.hasten(arrival, waiting)?;
+            }
+        }
         let Some((account, progress)) = self.files.get_mut(&arrival) else {
             bail!("arrival {arrival} is not open in the ledger");
         };
@@ -128,12 +138,25 @@ impl Store {
                 }
                 Change::Wait(waiting) => {
                     self.entries.put(waiting_key(arrival, waiting.first), &waiting);
-                    progress.waiting.insert(waiting.first, waiting);
+                    let parked = parked_key(&account.customer, &waiting);
+                    let first = waiting.first;
+                    if let Some(earlier) = progress.waiting.insert(first, waiting)
+                        && let Some(parked) = parked_key(&account.customer, &earlier)
+                    {
+                        self.parked.remove(&parked);
+                    }
+                    self.parked.extend(parked.map(|parked| (parked, (arrival, first))));
                 }
                 Change::Unwait(first) => {
-                    if progress.waiting.remove(&first).is_some() {
+                    if let Some(earlier) = progress.waiting.remove(&first) {
                         self.entries.remove(waiting_key(arrival, first));
+                        if let Some(parked) = parked_key(&account.customer, &earlier) {
+                            self.parked.remove(&parked);
+                        }
                     }
+                }
+                Change::Heard(reference) => {
+                    self.entries.remove(verdict_key(&account.customer, &reference));
                 }
                 Change::Mark(mark) => {
                     account.mark = account.mark.max(mark);
@@ -215,6 +238,11 @@ impl Store {
             gone.extend(self.entries.keys_starting_with(&chunk_prefix(arrival, *tag))?);
         }
         let Some((account, progress)) = self.files.remove(&arrival) else { return Ok(()) };
+        for waiting in progress.waiting.values() {
+            if let Some(parked) = parked_key(&account.customer, waiting) {
+                self.parked.remove(&parked);
+            }
+        }
         let total = account.pinned.as_ref().map_or(0, |pinned| pinned.total);
         let file = Tally { records: progress.counts(total, false), files };
         self.tally(&account.customer, |tally| {
@@ -412,6 +440,8 @@ impl Store {
             }
             for value in self.entries.starting_with(&waiting_prefix(arrival))?.values() {
                 let waiting: Waiting = parse(value)?;
+                let parked = parked_key(&account.customer, &waiting);
+                self.parked.extend(parked.map(|parked| (parked, (arrival, waiting.first))));
                 progress.waiting.insert(waiting.first, waiting);
             }
             self.files.insert(arrival, (account, progress));

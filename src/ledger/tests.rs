@@ -341,3 +341,79 @@ async fn a_thread_that_panics_is_told_and_answers_no_more() {
     drop(ledger);
     assert_eq!(open(folder.path()).files.len(), 1);
 }
+
+fn parked(first: u64, reference: &str) -> Waiting {
+    let due = Timestamp::from_second(1_000_000).unwrap();
+    let address = Some(reference.to_owned());
+    Waiting { due, address, ..waiting(first, first, Wait::Verdict) }
+}
+
+fn told(reference: &str, failure: Option<&str>, second: i64) -> Told {
+    Told {
+        reference: reference.to_owned(),
+        failure: failure.map(str::to_owned),
+        at: Timestamp::from_second(second).unwrap(),
+    }
+}
+
+#[test]
+fn a_verdict_makes_its_record_due_and_the_first_one_stands_over_opening_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    let arrival = store.next_arrival();
+    store.set_account(account(arrival.0, 10));
+    store
+        .change(arrival, vec![Change::Wait(parked(3, "Ref-3")), Change::Wait(parked(4, "Ref-4"))])
+        .unwrap();
+    assert_eq!(store.note_verdict("acme", told("REF-3", Some("no"), 7)).unwrap(), Some(arrival));
+    assert_eq!(store.note_verdict("acme", told("ref-3", None, 8)).unwrap(), Some(arrival));
+    assert_eq!(store.note_verdict("zeta", told("ref-4", None, 9)).unwrap(), None, "another's");
+    store.commit().unwrap();
+    drop(store);
+    let mut store = open(folder.path());
+    let due = |store: &Store, first: u64| store.files[&arrival].1.waiting[&first].due.as_second();
+    assert_eq!((due(&store, 3), due(&store, 4)), (7, 1_000_000));
+    assert_eq!(store.verdict("acme", "ref-3").unwrap(), Some(told("REF-3", Some("no"), 7)));
+    assert_eq!(store.note_verdict("acme", told("ref-4", None, 10)).unwrap(), Some(arrival));
+    let settled = vec![
+        Change::Final(State::Quarantined, vec![(3, 3)]),
+        Change::Unwait(3),
+        Change::Heard("Ref-3".to_owned()),
+    ];
+    store.change(arrival, settled).unwrap();
+    assert_eq!(store.verdict("acme", "ref-3").unwrap(), None);
+    assert_eq!(store.note_verdict("acme", told("ref-3", None, 11)).unwrap(), None, "a repeat");
+}
+
+#[test]
+fn a_verdict_that_comes_before_its_record_is_parked_is_kept_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    let arrival = store.next_arrival();
+    store.set_account(account(arrival.0, 10));
+    assert_eq!(store.note_verdict("acme", told("ref-3", None, 7)).unwrap(), None);
+    store.change(arrival, vec![Change::Wait(parked(3, "REF-3"))]).unwrap();
+    assert_eq!(store.files[&arrival].1.waiting[&3].due.as_second(), 7);
+    let mut other = parked(4, "ref-3");
+    other.wait = Wait::Confirmation;
+    store.change(arrival, vec![Change::Wait(other)]).unwrap();
+    assert_eq!(store.files[&arrival].1.waiting[&4].due.as_second(), 1_000_000, "not CPu's");
+}
+
+#[test]
+fn verdicts_that_nobody_waits_for_are_forgotten_after_a_while() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    let arrival = store.next_arrival();
+    store.set_account(account(arrival.0, 10));
+    store.change(arrival, vec![Change::Wait(parked(3, "wanted"))]).unwrap();
+    for reference in ["wanted", "old"] {
+        store.note_verdict("acme", told(reference, None, 7)).unwrap();
+    }
+    store.note_verdict("acme", told("new", None, 70)).unwrap();
+    store.commit().unwrap();
+    let before = Timestamp::from_second(50).unwrap();
+    assert_eq!(store.forget_verdicts(before).unwrap(), 1);
+    let known = |of: &str| store.verdict("acme", of).unwrap().is_some();
+    assert_eq!([known("wanted"), known("old"), known("new")], [true, false, true]);
+}

@@ -66,7 +66,7 @@ pub fn each_entry(
         None => bail!("{} holds no ledger", folder.display()),
     }
     entries.each(b"", &mut |key, value| known(key, value))?;
-    for prefix in [b"m/", b"c/", b"d/", b"a/", b"l/", b"r/", b"i/", b"g/", b"p/", b"k/"] {
+    for prefix in [b"m/", b"c/", b"d/", b"a/", b"l/", b"r/", b"i/", b"g/", b"p/", b"k/", b"v/"] {
         entries.each(prefix, &mut |key, value| match read(key, value)? {
             None | Some(Entry::Schema { .. }) => Ok(()),
             Some(entry) => lines.write(&entry),
