@@ -59,6 +59,7 @@ pub fn sandbox(releases: u64) -> anyhow::Result<()> {
         scr: vec![ScrApi {
             path: PATH.to_owned(),
             auth: None,
+            callback: None,
             latency_ms: LATENCY_MS,
             workers: OPEN,
             owner: Party {

@@ -20,6 +20,20 @@ pub struct Status {
     pub alarms: Vec<Alarm>,
     /// The files that are not settled, in the order of their arrival.
     pub open: Vec<OpenFile>,
+    /// Who has sent notifications: `scr/<api>` or `cpu/<customer>`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub notifications: BTreeMap<String, OfSender>,
+}
+
+/// The notifications of one sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfSender {
+    /// When the last one came.
+    pub last: Timestamp,
+    /// How many are still to be worked on.
+    pub open: u64,
+    /// How many of them are kept, since nothing can be done with them as things are.
+    pub kept: u64,
 }
 
 /// One customer's files and records.
@@ -93,7 +107,7 @@ pub async fn gather(
             tallies.entry(id.clone()).or_default().files.waiting += count;
         }
     }
-    let (alarms, open) = ledger
+    let (alarms, open, notifications) = ledger
         .change(|store| {
             let open = store.files.values().map(|(account, progress)| {
                 let pinned = account.pinned.as_ref();
@@ -116,7 +130,17 @@ pub async fn gather(
                     reasons,
                 }
             });
-            Ok((store.alarms.clone(), open.collect()))
+            let senders = store.senders.iter().map(|(name, sender)| {
+                (name.clone(), OfSender { last: sender.last, open: 0, kept: 0 })
+            });
+            let mut senders: BTreeMap<String, OfSender> = senders.collect();
+            for event in store.events.values() {
+                if let Some(of) = senders.get_mut(&event.sender) {
+                    of.open += 1;
+                    of.kept += u64::from(event.kept.is_some());
+                }
+            }
+            Ok((store.alarms.clone(), open.collect(), senders))
         })
         .await?;
     let mut in_use = deliver::in_use(channels);
@@ -130,5 +154,5 @@ pub async fn gather(
             (id, OfCustomer { files, records, requests, sources })
         })
         .collect();
-    Ok(Status { customers, alarms, open })
+    Ok(Status { customers, alarms, open, notifications })
 }

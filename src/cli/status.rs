@@ -75,6 +75,14 @@ fn shown(status: &Status) -> Result<String, std::fmt::Error> {
             }
         }
     }
+    for (sender, of) in &status.notifications {
+        let last = of.last;
+        writeln!(
+            text,
+            "notifications {sender}: last {last:.0}, {} open, {} kept",
+            of.open, of.kept
+        )?;
+    }
     for file in &status.open {
         let due = file.due.map(|due| format!(", next try {due}")).unwrap_or_default();
         writeln!(

@@ -42,6 +42,13 @@ impl ScrCallback {
             section.missing("key");
         }
         let key = SecretSource::parse(&mut section, "key");
+        if section.faults().reads_secrets()
+            && let Some(Ok(text)) = key.as_ref().map(SecretSource::read)
+            && text.reveal().contains("PRIVATE KEY-----")
+        {
+            let what = "key is a private key, but what the API signs is verified by its public key";
+            section.error("key", what);
+        }
         let base64 = section.choice("secret_encoding", &[("raw", false), ("base64", true)]);
         let in_body = section.choice("in", &[("header", false), ("body", true)]).unwrap_or(false);
         let field = section.filled("field");

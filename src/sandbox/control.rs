@@ -15,6 +15,7 @@ use super::faults::{Fault, Shown};
 use super::hub::Hub;
 use super::log::Call;
 use super::stats::Stats;
+use super::world::Release;
 
 pub(super) fn routes() -> Router<Arc<Hub>> {
     Router::new()
@@ -24,6 +25,7 @@ pub(super) fn routes() -> Router<Arc<Hub>> {
         .route("/_world", put(replace_world))
         .route("/_tokens/expire", post(expire_tokens))
         .route("/_scr", get(read_scr))
+        .route("/_scr/change", post(change_release))
         // A world of many releases is larger than what axum takes by itself.
         .layer(DefaultBodyLimit::disable())
 }
@@ -111,6 +113,23 @@ async fn read_scr(State(hub): State<Arc<Hub>>, Query(query): Query<ScrQuery>) ->
             }
         },
     }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Change {
+    /// The base path of the SCR API.
+    path: String,
+    /// What subscribers are told, such as `transfer`.
+    event: String,
+    /// The release as it is from now on.
+    release: Release,
+}
+
+/// Adds a release or replaces it, and calls those who have subscribed.
+async fn change_release(State(hub): State<Arc<Hub>>, body: Bytes) -> Answer {
+    let change = serde_json::from_slice::<Change>(&body).map_err(anyhow::Error::from);
+    done(change.and_then(|change| hub.change(&change.path, &change.event, &change.release)))
 }
 
 fn done(result: anyhow::Result<()>) -> Answer {

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -9,7 +10,7 @@ use super::faults::Faults;
 use super::gate::Gate;
 use super::log::Log;
 use super::scene::Scene;
-use super::world::World;
+use super::world::{Release, World};
 
 pub(super) struct Hub {
     scene: RwLock<Arc<Scene>>,
@@ -20,9 +21,11 @@ pub(super) struct Hub {
     pub stopping: CancellationToken,
     /// The server, its connections and the calls in work: all that must end before it has stopped.
     pub tasks: TaskTracker,
+    runtime: Handle,
 }
 
 impl Hub {
+    /// To be called in the runtime that it lives in.
     pub fn new(world: World) -> anyhow::Result<Hub> {
         Ok(Hub {
             scene: RwLock::new(Arc::new(Scene::build(world)?)),
@@ -31,12 +34,22 @@ impl Hub {
             open: Arc::default(),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            runtime: Handle::current(),
         })
     }
 
     /// The scene of now. A call keeps the one that it started with.
     pub fn scene(&self) -> Arc<Scene> {
         self.scene.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes a release, and calls the subscribers in a task of its own.
+    pub fn change(&self, path: &str, event: &str, release: &Release) -> anyhow::Result<()> {
+        let calls = self.scene().scr_api(path)?.change(event, release)?;
+        let stopping = self.stopping.clone();
+        self.tasks
+            .spawn_on(async move { stopping.run_until_cancelled(calls).await }, &self.runtime);
+        Ok(())
     }
 
     pub fn replace(&self, world: World) -> anyhow::Result<()> {

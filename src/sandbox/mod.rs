@@ -1,6 +1,6 @@
 //! Sandbox: a local stand-in for the port's servers.
 //!
-//! Token server, ingestion channels and SCR APIs behind one port, with faults on request and a log
+//! Token server, ingestion channels, SCR APIs and CPu behind one port, with faults on request and a log
 //! of all that came in. It imports nothing of the crate, so that a misreading of the remote API
 //! cannot agree with itself.
 
@@ -25,15 +25,17 @@ mod token;
 mod ingestion;
 mod records;
 mod scr;
+mod cpu;
 mod control;
 
 pub use faults::Fault;
 pub use log::{Call, Jwt, token_hash};
 pub use scr::{Assignee, Change, Kind, ReleaseState};
-pub use stats::{ChannelStats, IngestionStats, ScrStats, Stats, TokenStats};
+pub use stats::{ChannelStats, CpuStats, IngestionStats, ScrStats, Stats, TokenStats};
 pub use what::What;
 pub use world::{
-    Auth, Channel, Client, Connection, Grant, Party, Release, ScrApi, SecretEncoding, User, World,
+    Auth, Callback, Channel, Client, Company, Connection, Cpu, Grant, Party, Release, ScrApi,
+    SecretEncoding, Signs, User, Verdict, World,
 };
 
 use hub::Hub;
@@ -105,9 +107,21 @@ impl Sandbox {
         Ok(())
     }
 
+    /// How long CPu takes for a verdict. Holds at once, for those that are awaited too: an hour
+    /// holds all back, and zero tells them.
+    pub fn set_verdict_delay(&self, delay: Duration) {
+        self.hub.scene().cpu.set_delay(delay);
+    }
+
     /// What the SCR API under `scr_path` knows of one release; `address` in letters of any case.
     pub fn release(&self, scr_path: &str, address: &str) -> Option<ReleaseState> {
         self.hub.scene().scr_api(scr_path).ok()?.release(address)
+    }
+
+    /// Adds a release or replaces it, and tells those who have subscribed of this event: `transfer`,
+    /// `update`, `block`, …
+    pub fn change(&self, scr_path: &str, event: &str, release: &Release) -> anyhow::Result<()> {
+        self.hub.change(scr_path, event, release)
     }
 
     /// All tokens handed out so far become invalid.

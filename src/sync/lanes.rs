@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use futures::stream::{self, StreamExt};
 use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -17,7 +18,7 @@ use crate::disk;
 use crate::ledger::{self, Alarm, AlarmKind};
 use crate::pipeline::{Parts, Setup};
 
-/// How many events are read and ended together.
+/// How many events are worked on and ended together.
 const TOGETHER: usize = 64;
 
 /// How long apart an API that is out of reach is asked at most.
@@ -36,10 +37,7 @@ pub async fn work_on(parts: Arc<Parts>, stop: CancellationToken) {
     loop {
         let senders = parts
             .ledger
-            .change(|store| {
-                let senders = store.events.values().map(|event| event.sender.clone());
-                Ok(senders.collect::<BTreeSet<String>>())
-            })
+            .change(|store| Ok(store.senders.keys().cloned().collect::<Vec<String>>()))
             .await;
         match senders {
             Ok(senders) => {
@@ -116,6 +114,8 @@ impl Lane {
             .filter(|(_, (due, _))| due.is_none_or(|due| due > now))
             .map(|(number, _)| *number)
             .collect();
+        // One alone shows whether the API is back.
+        let most = if self.outages > 0 { 1 } else { TOGETHER };
         let sender = self.sender.clone();
         let events: Vec<ledger::Event> = self
             .parts
@@ -125,7 +125,7 @@ impl Lane {
                     .events
                     .values()
                     .filter(|event| event.sender == sender && !waits.contains(&event.number));
-                Ok(mine.take(TOGETHER).cloned().collect())
+                Ok(mine.take(most).cloned().collect())
             })
             .await?;
         if events.is_empty() {
@@ -135,52 +135,65 @@ impl Lane {
             return Ok(Some(pause.unwrap_or(UNREACHABLE)));
         }
         let mut done = Vec::new();
-        // The latest state is asked for: events of one release that wait together ask it once.
-        let mut asked: BTreeSet<(String, Option<String>)> = BTreeSet::new();
-        let mut pause = None;
+        let mut groups: Vec<(Event, Vec<ledger::Event>)> = Vec::new();
         for event in events {
-            let number = event.number;
             let (spool, of) = (self.parts.spool.clone(), event.clone());
-            let says = tokio::task::spawn_blocking(move || inbox::read(&spool, &of)).await?;
-            let worked = match &says {
+            match tokio::task::spawn_blocking(move || inbox::read(&spool, &of)).await? {
                 None => {
-                    tracing::error!("The notification {number} of {} is gone", self.sender);
-                    Worked::Done
-                }
-                Some(Event::Scr { kind: ScrKind::Release { address, vat, .. }, .. })
-                    if asked.contains(&(address.clone(), vat.clone())) =>
-                {
-                    Worked::Done
-                }
-                Some(says) => work(&self.parts, says).await?,
-            };
-            match worked {
-                Worked::Done => {
-                    if let Some(Event::Scr {
-                        kind: ScrKind::Release { address, vat, .. }, ..
-                    }) = says
-                    {
-                        asked.insert((address, vat));
-                    }
-                    self.put_off.remove(&number);
-                    self.outages = 0;
+                    let (number, sender) = (event.number, &self.sender);
+                    tracing::error!("What notification {number} of {sender} said is gone");
                     done.push(number);
                 }
-                Worked::Unreachable(why) => {
-                    self.outages += 1;
-                    tracing::warn!("The notifications of {} wait: {why}", self.sender);
-                    pause = Some(pause_after(self.outages, UNREACHABLE));
-                    break;
+                Some(says) => match groups.iter_mut().find(|(of, _)| is_answered_by(of, &says)) {
+                    Some((_, events)) => events.push(event),
+                    None => groups.push((says, vec![event])),
+                },
+            }
+        }
+        let parts = Arc::clone(&self.parts);
+        let mut worked = stream::iter(groups)
+            .map(|(says, events)| {
+                let parts = &parts;
+                async move { (events, work(parts, &says).await) }
+            })
+            .buffer_unordered(TOGETHER);
+        let mut outage = None;
+        let mut failed = None;
+        while let Some((events, worked)) = worked.next().await {
+            let worked = match worked {
+                Ok(worked) => worked,
+                Err(error) => {
+                    failed = Some(error);
+                    continue;
                 }
-                Worked::Refused(why) => self.put_off(&event, why).await?,
-                Worked::Nobody(why) => self.keep(&event, why).await?,
-                Worked::Left => {
-                    self.put_off.insert(number, (None, 0));
+            };
+            for event in events {
+                let number = event.number;
+                match worked.clone() {
+                    Worked::Done => {
+                        self.put_off.remove(&number);
+                        done.push(number);
+                    }
+                    Worked::Unreachable(why) => outage = Some(why),
+                    Worked::Refused(why) => self.put_off(&event, why).await?,
+                    Worked::Nobody(why) => self.keep(&event, why).await?,
+                    Worked::Left => {
+                        self.put_off.insert(number, (None, 0));
+                    }
                 }
             }
         }
         self.end(done).await?;
-        Ok(pause)
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let Some(why) = outage else {
+            self.outages = 0;
+            return Ok(None);
+        };
+        self.outages += 1;
+        tracing::warn!("The notifications of {} wait: {why}", self.sender);
+        Ok(Some(pause_after(self.outages, UNREACHABLE)))
     }
 
     async fn put_off(&mut self, event: &ledger::Event, why: String) -> anyhow::Result<()> {
@@ -232,6 +245,18 @@ impl Lane {
             numbers.iter().try_for_each(|number| disk::remove(&spool.event(*number)))
         });
         Ok(removed.await??)
+    }
+}
+
+/// Whether the work for one event is that for another, too: of a release the latest state is asked
+/// for.
+fn is_answered_by(one: &Event, other: &Event) -> bool {
+    match (one, other) {
+        (
+            Event::Scr { kind: ScrKind::Release { address, vat, .. }, .. },
+            Event::Scr { kind: ScrKind::Release { address: other, vat: whose, .. }, .. },
+        ) => address == other && vat == whose,
+        _ => false,
     }
 }
 

@@ -561,7 +561,7 @@ fn a_refused_signature_is_an_alarm_and_nothing_is_set_aside() {
         assert_eq!(run.code, 4, "{run}");
         assert_eq!(provider.alarms(), ["login-refused"]);
         assert_eq!(provider.records("wilgen", "quarantined"), 0);
-        assert_eq!(port.calls_to(SCR).len(), 1, "one probe");
+        assert_eq!(port.calls_to(SCR).len(), 2, "one probe, and its one repeat");
         provider.check_ledger();
         provider.secret("scr", "a-secret-of-thirty-two-bytes-or-more");
         let run = provider.run_once(&["--wait", "10s"]);

@@ -14,26 +14,30 @@ use tokio::time::timeout;
 
 mod action;
 mod auth;
+mod caller;
 mod fields;
 mod release;
 mod wallet;
 mod refusal;
 
 pub(super) use action::Action;
+use action::Verb;
 pub use release::{Assignee, Change, Kind, ReleaseState};
 
 use super::answer::Answer;
 use super::gate::{Gate, Inside};
 use super::hub::lock;
 use super::stats::ScrStats;
-use super::world::ScrApi;
+use super::world::{self, ScrApi};
 use auth::{Auth, Distrust};
+use caller::Caller;
 use refusal::Refusal;
 use wallet::Wallet;
 
 pub(super) struct Api {
     path: String,
     auth: Option<Auth>,
+    caller: Arc<Caller>,
     latency: watch::Sender<Duration>,
     workers: Semaphore,
     wallet: Mutex<Wallet>,
@@ -56,6 +60,7 @@ impl Api {
         Ok(Api {
             path: path.to_string(),
             auth: world.auth.as_ref().map(Auth::build).transpose()?,
+            caller: Arc::new(Caller::build(world.callback.as_ref())?),
             latency: watch::Sender::new(Duration::from_millis(world.latency_ms)),
             workers: Semaphore::new(world.workers),
             wallet: Mutex::new(Wallet::build(world)?),
@@ -79,6 +84,30 @@ impl Api {
 
     pub fn releases(&self) -> Vec<ReleaseState> {
         lock(&self.wallet).states()
+    }
+
+    /// Adds a release or replaces it, as the carrier or another owner does, and gives the callbacks
+    /// of this event to be made.
+    pub fn change(
+        &self,
+        event: &str,
+        release: &world::Release,
+    ) -> anyhow::Result<impl Future<Output = ()> + Send + use<>> {
+        let mut wallet = lock(&self.wallet);
+        wallet.put(release)?;
+        Ok(self.tell(&wallet, event, &release.address))
+    }
+
+    /// The callbacks of an event of a release.
+    fn tell(
+        &self,
+        wallet: &Wallet,
+        event: &str,
+        address: &str,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let (urls, body) = wallet.callbacks(event, address);
+        let caller = Arc::clone(&self.caller);
+        async move { caller.tell(urls, body).await }
     }
 
     /// The invitations and subscriptions that were stored.
@@ -167,6 +196,13 @@ impl Api {
             Action::Unknown => Ok(Answer::text(StatusCode::NOT_FOUND, "there is no such endpoint")),
             Action::WrongMethod => Ok(Answer::empty(StatusCode::METHOD_NOT_ALLOWED)),
         };
+        // "For transfers and revokes of releases that are executed by your own organization a
+        // notification is also sent."
+        if let (Action::Write(verb @ (Verb::Transfer | Verb::Revoke), address), Ok(_)) =
+            (action, &done)
+        {
+            tokio::spawn(self.tell(&wallet, verb.name(), address));
+        }
         drop(wallet);
         if action.is_write() && done.is_ok() {
             lock(&self.counts).accepted += 1;

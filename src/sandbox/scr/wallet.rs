@@ -15,6 +15,7 @@ use super::refusal::Refusal;
 use super::release::{Assignee, Change, Release, ReleaseState};
 
 pub(super) struct Wallet {
+    owner: Party,
     connections: Vec<Connection>,
     releases: Vec<Release>,
     /// Places in `releases`, by address in lower case.
@@ -27,6 +28,7 @@ pub(super) struct Wallet {
 impl Wallet {
     pub fn build(world: &ScrApi) -> anyhow::Result<Wallet> {
         let mut wallet = Wallet {
+            owner: world.owner.clone(),
             connections: world.connections.clone(),
             releases: Vec::new(),
             by_address: HashMap::new(),
@@ -41,11 +43,51 @@ impl Wallet {
                 bail!("two releases with the address {}", release.address);
             }
             wallet.by_container.entry(release.container.clone()).or_default().push(place);
-            let built = build_release(world, release, now)
+            let built = build_release(&world.owner, &world.connections, release, now)
                 .with_context(|| format!("release {}", release.address))?;
             wallet.releases.push(built);
         }
         Ok(wallet)
+    }
+
+    /// Adds a release, or replaces the one of its address.
+    pub fn put(&mut self, release: &world::Release) -> anyhow::Result<()> {
+        let built = build_release(&self.owner, &self.connections, release, Timestamp::now())
+            .with_context(|| format!("release {}", release.address))?;
+        let address = release.address.to_lowercase();
+        match self.by_address.get(&address) {
+            Some(place) if self.releases[*place].container != built.container => {
+                bail!("release {} is of another container", release.address)
+            }
+            Some(place) => {
+                let old = std::mem::replace(&mut self.releases[*place], built);
+                let new = &mut self.releases[*place];
+                (new.created, new.history) = (old.created, old.history);
+                (new.assigned, new.pin_retrieved) = (old.assigned, old.pin_retrieved);
+            }
+            None => {
+                let place = self.releases.len();
+                self.by_address.insert(address, place);
+                self.by_container.entry(built.container.clone()).or_default().push(place);
+                self.releases.push(built);
+            }
+        }
+        Ok(())
+    }
+
+    /// Who is to be called of an event of a release, and with what ("The onRelease event type").
+    pub fn callbacks(&self, event: &str, address: &str) -> (Vec<String>, Value) {
+        let of_releases = self.subscriptions.iter().filter(|of| of["eventType"] == "onRelease");
+        let urls = of_releases.filter_map(|of| Some(of["callback_url"].as_str()?.to_owned()));
+        let release = self.by_address.get(&address.to_lowercase()).map(|at| &self.releases[*at]);
+        let owner = release.map_or(&self.owner, |release| &release.owner);
+        let body = json!({
+            "release": release.map_or(address, |release| &release.address),
+            "event": event.to_uppercase(),
+            "organization": owner.address,
+            "vat": owner.vat,
+        });
+        (urls.collect(), body)
     }
 
     pub fn state(&self, address: &str) -> Option<ReleaseState> {
@@ -190,7 +232,7 @@ impl Wallet {
         Ok(StatusCode::NO_CONTENT)
     }
 
-    /// "Register a callback url for notifications". Stored; nothing is called.
+    /// "Register a callback url for notifications".
     pub fn subscribe(&mut self, body: &[u8]) -> Result<StatusCode, Refusal> {
         let fields = object(body)?;
         let event = mandatory(&fields, "eventType")?;
@@ -226,7 +268,8 @@ impl Wallet {
 }
 
 fn build_release(
-    world: &ScrApi,
+    own: &Party,
+    connections: &[Connection],
     release: &world::Release,
     now: Timestamp,
 ) -> anyhow::Result<Release> {
@@ -234,17 +277,17 @@ fn build_release(
         connection.vat == name || connection.address.eq_ignore_ascii_case(name)
     };
     let owner = match &release.owner_vat {
-        Some(vat) if *vat != world.owner.vat => Party {
+        Some(vat) if *vat != own.vat => Party {
             address: derived_address(vat),
             name: format!("Company {vat}"),
             vat: vat.clone(),
         },
-        _ => world.owner.clone(),
+        _ => own.clone(),
     };
     let next_owner = match &release.transferred_to {
         None => None,
         Some(name) => {
-            let found = world.connections.iter().find(|connection| is_called(connection, name));
+            let found = connections.iter().find(|connection| is_called(connection, name));
             Some(party(found.with_context(|| format!("transferred to {name}: no connection"))?))
         }
     };

@@ -33,7 +33,7 @@ pub fn on_release(event: &str, address: &str, vat: &str) -> Value {
 }
 
 /// The bytes of a POST.
-fn request(path: &str, headers: &[&str], body: &[u8]) -> Vec<u8> {
+pub fn request(path: &str, headers: &[&str], body: &[u8]) -> Vec<u8> {
     let length = body.len();
     let mut request = format!("POST {path} HTTP/1.1\r\nHost: here\r\nContent-Length: {length}\r\n");
     for header in headers {
@@ -56,7 +56,7 @@ pub fn try_post(
 }
 
 /// The status of the answer that a connection brings.
-fn answer(stream: &mut impl Read) -> std::io::Result<u16> {
+pub fn answer(stream: &mut impl Read) -> std::io::Result<u16> {
     let mut head = [0; 12];
     stream.read_exact(&mut head)?;
     let status = std::str::from_utf8(&head[9..]).ok().and_then(|status| status.parse().ok());

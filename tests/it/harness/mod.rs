@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 pub use inputs::{ASSIGNMENTS, Assignment, Wanted, csv, ndjson, orders, xml};
 pub use outputs::{Problem, sent, was_taken};
-pub use port::{Port, SCR, VAT};
+pub use port::{Port, SCR, SCR_KEY, VAT};
 pub use process::{Running, binary};
 pub use provider::Provider;
 pub use random::Random;

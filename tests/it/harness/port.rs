@@ -4,10 +4,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Deref;
 
 use lighterman::sandbox::{
-    Auth, Call, Channel, Client, Grant, Party, Release, Sandbox, ScrApi, SecretEncoding, User,
-    World,
+    Auth, Call, Channel, Client, Grant, Party, Release, Sandbox, ScrApi, SecretEncoding, Signs,
+    User, World,
 };
 use tokio::runtime::{self, Runtime};
+
+use super::callback::CALLBACK_KEY;
 
 /// The base path of the first SCR API.
 pub const SCR: &str = "/wallet-a/tmining/api/v1";
@@ -71,6 +73,11 @@ impl Port {
                 algorithm: serde_json::from_str("\"HS256\"").unwrap(),
                 key: SCR_KEY.to_owned(),
                 secret_encoding: SecretEncoding::Raw,
+            }),
+            callback: Some(Signs {
+                algorithm: serde_json::from_str("\"HS256\"").unwrap(),
+                key: CALLBACK_KEY.to_owned(),
+                in_body: false,
             }),
             latency_ms,
             workers: 20,
