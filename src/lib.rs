@@ -24,7 +24,8 @@
 //! * [`read`] and [`map`] run from a test with a string: no runtime, no clock, no disk; nor does
 //!   [`schedule`] know what time it is.
 //! * sled is named in [`ledger`] only, notify and ssh2 in [`pickup`], quick-xml in [`read`],
-//!   cron in [`schedule`], reqwest in [`remote`] and on the control socket in [`api`].
+//!   cron in [`schedule`], reqwest in [`remote`], on the control socket in [`api`], and where the
+//!   [`sandbox`] posts notifications.
 //! * A file leaves the spool last, after the ledger has every verdict and its copy is put away.
 //! * [`sandbox`] imports nothing of the crate, so that a misreading of the remote APIs cannot agree
 //!   with itself.

@@ -17,7 +17,7 @@ use self::show::{Each, Fate, Page, Shown};
 use self::way::{Lost, Way};
 use super::{FATAL, QUARANTINED, Setting, USAGE, WELL};
 use crate::config::{ChannelKind, Config, Faults};
-use crate::deliver::assignment;
+use crate::deliver::{assignment, call};
 use crate::inspect::{Inspection, inspect, open_at};
 use crate::ledger::Pinned;
 use crate::map::{Bundle, Context, Mapped, Mapping, Output};
@@ -165,7 +165,7 @@ fn preview(
         &pinned(way, &inspection),
         Arc::default(),
     );
-    let to_scr = way.channel.is_some_and(|channel| matches!(channel.kind, ChannelKind::Scr(_)));
+    let check = way.channel.and_then(|channel| check_of(&channel.kind));
     let mut found = Found::default();
     let mut shown = Vec::new();
     let mut room = options.limit;
@@ -174,8 +174,8 @@ fn preview(
         let mut piece = cursor.cut(next).context("the file has changed; look again")?;
         next = cursor.position();
         let ended = piece.ended;
-        if to_scr {
-            check_assignment(&mut piece, &mapping);
+        if let Some(check) = check {
+            check_piece(check, &mut piece, &mapping);
         }
         for problem in &piece.problems {
             page.problem(problem)?;
@@ -196,7 +196,7 @@ fn preview(
         }
     }
     page.close(&shown, &found, |each| {
-        tell_each(options, &mapping, &inspection, customer, to_scr, each)
+        tell_each(options, &mapping, &inspection, customer, check, each)
     })?;
     Ok(found)
 }
@@ -229,7 +229,7 @@ fn tell_each<W: io::Write>(
     mapping: &Mapping,
     inspection: &Inspection,
     customer: &str,
-    to_scr: bool,
+    check: Option<Check>,
     each: &mut Each<'_, W>,
 ) -> anyhow::Result<()> {
     let (dialect, selectors) = (&mapping.dialect, &mapping.selectors);
@@ -241,10 +241,10 @@ fn tell_each<W: io::Write>(
         let (mut body, mut problems) = (Vec::new(), Vec::new());
         let mut mapped = mapping.apply(&record, &context, &mut body, &mut problems);
         let (ordinal, line) = (record.ordinal, record.place.line);
-        if to_scr && mapped == Mapped::Ready {
-            let (assignment, further) = assignment::parse(&body, ordinal, line);
+        if let Some(check) = check.filter(|_| mapped == Mapped::Ready) {
+            let (sound, further) = check(&body, ordinal, line);
             problems.extend(further.into_iter().map(|problem| named(problem, mapping)));
-            if assignment.is_none() {
+            if !sound {
                 mapped = Mapped::Rejected;
             }
         }
@@ -300,7 +300,7 @@ fn look(file: &Path, mapping: &Mapping) -> anyhow::Result<Result<Inspection, Uns
 fn pinned(way: &Way<'_>, inspection: &Inspection) -> Pinned {
     let (batch_records, batch_bytes) = match way.channel.map(|channel| &channel.kind) {
         Some(ChannelKind::Ingestion(to)) => (to.batch_records as u64, to.batch_bytes as u64),
-        Some(ChannelKind::Scr(_)) => (1, u64::MAX),
+        Some(ChannelKind::Scr(_) | ChannelKind::Cpu(_)) => (1, u64::MAX),
         None => (BATCH_RECORDS, BATCH_BYTES),
     };
     Pinned {
@@ -317,12 +317,29 @@ fn pinned(way: &Way<'_>, inspection: &Inspection) -> Pinned {
     }
 }
 
-/// Looks at a mapped record as the channel to an SCR API does before a call.
-fn check_assignment(piece: &mut Piece, mapping: &Mapping) {
+/// Whether a channel would make a call of a mapped record, and what it finds in it before.
+type Check = fn(&[u8], u64, u64) -> (bool, Vec<Problem>);
+
+/// What looks at a mapped record before a call, where each record is one.
+fn check_of(kind: &ChannelKind) -> Option<Check> {
+    match kind {
+        ChannelKind::Ingestion(_) => None,
+        ChannelKind::Scr(_) => Some(|body, record, line| {
+            let (assignment, problems) = assignment::parse(body, record, line);
+            (assignment.is_some(), problems)
+        }),
+        ChannelKind::Cpu(_) => Some(|body, record, line| {
+            let (call, problems) = call::parse(body, record, line);
+            (call.is_some(), problems)
+        }),
+    }
+}
+
+fn check_piece(check: Check, piece: &mut Piece, mapping: &Mapping) {
     let Some((record, _)) = piece.records.first().copied() else { return };
-    let (assignment, problems) = assignment::parse(&piece.body, record, piece.line);
+    let (sound, problems) = check(&piece.body, record, piece.line);
     piece.problems.extend(problems.into_iter().map(|problem| named(problem, mapping)));
-    if assignment.is_none() {
+    if !sound {
         piece.rejected.append(&mut piece.records);
     }
 }

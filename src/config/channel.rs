@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::clash::Stake;
+use super::cpu::CpuChannel;
 use super::ingestion::IngestionChannel;
 use super::provider::Provider;
 use super::quantity::parse_rate;
@@ -24,12 +25,13 @@ pub struct Channel {
 
 /// What a channel speaks to.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "channels are few, and made once")]
 pub enum ChannelKind {
     /// An NxtPort ingestion channel.
     Ingestion(IngestionChannel),
     /// An SCR API.
     Scr(ScrChannel),
+    /// Certified Pick up.
+    Cpu(CpuChannel),
 }
 
 /// An SCR channel of a customer.
@@ -100,11 +102,9 @@ impl Channel {
                 kind.zip(retry).map(|(kind, retry)| (ChannelKind::Scr(kind), retry))
             }
             Type::Cpu => {
-                section.error("type", "cpu channels are not available in this version");
-                for key in ["login", "confirm", "retry", "rate", "concurrency", "timeout", "ca"] {
-                    section.has(key);
-                }
-                None
+                let retry = Retry::parse(&mut section, Retry::INGESTION);
+                let kind = CpuChannel::parse(&mut section, around);
+                kind.zip(retry).map(|(kind, retry)| (ChannelKind::Cpu(kind), retry))
             }
         };
         let every = rate(&mut section);
@@ -135,6 +135,19 @@ impl ScrChannel {
         let verdict_within =
             section.duration("verdict_within").unwrap_or(Duration::from_secs(3600));
         Some(ScrChannel { api: api?, park_for, verdict_within })
+    }
+}
+
+/// The login that a channel names.
+pub(super) fn login(section: &mut Section, around: &Surroundings<'_>) -> Option<Login> {
+    let name = section.required("login")?;
+    match around.logins.get(&name) {
+        Some(login) => login.clone(),
+        None => {
+            let known = around.logins.keys().map(String::as_str);
+            section.unknown_name("login", "login", &name, known);
+            None
+        }
     }
 }
 

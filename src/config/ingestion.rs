@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::channel::Surroundings;
+use super::channel::{self, Surroundings};
 use super::clash::{Stake, Thing};
 use super::section::TextOrSection;
 use super::{Login, Section, address, ca, header};
@@ -64,7 +64,7 @@ impl IngestionChannel {
         stakes: &mut Vec<Stake>,
     ) -> Option<IngestionChannel> {
         let url = url(section, around, stakes);
-        let login = login(section, around);
+        let login = channel::login(section, around);
         let media_type = media_type(section);
         let message_type = MessageType::parse(section);
         let headers = header::parse(section, "headers").unwrap_or_default();
@@ -178,7 +178,7 @@ fn url(
         legal
     });
     let provider = around.provider;
-    if provider.ingestion.is_none() && !provider.ingestion_is_faulty {
+    if provider.ingestion.is_none() && !provider.endpoints_are_faulty {
         let what = format!(
             "a channel of type ingestion needs \"ingestion\" in [endpoints] of {}",
             provider.file.display()
@@ -188,18 +188,6 @@ fn url(
     let address = provider.ingestion.as_ref()?.below(&channel_id?);
     stakes.push(Stake::new(Thing::Ingestion, address.normal, section, "channel_id"));
     Some(address.text)
-}
-
-fn login(section: &mut Section, around: &Surroundings<'_>) -> Option<Login> {
-    let name = section.required("login")?;
-    match around.logins.get(&name) {
-        Some(login) => login.clone(),
-        None => {
-            let known = around.logins.keys().map(String::as_str);
-            section.unknown_name("login", "login", &name, known);
-            None
-        }
-    }
 }
 
 fn media_type(section: &mut Section) -> Option<String> {

@@ -17,6 +17,7 @@ mod schedule;
 mod sftp;
 mod channel;
 mod ingestion;
+mod cpu;
 mod retry;
 mod route;
 mod clash;
@@ -40,6 +41,7 @@ use std::path::PathBuf;
 
 pub use callback::{LoginCallback, ScrCallback, TokenPlace};
 pub use channel::{Channel, ChannelKind, ScrChannel};
+pub use cpu::{Confirm, CpuChannel};
 pub use customer::Customer;
 pub use environments::Environments;
 pub use fault::{Fault, Faults, Weight};

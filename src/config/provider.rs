@@ -22,8 +22,9 @@ pub(super) struct Provider {
     pub mapping_names: Option<BTreeSet<String>>,
     pub state: PathBuf,
     pub ingestion: Option<Address>,
-    /// Whether the endpoint is there, but cannot be used.
-    pub ingestion_is_faulty: bool,
+    pub cpu: Option<Address>,
+    /// Whether endpoints are there, but cannot be used.
+    pub endpoints_are_faulty: bool,
     pub clients: BTreeMap<String, Option<Client>>,
     pub scr: BTreeMap<String, Option<ScrApi>>,
     pub listen: Listen,
@@ -44,7 +45,7 @@ impl Provider {
         let mappings = folder(&mut section, "mappings");
         let mapping_names = mapping_names(&mappings, &section);
         let state = folder(&mut section, "state").join(&environments.current);
-        let (ingestion, ingestion_is_faulty) = ingestion(&mut section);
+        let (ingestion, cpu, endpoints_are_faulty) = endpoints(&mut section);
         let mut stakes = Vec::new();
         let clients = Client::parse_all(&mut section);
         let scr = ScrApi::parse_all(&mut section, &mut stakes);
@@ -60,7 +61,8 @@ impl Provider {
             mapping_names,
             state,
             ingestion,
-            ingestion_is_faulty,
+            cpu,
+            endpoints_are_faulty,
             clients,
             scr,
             listen,
@@ -75,16 +77,17 @@ fn folder(section: &mut Section, key: &str) -> PathBuf {
     section.file_path(key).unwrap_or_else(|| section.beside(key))
 }
 
-fn ingestion(provider: &mut Section) -> (Option<Address>, bool) {
+/// The endpoints of ingestion and of CPu, and whether one is there that cannot be used.
+fn endpoints(provider: &mut Section) -> (Option<Address>, Option<Address>, bool) {
     let Some(mut section) = provider.section("endpoints") else {
-        return (None, provider.has("endpoints"));
+        return (None, None, provider.has("endpoints"));
     };
     let ingestion = Address::base(&mut section, "ingestion");
-    // The endpoint of channels that come later: it harms nothing.
-    section.has("cpu");
-    let is_faulty = ingestion.is_none() && section.has("ingestion");
+    let cpu = Address::base(&mut section, "cpu");
+    let is_faulty =
+        ingestion.is_none() && section.has("ingestion") || cpu.is_none() && section.has("cpu");
     section.finish();
-    (ingestion, is_faulty)
+    (ingestion, cpu, is_faulty)
 }
 
 fn mapping_names(folder: &Path, section: &Section) -> Option<BTreeSet<String>> {

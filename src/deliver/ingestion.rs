@@ -1,25 +1,22 @@
-//! Sending to an ingestion channel: one post a message, and a login that is not tried to death.
+//! Sending to an ingestion channel: one post a message.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::care::{Asked, Care};
 use super::verdict::{Remote, Verdict, judge};
 use super::{Channel, Go, Message, Outcome};
-use crate::config::{AnswerRule, Login};
-use crate::ledger::{AlarmKind, Ledger, LoginRefusals, Wait};
-use crate::model::Reply;
+use crate::config::AnswerRule;
+use crate::ledger::Ledger;
 use crate::remote::ingestion::Ingestion;
-use crate::remote::oauth2::{Tokens, secret_mark};
 
 /// One ingestion channel.
 pub struct Lines {
     pub client: Ingestion,
-    pub tokens: Arc<Tokens>,
-    pub login: Login,
+    pub care: Care,
     pub rules: BTreeMap<u16, AnswerRule>,
     pub permits: Arc<Semaphore>,
     /// Whether it sends one message at a time, in order.
@@ -42,55 +39,18 @@ impl Lines {
         if halt.is_cancelled() {
             return Ok(None);
         }
-        let refusals = match leave.is_probe() {
-            true => Some(self.refusals(ledger).await?),
-            false => None,
+        let (leave, tried) = match self.care.ask(channel, ledger, message, leave).await? {
+            Asked::Yes(leave, tried) => (leave, tried),
+            Asked::Rests(outcome) => return Ok(Some(*outcome)),
         };
-        if let Some((refusals, mark)) = &refusals
-            && refusals.rests(*mark, Timestamp::now())
-        {
-            let due = leave.pause(Timestamp::now());
-            let advice = "the login was refused three times and is left alone, since accounts \
-                          lock; correct the password, then reload";
-            let mut outcome = message.wait(Wait::Time, due, Timestamp::now(), false, advice);
-            outcome.alarm = Some(channel.alarm(AlarmKind::LoginRefused, advice.to_owned()));
-            return Ok(Some(outcome));
-        }
         let body = std::mem::take(&mut message.body);
         let reply = self.client.post(&message.key(), body).await;
         let verdict = judge(Remote::Ingestion, &reply, &self.rules);
         if matches!(verdict, Verdict::Pause(..)) {
             self.client.reload();
         }
-        // The lane is told first: while the ledger notes the refusal, none may ask for a token.
         let outcome = channel.outcome(verdict, message, leave);
-        match &reply {
-            // Several messages may share one refused request.
-            Reply::LoginRefused(_) if self.tokens.is_news(&self.login) => {
-                let mark = mark(&self.login, ledger).await?;
-                ledger.login_refused(&self.login.id, mark).await?;
-            }
-            Reply::Answered(_) if refusals.is_some_and(|(refusals, _)| refusals.times > 0) => {
-                ledger.login_taken(&self.login.id).await?;
-            }
-            _ => {}
-        }
+        self.care.note(ledger, &reply, tried).await?;
         Ok(Some(outcome))
     }
-
-    /// Logs in and nothing else; what went wrong, if something did.
-    pub async fn connect(&self) -> Option<Reply> {
-        self.tokens.token(&self.login).await.err().map(|error| error.reply(&self.login))
-    }
-
-    async fn refusals(&self, ledger: &Ledger) -> anyhow::Result<(LoginRefusals, Option<u16>)> {
-        let mark = mark(&self.login, ledger).await?;
-        Ok((ledger.refusals(&self.login.id).await?, mark))
-    }
-}
-
-/// The mark of a login's secrets. They may lie in files on a slow disk.
-async fn mark(login: &Login, ledger: &Ledger) -> anyhow::Result<Option<u16>> {
-    let (login, key) = (login.clone(), *ledger.secret_key());
-    Ok(tokio::task::spawn_blocking(move || secret_mark(&login, &key)).await?)
 }

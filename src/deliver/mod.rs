@@ -2,7 +2,10 @@
 //! message was made.
 
 pub mod assignment;
+pub mod call;
+mod care;
 pub mod consequence;
+mod cpu;
 mod ingestion;
 pub mod lane;
 pub mod message;
@@ -31,11 +34,11 @@ pub use order::Turn;
 pub use resolve::{names_of, same_vat};
 pub use room::{Room, Rooms};
 pub use rota::InUse;
-pub use scr::{Gate, Prepared};
+pub use scr::Gate;
 
 use crate::config::{self, Retry};
 use crate::ledger::{Alarm, AlarmKind, Ledger};
-use crate::model::Reply;
+use crate::model::{Problem, Reply};
 use crate::remote::release::Release;
 use consequence::consequence;
 use pace::Pace;
@@ -65,6 +68,16 @@ pub struct Channel {
 enum Kind {
     Ingestion(Box<ingestion::Lines>),
     Scr(Box<scr::Releases>),
+    Cpu(Box<cpu::Rights>),
+}
+
+/// What a record asks of its channel, read before it is sent. Of a call to SCR also its place in the
+/// order of its release: dropping it lets the next call for that release go.
+pub enum Prepared {
+    /// Of an SCR API.
+    Assignment(scr::Prepared),
+    /// Of CPu.
+    Call(cpu::Prepared),
 }
 
 /// What a message needs before its body is built. Who waits for it holds neither a request's place
@@ -92,7 +105,7 @@ impl Channel {
     pub fn window(&self) -> usize {
         match &self.kind {
             Kind::Ingestion(_) if self.keeps_order() => 1,
-            Kind::Ingestion(_) => usize::MAX,
+            Kind::Ingestion(_) | Kind::Cpu(_) => usize::MAX,
             // Records that wait for their release's turn hold no permit, but a record of another
             // release must get past them.
             Kind::Scr(_) => 512,
@@ -115,15 +128,19 @@ impl Channel {
     }
 
     async fn clear_unless_paused(&self, bytes: u64) -> Clearance {
-        let Kind::Ingestion(lines) = &self.kind else {
+        let permits = match &self.kind {
+            Kind::Ingestion(lines) => &lines.permits,
+            Kind::Cpu(rights) => &rights.permits,
             // A call to SCR waits for its release first, and for its place last.
-            return match self.lane.paused_until() {
-                Some(until) => Clearance::Paused(until),
-                None => Clearance::Go(Go::default()),
-            };
+            Kind::Scr(_) => {
+                return match self.lane.paused_until() {
+                    Some(until) => Clearance::Paused(until),
+                    None => Clearance::Go(Go::default()),
+                };
+            }
         };
         // The semaphore is never closed.
-        let permit = Arc::clone(&lines.permits).acquire_owned().await.ok();
+        let permit = Arc::clone(permits).acquire_owned().await.ok();
         let leave = match self.lane.enter().await {
             Ok(leave) => leave,
             Err(until) => return Clearance::Paused(until),
@@ -140,7 +157,7 @@ impl Channel {
     /// Takes a file's place in the order in which files send to this channel, where one matters.
     pub fn line_up_file(&self) -> Option<Turn> {
         match &self.kind {
-            Kind::Ingestion(_) => None,
+            Kind::Ingestion(_) | Kind::Cpu(_) => None,
             Kind::Scr(releases) => Some(releases.files.line_up("")),
         }
     }
@@ -150,7 +167,8 @@ impl Channel {
     pub fn line_up(&self, message: &Message) -> Option<Prepared> {
         match &self.kind {
             Kind::Ingestion(_) => None,
-            Kind::Scr(releases) => Some(releases.line_up(message)),
+            Kind::Scr(releases) => Some(Prepared::Assignment(releases.line_up(message))),
+            Kind::Cpu(rights) => Some(Prepared::Call(rights.line_up(message))),
         }
     }
 
@@ -166,10 +184,13 @@ impl Channel {
     ) -> anyhow::Result<Option<Outcome>> {
         match (&self.kind, prepared) {
             (Kind::Ingestion(lines), _) => lines.send(self, ledger, message, go, halt).await,
-            (Kind::Scr(releases), Some(prepared)) => {
+            (Kind::Scr(releases), Some(Prepared::Assignment(prepared))) => {
                 releases.send(self, ledger, message, prepared, halt).await
             }
-            (Kind::Scr(_), None) => anyhow::bail!("a call to SCR did not line up"),
+            (Kind::Cpu(rights), Some(Prepared::Call(prepared))) => {
+                rights.send(self, ledger, message, go, prepared, halt).await
+            }
+            (Kind::Scr(_) | Kind::Cpu(_), _) => anyhow::bail!("a call did not line up"),
         }
     }
 
@@ -202,7 +223,7 @@ impl Channel {
     /// The places that its requests wait for.
     fn rooms(&self) -> &Rooms {
         match &self.kind {
-            Kind::Ingestion(_) => &self.rooms,
+            Kind::Ingestion(_) | Kind::Cpu(_) => &self.rooms,
             Kind::Scr(releases) => &releases.gate.rooms,
         }
     }
@@ -226,6 +247,7 @@ impl Channel {
     pub fn retry_now(&self) {
         match &self.kind {
             Kind::Ingestion(lines) => lines.client.reload(),
+            Kind::Cpu(rights) => rights.client.reload(),
             Kind::Scr(releases) => releases.reload(),
         }
         self.lane.retry_now();
@@ -259,12 +281,29 @@ impl Channel {
     /// Logs in, as a check that nothing is sent with.
     pub async fn connect(&self) -> Result<(), String> {
         let reply = match &self.kind {
-            Kind::Ingestion(lines) => lines.connect().await,
+            Kind::Ingestion(lines) => lines.care.connect().await,
+            Kind::Cpu(rights) => rights.care.connect().await,
             Kind::Scr(releases) => releases.connect().await,
         };
         match reply {
             None => Ok(()),
             Some(reply) => Err(fault_of(reply)),
+        }
+    }
+}
+
+impl Prepared {
+    /// What is to be told of the record before it is sent.
+    pub fn take_problems(&mut self, message: &Message) -> Vec<Problem> {
+        let problems = match self {
+            Prepared::Assignment(prepared) => &mut prepared.problems,
+            Prepared::Call(prepared) => &mut prepared.problems,
+        };
+        let problems = std::mem::take(problems);
+        match message.earlier {
+            None => problems,
+            // They were told when the record was first tried.
+            Some(_) => Vec::new(),
         }
     }
 }

@@ -8,10 +8,12 @@ use anyhow::Context;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::care::Care;
 use super::order::OrderBook;
 use super::pace::Pace;
-use super::{Channel, Channels, Gate, Kind, Lane, Rooms, ingestion, scr};
+use super::{Channel, Channels, Gate, Kind, Lane, Rooms, cpu, ingestion, scr};
 use crate::config::{self, ChannelKind, Config, Customer, ScrApi, ScrChannel};
+use crate::remote::cpu::Cpu;
 use crate::remote::http::Clients;
 use crate::remote::ingestion::Ingestion;
 use crate::remote::oauth2::Tokens;
@@ -56,6 +58,7 @@ pub fn open(
             let kind = match &settings.kind {
                 ChannelKind::Ingestion(ingestion) => open_ingestion(ingestion, shared),
                 ChannelKind::Scr(scr) => open_scr(scr, config, customer, shared, earlier),
+                ChannelKind::Cpu(cpu) => open_cpu(cpu, shared, earlier),
             };
             match kind {
                 Ok(kind) => {
@@ -93,11 +96,29 @@ pub fn open(
 fn open_ingestion(settings: &config::IngestionChannel, shared: &Shared) -> anyhow::Result<Kind> {
     Ok(Kind::Ingestion(Box::new(ingestion::Lines {
         client: Ingestion::open(settings, &shared.clients, Arc::clone(&shared.tokens))?,
-        tokens: Arc::clone(&shared.tokens),
-        login: settings.login.clone(),
+        care: shared.care(&settings.login),
         rules: settings.answers.clone(),
         permits: Arc::new(Semaphore::new(settings.concurrency)),
         keeps_order: settings.concurrency == 1,
+    })))
+}
+
+fn open_cpu(
+    settings: &config::CpuChannel,
+    shared: &Shared,
+    earlier: Option<&Arc<Channel>>,
+) -> anyhow::Result<Kind> {
+    let book = match earlier.map(|earlier| &earlier.kind) {
+        Some(Kind::Cpu(rights)) => rights.book.clone(),
+        _ => OrderBook::default(),
+    };
+    Ok(Kind::Cpu(Box::new(cpu::Rights {
+        client: Cpu::open(settings, &shared.clients, Arc::clone(&shared.tokens))?,
+        care: shared.care(&settings.login),
+        confirm: settings.confirm,
+        verdict_within: settings.verdict_within,
+        permits: Arc::new(Semaphore::new(settings.concurrency)),
+        book,
     })))
 }
 
@@ -140,6 +161,10 @@ impl Shared {
         }
     }
 
+    fn care(&self, login: &config::Login) -> Care {
+        Care { tokens: Arc::clone(&self.tokens), login: login.clone() }
+    }
+
     /// The gate of an API.
     fn gate(&self, api: &ScrApi) -> anyhow::Result<Arc<Gate>> {
         let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
@@ -161,7 +186,7 @@ impl Kind {
     /// Whether nothing that the channel's own settings do not say has changed.
     fn goes_on_as(&self, new: &Kind) -> bool {
         match (self, new) {
-            (Kind::Ingestion(_), Kind::Ingestion(_)) => true,
+            (Kind::Ingestion(_), Kind::Ingestion(_)) | (Kind::Cpu(_), Kind::Cpu(_)) => true,
             (Kind::Scr(earlier), Kind::Scr(new)) => {
                 Arc::ptr_eq(&earlier.gate, &new.gate) && earlier.vat == new.vat
             }

@@ -51,7 +51,7 @@ pub struct Releases {
 /// for that release go.
 pub struct Prepared {
     assignment: Option<Assignment>,
-    problems: Vec<Problem>,
+    pub(super) problems: Vec<Problem>,
     turns: Vec<Turn>,
 }
 
@@ -109,18 +109,6 @@ impl Gate {
             reads: self.reads.clone(),
             book: self.book.clone(),
             shared: Arc::clone(&self.shared),
-        }
-    }
-}
-
-impl Prepared {
-    /// What is to be told of the record before it is sent.
-    pub fn take_problems(&mut self, message: &Message) -> Vec<Problem> {
-        let problems = std::mem::take(&mut self.problems);
-        match message.earlier {
-            None => problems,
-            // They were told when the record was first tried.
-            Some(_) => Vec::new(),
         }
     }
 }

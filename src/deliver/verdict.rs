@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::config::AnswerRule;
 use crate::ledger::AlarmKind;
 use crate::model::{Answer, Reply};
-use crate::remote::ingestion::speaks_of_subscription_key;
+use crate::remote::speaks_of_subscription_key;
 
 /// Which table judges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub enum Remote {
     Ingestion,
     /// An SCR API.
     Scr,
+    /// Certified Pick up.
+    Cpu,
 }
 
 /// What an answer means.
@@ -91,7 +93,7 @@ pub fn judge(remote: Remote, reply: &Reply, rules: &BTreeMap<u16, AnswerRule>) -
 
 fn judge_status(remote: Remote, answer: &Answer) -> Verdict {
     match answer.status {
-        202 if remote == Remote::Scr => Verdict::Accepted,
+        202 if remote != Remote::Ingestion => Verdict::Accepted,
         200..=299 => Verdict::Delivered,
         401 if speaks_of_subscription_key(&answer.text) => Verdict::Pause(
             AlarmKind::SubscriptionKey,
@@ -119,6 +121,8 @@ fn judge_status(remote: Remote, answer: &Answer) -> Verdict {
         408 | 425 | 429 | 500..=599 => later(answer),
         413 => Verdict::TooLarge(told(answer)),
         400 | 409 | 422 => Verdict::Refused(told(answer)),
+        // "Invalid input" (reference/domain.md, section 3).
+        405 if remote == Remote::Cpu => Verdict::Refused(told(answer)),
         _ => Verdict::Pause(AlarmKind::ChannelRefused, channel_advice(answer)),
     }
 }
@@ -199,10 +203,15 @@ mod tests {
             for status in statuses {
                 assert_eq!(word(Remote::Ingestion, status), verdict, "ingestion {status}");
                 assert_eq!(word(Remote::Scr, status), verdict, "scr {status}");
+                if status != 405 {
+                    assert_eq!(word(Remote::Cpu, status), verdict, "cpu {status}");
+                }
             }
         }
         assert_eq!(word(Remote::Ingestion, 202), "delivered");
         assert_eq!(word(Remote::Scr, 202), "accepted");
+        assert_eq!(word(Remote::Cpu, 202), "accepted");
+        assert_eq!(word(Remote::Cpu, 405), "record");
     }
 
     #[test]

@@ -154,7 +154,7 @@ pub struct Waiting {
     pub spent: u64,
     /// Why, for people; short.
     pub reason: String,
-    /// The release whose 202 is to be confirmed.
+    /// What a 202 is to be confirmed by: the release's address, or CPu's public reference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
     /// The release that it waits for until it is ours: its address, or its container and perhaps,
@@ -190,6 +190,8 @@ pub enum Wait {
     Release,
     /// The confirmation of a 202.
     Confirmation,
+    /// CPu's verdict on what it accepted.
+    Verdict,
 }
 
 /// Which records of a file are in which state.
@@ -252,7 +254,7 @@ impl Progress {
             let open = self.open_between(waiting.first, waiting.last);
             match waiting.wait {
                 Wait::Time => counts.deferred += open,
-                Wait::Release | Wait::Confirmation => counts.parked += open,
+                Wait::Release | Wait::Confirmation | Wait::Verdict => counts.parked += open,
             }
         }
         let rest = total.saturating_sub(counts.total());

@@ -37,6 +37,8 @@ pub enum AlarmKind {
     Unreachable,
     /// Twenty messages in a row were refused.
     EverythingRefused,
+    /// CPu accepted something, and told no verdict in time.
+    NoVerdict,
     /// The disk is full, or a folder cannot be written.
     Disk,
     /// A file of a partner has a name under which it cannot be taken.
@@ -57,6 +59,7 @@ impl AlarmKind {
             AlarmKind::ChannelRefused => "channel-refused",
             AlarmKind::Unreachable => "unreachable",
             AlarmKind::EverythingRefused => "everything-refused",
+            AlarmKind::NoVerdict => "no-verdict",
             AlarmKind::Disk => "disk",
             AlarmKind::FileName => "file-name",
             AlarmKind::Notification => "notification",

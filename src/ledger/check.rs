@@ -148,7 +148,7 @@ impl Check {
                     self.fault(line, "a file's name is no path");
                 }
             }
-            Entry::Tidied(_) | Entry::Known { .. } => {}
+            Entry::Tidied(_) | Entry::Known { .. } | Entry::Verdict { .. } => {}
             Entry::Event(_) | Entry::Heard { .. } | Entry::Sender { .. } => {}
             Entry::Alarm(_) | Entry::Login { .. } | Entry::Release { .. } => {}
         }

@@ -10,11 +10,12 @@ use super::account::{Account, Waiting};
 use super::entries::{Pair, parse};
 use super::keys::{
     account_key, alarm_key, chunk_key, day_key, event_key, fetched_key, generation_key, heard_key,
-    identity_key, known_key, login_key, sender_key, tally_key, waiting_key,
+    identity_key, known_key, login_key, sender_key, tally_key, verdict_key, waiting_key,
 };
 use super::ordinals::Ordinals;
 use super::{
     Alarm, Believed, Day, Event, Fetched, Known, LoginRefusals, ReleaseAge, Sender, Settled, Tally,
+    Told,
 };
 use crate::model::{Arrival, Identity, State};
 
@@ -122,6 +123,14 @@ pub enum Entry {
         #[serde(flatten)]
         known: Known,
     },
+    /// What CPu told of something that it accepted, not acted on yet.
+    Verdict {
+        /// The customer's id.
+        customer: String,
+        /// What it told.
+        #[serde(flatten)]
+        told: Told,
+    },
     /// A notification that is still to be worked on.
     Event(Event),
     /// That a notification came, so that a repeat is told.
@@ -168,9 +177,9 @@ pub enum Entry {
 
 impl Entry {
     /// What keys start with, by kind: what belongs to no file comes first.
-    pub const PREFIXES: [&'static [u8]; 16] = [
-        b"m/", b"c/", b"d/", b"a/", b"l/", b"r/", b"i/", b"g/", b"p/", b"k/", b"e/", b"h/", b"n/",
-        b"f/", b"s/", b"w/",
+    pub const PREFIXES: [&'static [u8]; 17] = [
+        b"m/", b"c/", b"d/", b"a/", b"l/", b"r/", b"i/", b"g/", b"p/", b"k/", b"v/", b"e/", b"h/",
+        b"n/", b"f/", b"s/", b"w/",
     ];
 
     /// What a kind of entry is about, in words.
@@ -185,6 +194,7 @@ impl Entry {
             Some(b"g/") => "how often records were worked again",
             Some(b"p/") => "a remote file that is fetched",
             Some(b"k/") => "a remote file that stays",
+            Some(b"v/") => "a verdict of CPu's",
             Some(b"e/") => "a notification to be worked on",
             Some(b"h/") => "that a notification came",
             Some(b"n/") => "one who sends notifications",
@@ -245,6 +255,7 @@ impl Entry {
                 Entry::Fetched { arrival, fetched: parse(value)? }
             }
             b"k/" => known(key, rest, parse(value)?)?,
+            b"v/" => verdict(key, rest, parse(value)?)?,
             b"e/" => {
                 let event: Event = parse(value)?;
                 ensure!(event_key(event.number) == key, "a notification has another's number");
@@ -300,6 +311,9 @@ impl Entry {
             Entry::Fetched { arrival, fetched } => vec![pair(&fetched_key(*arrival), fetched)?],
             Entry::Known { customer, source, known } => {
                 vec![pair(&known_key(customer, source, &known.path), known)?]
+            }
+            Entry::Verdict { customer, told } => {
+                vec![pair(&verdict_key(customer, &told.reference), told)?]
             }
             Entry::Event(event) => vec![pair(&event_key(event.number), event)?],
             Entry::Heard { hash, at } => {
@@ -364,6 +378,15 @@ fn known(key: &[u8], rest: &[u8], known: Known) -> anyhow::Result<Entry> {
     let own = known_key(&customer, &source, &known.path);
     ensure!(own == key, "a remote file stands in another's place");
     Ok(Entry::Known { customer, source, known })
+}
+
+fn verdict(key: &[u8], rest: &[u8], told: Told) -> anyhow::Result<Entry> {
+    let customer = rest.len().checked_sub(17).and_then(|at| rest.get(..at));
+    let customer = std::str::from_utf8(customer.context("a key is cut short")?);
+    let customer = customer.context("a key is damaged")?.to_owned();
+    let own = verdict_key(&customer, &told.reference);
+    ensure!(own == key, "a verdict stands in another's place");
+    Ok(Entry::Verdict { customer, told })
 }
 
 fn records(key: &[u8], value: &[u8]) -> anyhow::Result<Entry> {

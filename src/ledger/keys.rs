@@ -21,6 +21,12 @@ pub fn chunk_key(arrival: Arrival, tag: u8, chunk: u32) -> Vec<u8> {
     [chunk_prefix(arrival, tag).as_slice(), &chunk.to_be_bytes()].concat()
 }
 
+/// The file and the state of a chunk, by its key.
+pub fn file_of_chunk(key: &[u8]) -> Option<(Arrival, u8)> {
+    let number = key.get(2..10)?.try_into().ok()?;
+    Some((Arrival(u64::from_be_bytes(number)), *key.get(10)?))
+}
+
 /// What waits of a file.
 pub fn waiting_prefix(arrival: Arrival) -> Vec<u8> {
     [b"w/".as_slice(), &arrival.0.to_be_bytes()].concat()
@@ -83,6 +89,13 @@ pub fn known_prefix(customer: &str, source: &str) -> Vec<u8> {
 pub fn known_key(customer: &str, source: &str, path: &str) -> Vec<u8> {
     let path = blake3::hash(path.as_bytes());
     [known_prefix(customer, source).as_slice(), &path.as_bytes()[..16]].concat()
+}
+
+/// A verdict of CPu's, by its public reference in letters of either case. A reference may be long,
+/// and a key is to be short.
+pub fn verdict_key(customer: &str, reference: &str) -> Vec<u8> {
+    let reference = blake3::hash(reference.to_ascii_lowercase().as_bytes());
+    [b"v/", customer.as_bytes(), b"/", &reference.as_bytes()[..16]].concat()
 }
 
 /// A notification that is still to be worked on.

@@ -17,6 +17,7 @@ pub mod renewal;
 pub mod salvage;
 mod store;
 pub mod transfer;
+mod verdict;
 #[cfg(test)]
 mod tests;
 
@@ -42,6 +43,7 @@ pub use login::LoginRefusals;
 pub use ordinals::Ordinals;
 pub use remote::{Fetched, Known};
 pub use store::{Store, WHOLE};
+pub use verdict::Told;
 
 use crate::model::{Arrival, Counts, State};
 
@@ -75,6 +77,8 @@ pub enum Change {
     Message,
     /// The rest of the file waits for a paused channel until then, or no more.
     Hold(Option<Timestamp>),
+    /// CPu's verdict for this public reference was acted on.
+    Heard(String),
     /// The last call delivered for a release, and who keeps it busy.
     Release {
         /// The SCR API's URL.
@@ -291,7 +295,21 @@ fn words_of(panic: &(dyn Any + Send)) -> String {
 }
 
 fn serve(mut store: Store, queue: &mpsc::Receiver<Command>) {
-    while let Ok(command) = queue.recv() {
+    loop {
+        // Nobody waits for what is removed of closed files: whatever is asked goes first.
+        let command = match store.is_clearing() {
+            true => queue.try_recv().ok(),
+            false => match queue.recv() {
+                Ok(command) => Some(command),
+                Err(_) => break,
+            },
+        };
+        let Some(command) = command else {
+            if let Err(error) = store.commit() {
+                tracing::warn!("What is left of closed files is removed later: {error:#}");
+            }
+            continue;
+        };
         // After an error the memory is not what is on disk until the store is open again.
         if let Err(error) = store.recover() {
             let error = format!("{error:#}");

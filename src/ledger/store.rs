@@ -4,21 +4,23 @@ mod aside;
 mod event;
 mod memory;
 mod remote;
+mod verdict;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 use jiff::Timestamp;
 
 pub use aside::WHOLE;
+use verdict::{Parked, parked_key};
 
 use super::account::{Account, Progress, Waiting};
 use super::entries::{Entries, parse};
 use super::entry::STATES;
 use super::keys::{
-    account_key, alarm_key, chunk_key, chunk_prefix, identity_key, login_key, release_key,
-    waiting_key, waiting_prefix,
+    account_key, alarm_key, chunk_key, chunk_prefix, file_of_chunk, identity_key, login_key,
+    release_key, verdict_key, waiting_key, waiting_prefix,
 };
 use super::ordinals::Ordinals;
 use super::{
@@ -30,13 +32,21 @@ use crate::model::{Arrival, Identity, State};
 /// The version of what is stored; a store of a newer one is refused.
 pub const SCHEMA: u32 = 1;
 
+/// How many entries of closed files one commit removes. All those of a big file at once would take
+/// memory that grows with it.
+const GONE: usize = 256;
+
 /// The ledger's data. Changes are gathered and made durable together by `commit`.
 pub struct Store {
     entries: Entries,
     dirty_chunks: BTreeSet<(Arrival, u8, u32)>,
     dirty_accounts: BTreeSet<Arrival>,
+    /// Chunks of files that are closed, still to be removed. Nothing looks at them any more.
+    gone: VecDeque<Vec<u8>>,
     next_arrival: u64,
     installation: String,
+    /// The records that are parked for CPu's verdict, by customer and reference in lower case.
+    parked: Parked,
     /// The open files.
     pub files: BTreeMap<Arrival, (Account, Progress)>,
     /// What is left of settled files, by customer.
@@ -57,8 +67,10 @@ impl Store {
             entries: Entries::open(folder)?,
             dirty_chunks: BTreeSet::new(),
             dirty_accounts: BTreeSet::new(),
+            gone: VecDeque::new(),
             next_arrival: 1,
             installation: String::new(),
+            parked: Parked::new(),
             files: BTreeMap::new(),
             tallies: BTreeMap::new(),
             alarms: Vec::new(),
@@ -103,7 +115,12 @@ impl Store {
     }
 
     /// Applies changes to a file's records. A file that is not open is an error.
-    pub fn change(&mut self, arrival: Arrival, changes: Vec<Change>) -> anyhow::Result<()> {
+    pub fn change(&mut self, arrival: Arrival, mut changes: Vec<Change>) -> anyhow::Result<()> {
+        for change in &mut changes {
+            if let Change::Wait(waiting) = change {
+                self.hasten(arrival, waiting)?;
+            }
+        }
         let Some((account, progress)) = self.files.get_mut(&arrival) else {
             bail!("arrival {arrival} is not open in the ledger");
         };
@@ -121,12 +138,25 @@ impl Store {
                 }
                 Change::Wait(waiting) => {
                     self.entries.put(waiting_key(arrival, waiting.first), &waiting);
-                    progress.waiting.insert(waiting.first, waiting);
+                    let parked = parked_key(&account.customer, &waiting);
+                    let first = waiting.first;
+                    if let Some(earlier) = progress.waiting.insert(first, waiting)
+                        && let Some(parked) = parked_key(&account.customer, &earlier)
+                    {
+                        self.parked.remove(&parked);
+                    }
+                    self.parked.extend(parked.map(|parked| (parked, (arrival, first))));
                 }
                 Change::Unwait(first) => {
-                    if progress.waiting.remove(&first).is_some() {
+                    if let Some(earlier) = progress.waiting.remove(&first) {
                         self.entries.remove(waiting_key(arrival, first));
+                        if let Some(parked) = parked_key(&account.customer, &earlier) {
+                            self.parked.remove(&parked);
+                        }
                     }
+                }
+                Change::Heard(reference) => {
+                    self.entries.remove(verdict_key(&account.customer, &reference));
                 }
                 Change::Mark(mark) => {
                     account.mark = account.mark.max(mark);
@@ -202,11 +232,17 @@ impl Store {
         let Some((account, _)) = self.files.get(&arrival) else { return Ok(()) };
         // All is read before anything changes: half of a change would be written with the next.
         let mut today = self.today(&account.customer)?;
-        let mut gone = self.entries.keys_starting_with(&waiting_prefix(arrival))?;
+        let waiting = self.entries.keys_starting_with(&waiting_prefix(arrival))?;
+        let mut gone = Vec::new();
         for (_, tag) in STATES.iter().filter(|(state, _)| *state != State::Quarantined) {
             gone.extend(self.entries.keys_starting_with(&chunk_prefix(arrival, *tag))?);
         }
         let Some((account, progress)) = self.files.remove(&arrival) else { return Ok(()) };
+        for waiting in progress.waiting.values() {
+            if let Some(parked) = parked_key(&account.customer, waiting) {
+                self.parked.remove(&parked);
+            }
+        }
         let total = account.pinned.as_ref().map_or(0, |pinned| pinned.total);
         let file = Tally { records: progress.counts(total, false), files };
         self.tally(&account.customer, |tally| {
@@ -219,7 +255,8 @@ impl Store {
         self.entries.remove(account_key(arrival));
         self.dirty_accounts.remove(&arrival);
         self.dirty_chunks.retain(|(of, tag, _)| *of != arrival || *tag == b'q');
-        gone.into_iter().for_each(|key| self.entries.remove(key));
+        waiting.into_iter().for_each(|key| self.entries.remove(key));
+        self.gone.extend(gone);
         for chunk in self.chunks_of(arrival) {
             let bytes = progress.quarantined.chunk_to_bytes(chunk);
             self.entries.put_bytes(chunk_key(arrival, b'q', chunk), bytes);
@@ -294,6 +331,11 @@ impl Store {
         *blake3::hash(self.installation.as_bytes()).as_bytes()
     }
 
+    /// Whether further commits are needed to remove what is left of closed files.
+    pub fn is_clearing(&self) -> bool {
+        !self.gone.is_empty()
+    }
+
     /// Makes everything changed so far durable. After an error the memory is not what is on disk
     /// until `recover`.
     pub fn commit(&mut self) -> anyhow::Result<()> {
@@ -310,6 +352,9 @@ impl Store {
                     self.entries.put_bytes(chunk_key(arrival, tag, chunk), bytes);
                 }
             }
+        }
+        for key in self.gone.drain(..self.gone.len().min(GONE)) {
+            self.entries.remove(key);
         }
         self.entries.write()
     }
@@ -395,10 +440,13 @@ impl Store {
             }
             for value in self.entries.starting_with(&waiting_prefix(arrival))?.values() {
                 let waiting: Waiting = parse(value)?;
+                let parked = parked_key(&account.customer, &waiting);
+                self.parked.extend(parked.map(|parked| (parked, (arrival, waiting.first))));
                 progress.waiting.insert(waiting.first, waiting);
             }
             self.files.insert(arrival, (account, progress));
         }
+        self.find_gone()?;
         for (key, value) in self.entries.starting_with(b"c/")? {
             self.tallies.insert(String::from_utf8_lossy(&key[2..]).into_owned(), parse(&value)?);
         }
@@ -407,6 +455,20 @@ impl Store {
         }
         self.alarms.sort_by_key(|alarm: &Alarm| alarm.since);
         self.load_events()
+    }
+
+    /// A process that ended may have left some of what it was to remove.
+    fn find_gone(&mut self) -> anyhow::Result<()> {
+        let (files, gone) = (&self.files, &mut self.gone);
+        self.entries.each(b"s/", &mut |key, _| {
+            if let Some((arrival, tag)) = file_of_chunk(key)
+                && tag != b'q'
+                && !files.contains_key(&arrival)
+            {
+                gone.push_back(key.to_vec());
+            }
+            Ok(())
+        })
     }
 
     fn chunks_of(&self, arrival: Arrival) -> BTreeSet<u32> {

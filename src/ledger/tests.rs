@@ -197,6 +197,79 @@ fn a_close_for_which_something_cannot_be_read_changes_nothing() {
     is_open(open(folder.path()));
 }
 
+/// How many chunks of records lie in a ledger.
+fn chunks(folder: &Path) -> usize {
+    let entries = entries::Entries::open(folder).unwrap();
+    entries.keys_starting_with(b"s/").unwrap().len()
+}
+
+#[test]
+fn a_big_file_is_cleared_by_and_by_and_a_crash_goes_on_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let total = 3_000_000;
+    let mut store = open(folder.path());
+    store.skip_arrival(Arrival(1));
+    store.set_account(account(1, total));
+    let done = vec![(1, 5), (7, total)];
+    store
+        .change(
+            Arrival(1),
+            vec![
+                Change::Final(State::Delivered, done),
+                Change::Final(State::Quarantined, vec![(6, 6)]),
+            ],
+        )
+        .unwrap();
+    store.commit().unwrap();
+    store.close(Arrival(1), FileCounts { settled: 1, ..FileCounts::default() }).unwrap();
+    store.commit().unwrap();
+    assert!(store.is_clearing());
+    drop(store);
+    // 3,000,000 ordinals from 1 on lie in 733 chunks; one more is of the quarantined.
+    assert_eq!(chunks(folder.path()), 733 + 1 - 256);
+    let mut exported = Vec::new();
+    transfer::export(folder.path(), &mut exported).unwrap();
+    assert_eq!(transfer::check(exported.as_slice()).unwrap(), [""; 0]);
+
+    let mut store = open(folder.path());
+    assert!(store.is_clearing() && store.files.is_empty());
+    assert_eq!(store.all_left_quarantined().unwrap()[&Arrival(1)].ranges(), [(6, 6)]);
+    store.set_account(account(2, 10));
+    store.change(Arrival(2), vec![Change::Final(State::Delivered, vec![(1, 3)])]).unwrap();
+    for _ in 0..2 {
+        assert!(store.is_clearing());
+        store.commit().unwrap();
+    }
+    assert!(!store.is_clearing());
+    drop(store);
+    assert_eq!(chunks(folder.path()), 2, "what is set aside, and the open file's");
+    let store = open(folder.path());
+    assert_eq!(store.files[&Arrival(2)].1.delivered.ranges(), [(1, 3)]);
+    assert_eq!(store.tallies["acme"].records.delivered, total - 1);
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_big_file_is_gone_before_the_ledger_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(folder.path()).unwrap();
+    let delivered = Change::Final(State::Delivered, vec![(1, 3_000_000)]);
+    ledger
+        .change(move |store| {
+            store.set_account(account(1, 3_000_000));
+            store.change(Arrival(1), vec![delivered])
+        })
+        .await
+        .unwrap();
+    let files = FileCounts { settled: 1, ..FileCounts::default() };
+    ledger.change(move |store| store.close(Arrival(1), files)).await.unwrap();
+    drop(ledger);
+    // Its thread lets go of the folder a little later.
+    while Store::open(folder.path()).is_err() {
+        std::thread::yield_now();
+    }
+    assert_eq!(chunks(folder.path()), 0);
+}
+
 #[test]
 fn a_ledger_of_a_newer_version_is_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -267,4 +340,80 @@ async fn a_thread_that_panics_is_told_and_answers_no_more() {
     assert!(ledger.summary().await.is_err());
     drop(ledger);
     assert_eq!(open(folder.path()).files.len(), 1);
+}
+
+fn parked(first: u64, reference: &str) -> Waiting {
+    let due = Timestamp::from_second(1_000_000).unwrap();
+    let address = Some(reference.to_owned());
+    Waiting { due, address, ..waiting(first, first, Wait::Verdict) }
+}
+
+fn told(reference: &str, failure: Option<&str>, second: i64) -> Told {
+    Told {
+        reference: reference.to_owned(),
+        failure: failure.map(str::to_owned),
+        at: Timestamp::from_second(second).unwrap(),
+    }
+}
+
+#[test]
+fn a_verdict_makes_its_record_due_and_the_first_one_stands_over_opening_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    let arrival = store.next_arrival();
+    store.set_account(account(arrival.0, 10));
+    store
+        .change(arrival, vec![Change::Wait(parked(3, "Ref-3")), Change::Wait(parked(4, "Ref-4"))])
+        .unwrap();
+    assert_eq!(store.note_verdict("acme", told("REF-3", Some("no"), 7)).unwrap(), Some(arrival));
+    assert_eq!(store.note_verdict("acme", told("ref-3", None, 8)).unwrap(), Some(arrival));
+    assert_eq!(store.note_verdict("zeta", told("ref-4", None, 9)).unwrap(), None, "another's");
+    store.commit().unwrap();
+    drop(store);
+    let mut store = open(folder.path());
+    let due = |store: &Store, first: u64| store.files[&arrival].1.waiting[&first].due.as_second();
+    assert_eq!((due(&store, 3), due(&store, 4)), (7, 1_000_000));
+    assert_eq!(store.verdict("acme", "ref-3").unwrap(), Some(told("REF-3", Some("no"), 7)));
+    assert_eq!(store.note_verdict("acme", told("ref-4", None, 10)).unwrap(), Some(arrival));
+    let settled = vec![
+        Change::Final(State::Quarantined, vec![(3, 3)]),
+        Change::Unwait(3),
+        Change::Heard("Ref-3".to_owned()),
+    ];
+    store.change(arrival, settled).unwrap();
+    assert_eq!(store.verdict("acme", "ref-3").unwrap(), None);
+    assert_eq!(store.note_verdict("acme", told("ref-3", None, 11)).unwrap(), None, "a repeat");
+}
+
+#[test]
+fn a_verdict_that_comes_before_its_record_is_parked_is_kept_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    let arrival = store.next_arrival();
+    store.set_account(account(arrival.0, 10));
+    assert_eq!(store.note_verdict("acme", told("ref-3", None, 7)).unwrap(), None);
+    store.change(arrival, vec![Change::Wait(parked(3, "REF-3"))]).unwrap();
+    assert_eq!(store.files[&arrival].1.waiting[&3].due.as_second(), 7);
+    let mut other = parked(4, "ref-3");
+    other.wait = Wait::Confirmation;
+    store.change(arrival, vec![Change::Wait(other)]).unwrap();
+    assert_eq!(store.files[&arrival].1.waiting[&4].due.as_second(), 1_000_000, "not CPu's");
+}
+
+#[test]
+fn verdicts_that_nobody_waits_for_are_forgotten_after_a_while() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    let arrival = store.next_arrival();
+    store.set_account(account(arrival.0, 10));
+    store.change(arrival, vec![Change::Wait(parked(3, "wanted"))]).unwrap();
+    for reference in ["wanted", "old"] {
+        store.note_verdict("acme", told(reference, None, 7)).unwrap();
+    }
+    store.note_verdict("acme", told("new", None, 70)).unwrap();
+    store.commit().unwrap();
+    let before = Timestamp::from_second(50).unwrap();
+    assert_eq!(store.forget_verdicts(before).unwrap(), 1);
+    let known = |of: &str| store.verdict("acme", of).unwrap().is_some();
+    assert_eq!([known("wanted"), known("old"), known("new")], [true, false, true]);
 }

@@ -66,7 +66,7 @@ pub fn each_entry(
         None => bail!("{} holds no ledger", folder.display()),
     }
     entries.each(b"", &mut |key, value| known(key, value))?;
-    for prefix in [b"m/", b"c/", b"d/", b"a/", b"l/", b"r/", b"i/", b"g/", b"p/", b"k/"] {
+    for prefix in [b"m/", b"c/", b"d/", b"a/", b"l/", b"r/", b"i/", b"g/", b"p/", b"k/", b"v/"] {
         entries.each(prefix, &mut |key, value| match read(key, value)? {
             None | Some(Entry::Schema { .. }) => Ok(()),
             Some(entry) => lines.write(&entry),
@@ -79,14 +79,16 @@ pub fn each_entry(
         open.insert(arrival);
         lines.write(&Entry::File(account))?;
         for (_, tag) in STATES {
-            lines.records(&entries, &chunk_prefix(arrival, tag), &|_| true)?;
+            lines.records(&entries, &chunk_prefix(arrival, tag), &|_, _| true)?;
         }
         entries.each(&waiting_prefix(arrival), &mut |key, value| {
             read(key, value)?.map_or(Ok(()), |entry| lines.write(&entry))
         })
     })?;
-    // What settled files left quarantined.
-    lines.records(&entries, b"s/", &|arrival| !open.contains(&arrival))?;
+    // What settled files left quarantined; what else is left of them is about to be removed.
+    lines.records(&entries, b"s/", &|arrival, state| {
+        state == State::Quarantined && !open.contains(&arrival)
+    })?;
     let written = lines.count;
     lines.write(&Entry::End { lines: written })
 }
@@ -193,14 +195,14 @@ impl Lines<'_> {
         &mut self,
         entries: &Entries,
         prefix: &[u8],
-        which: &dyn Fn(Arrival) -> bool,
+        which: &dyn Fn(Arrival, State) -> bool,
     ) -> anyhow::Result<()> {
         let mut gathered: Option<Gathered> = None;
         entries.each(prefix, &mut |key, value| {
             let Some(Entry::Records { arrival, state, ranges }) = read(key, value)? else {
                 return Ok(());
             };
-            if !which(arrival) || ranges.is_empty() {
+            if !which(arrival, state) || ranges.is_empty() {
                 return Ok(());
             }
             match &mut gathered {

@@ -16,6 +16,9 @@ use crate::model::{Arrival, Identity, Level, Problem, State};
 use crate::read::{Layout, Unsound};
 use crate::spool::write_whole;
 
+/// Room for the body of a call to CPu, which is far smaller.
+const CPU_BYTES: u64 = 64 * 1024;
+
 impl<'a> Work<'a> {
     /// Inspects a claimed file and pins how it is worked, or sets it aside whole.
     pub async fn begin(&mut self) -> anyhow::Result<()> {
@@ -229,7 +232,9 @@ pub fn pinned(
             Some(ChannelKind::Ingestion(channel)) => {
                 (channel.batch_records as u64, channel.batch_bytes as u64)
             }
-            _ => (1, u64::MAX),
+            // A call to SCR takes no room of bytes.
+            Some(ChannelKind::Scr(_)) | None => (1, u64::MAX),
+            Some(ChannelKind::Cpu(_)) => (1, CPU_BYTES),
         };
     Pinned {
         identity: inspection.identity,

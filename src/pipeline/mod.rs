@@ -8,6 +8,7 @@ pub mod cursor;
 mod finish;
 mod pass;
 mod setup;
+mod verdict;
 mod wakes;
 
 use std::collections::BTreeMap;

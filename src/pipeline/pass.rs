@@ -405,6 +405,7 @@ impl Pass {
                         store.clear(|alarm| {
                             alarm.customer == channel.customer()
                                 && alarm.channel.as_deref() == Some(channel.name())
+                                && alarm.kind != AlarmKind::NoVerdict
                                 && (worked || alarm.kind == AlarmKind::Unreachable)
                         });
                     }
@@ -416,11 +417,15 @@ impl Pass {
                 // What cannot be noted must not be followed by further calls.
                 .inspect_err(|_| halt.cancel())?;
             if let Some(alarm) = new_alarm {
+                let what = match alarm.kind {
+                    AlarmKind::NoVerdict => "No verdict",
+                    _ => "Channel paused",
+                };
                 tracing::error!(
                     customer = %alarm.customer,
                     channel = alarm.channel.as_deref().unwrap_or_default(),
                     alarm = alarm.kind.word(),
-                    "Channel paused: {}",
+                    "{what}: {}",
                     alarm.advice
                 );
             }
@@ -466,7 +471,7 @@ fn is_due(waiting: &Waiting, occasion: Occasion, now: Timestamp) -> bool {
     occasion == Occasion::Start
         && match waiting.wait {
             Wait::Time => !waiting.answered,
-            Wait::Release | Wait::Confirmation => true,
+            Wait::Release | Wait::Confirmation | Wait::Verdict => true,
         }
 }
 

@@ -2,6 +2,7 @@
 //! passes, when all that the file waits for is noted: so none is lost to a look under way.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
@@ -16,6 +17,8 @@ pub struct Wakes(Mutex<BTreeMap<Arrival, Arc<Bell>>>);
 #[derive(Default)]
 pub struct Bell {
     releases: Mutex<Vec<String>>,
+    /// Whether something of it has become due in the ledger.
+    due: AtomicBool,
     rung: Notify,
 }
 
@@ -52,12 +55,26 @@ impl Wakes {
             bell.rung.notify_one();
         }
     }
+
+    /// Tells a file that something of it has become due in the ledger.
+    pub fn ring_due(&self, arrival: Arrival) {
+        let bells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bell) = bells.get(&arrival) {
+            bell.due.store(true, Ordering::SeqCst);
+            bell.rung.notify_one();
+        }
+    }
 }
 
 impl Bell {
     /// What the file was told since the last time.
     pub fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.releases.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether something has become due since the last time.
+    pub fn take_due(&self) -> bool {
+        self.due.swap(false, Ordering::SeqCst)
     }
 
     /// Waits until the file is told something.

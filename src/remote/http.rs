@@ -17,7 +17,7 @@ use crate::config::TlsIdentity;
 use crate::model::{Answer, Reply};
 
 /// How much of an answer's body is kept as text.
-const TEXT_LIMIT: usize = 64 * 1024;
+pub(super) const TEXT_LIMIT: usize = 64 * 1024;
 /// How long a connection, its TLS handshake included, may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest wait that `Retry-After` can ask for. It only keeps a nonsensical number from

@@ -2,32 +2,25 @@
 //! International over HTTPS"): one POST a message.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Body, RequestBuilder, Url};
+use reqwest::{Body, Url};
 
-use super::http::{self, Caller, Clients, exchange, without_secrets};
-use super::oauth2::{Token, Tokens};
-use crate::config::{IngestionChannel, Login, MessageType};
+use super::bearer::{Bearer, SUBSCRIPTION_KEY};
+use super::http::{Clients, TEXT_LIMIT};
+use super::oauth2::Tokens;
+use crate::config::{IngestionChannel, MessageType};
 use crate::model::Reply;
 
-/// The second credential of the NxtPort APIs (reference/domain.md, section 1).
-const SUBSCRIPTION_KEY: HeaderName = HeaderName::from_static("ocp-apim-subscription-key");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// An ingestion channel, ready to be posted to.
 pub struct Ingestion {
-    caller: Caller,
-    tokens: Arc<Tokens>,
-    login: Login,
+    bearer: Bearer,
     url: Url,
     headers: HeaderMap,
-    timeout: Duration,
-    /// Read when first needed, and anew after a refusal.
-    subscription_key: Mutex<Option<HeaderValue>>,
 }
 
 impl Ingestion {
@@ -37,6 +30,7 @@ impl Ingestion {
         clients: &Arc<Clients>,
         tokens: Arc<Tokens>,
     ) -> anyhow::Result<Ingestion> {
+        let IngestionChannel { login, ca, timeout, .. } = channel;
         let mut url = Url::parse(&channel.url)
             .with_context(|| format!("the ingestion URL \"{}\" is not valid", channel.url))?;
         let mut headers = fixed_headers(channel)?;
@@ -50,114 +44,35 @@ impl Ingestion {
             MessageType::None => {}
         }
         headers.insert(CONTENT_TYPE, header_value("media_type", &channel.media_type)?);
-        let identity = channel.login.identity.as_ref();
-        Ok(Ingestion {
-            caller: Caller::open(clients, &url, channel.ca.as_deref(), identity)?,
-            tokens,
-            login: channel.login.clone(),
-            url,
-            headers,
-            timeout: channel.timeout,
-            subscription_key: Mutex::default(),
-        })
+        let bearer = Bearer::open(clients, tokens, login, &url, ca.as_deref(), *timeout)?;
+        Ok(Ingestion { bearer, url, headers })
     }
 
-    /// Posts one message. A 401 is answered by one forced renewal of the token and one repeat
-    /// with the same key, unless it speaks of the subscription key, which no token cures.
+    /// Posts one message, and repeats it once with the same key where the token was refused.
     pub async fn post(&self, key: &str, body: impl Into<Body>) -> Reply {
-        let mut request = self
-            .caller
+        let request = self
+            .bearer
             .client()
             .post(self.url.clone())
             .headers(self.headers.clone())
             .header(IDEMPOTENCY_KEY, key)
             .body(body);
-        let subscription_key = match self.subscription_key().await {
-            Ok(subscription_key) => subscription_key,
-            Err(error) => {
-                let id = &self.login.id;
-                return Reply::NoLogin(format!("login {id}, subscription key: {error:#}"));
-            }
-        };
-        if let Some(value) = &subscription_key {
-            request = request.header(SUBSCRIPTION_KEY, value.clone());
-        }
-        let token = match self.tokens.token(&self.login).await {
-            Ok(token) => token,
-            Err(error) => return error.reply(&self.login),
-        };
-        // The body is held in memory and shared, so the request can be cloned at no cost.
-        let again = request.try_clone();
-        let reply = self.attempt(request, &token, subscription_key.as_ref()).await;
-        let (Reply::Answered(answer), Some(again)) = (&reply, again) else { return reply };
-        if answer.status != 401 || speaks_of_subscription_key(&answer.text) {
-            return reply;
-        }
-        match self.tokens.renew(&self.login, &token).await {
-            Ok(token) => self.attempt(again, &token, subscription_key.as_ref()).await,
-            Err(error) => error.reply(&self.login),
+        match self.bearer.send(request, TEXT_LIMIT).await {
+            Ok(received) => Reply::Answered(received.answer()),
+            Err(reply) => reply,
         }
     }
 
     /// Forgets what was read from secrets, so that they are read anew, and the certificate.
     pub fn reload(&self) {
-        self.caller.renew();
-        self.forget_subscription_key();
-    }
-
-    fn forget_subscription_key(&self) {
-        *self.cached_subscription_key() = None;
-    }
-
-    async fn attempt(
-        &self,
-        request: RequestBuilder,
-        token: &Token,
-        subscription_key: Option<&HeaderValue>,
-    ) -> Reply {
-        let request = request.header(AUTHORIZATION, token.authorization());
-        let reply = exchange(request, self.timeout).await;
-        if let Reply::Answered(answer) = &reply
-            && matches!(answer.status, 401 | 403)
-        {
-            self.forget_subscription_key();
-        }
-        let subscription_key = subscription_key.and_then(|value| value.to_str().ok());
-        without_secrets(reply, &[token.reveal(), subscription_key.unwrap_or_default()])
-    }
-
-    async fn subscription_key(&self) -> anyhow::Result<Option<HeaderValue>> {
-        let Some(source) = &self.login.subscription_key else { return Ok(None) };
-        let known = self.cached_subscription_key().clone();
-        if known.is_some() {
-            return Ok(known);
-        }
-        let reading = source.clone();
-        let secret = super::blocking(move || reading.read()).await?;
-        let value = http::secret_header(secret.reveal())
-            .with_context(|| format!("the secret in {source} cannot be used"))?;
-        *self.cached_subscription_key() = Some(value.clone());
-        Ok(Some(value))
-    }
-
-    fn cached_subscription_key(&self) -> MutexGuard<'_, Option<HeaderValue>> {
-        self.subscription_key.lock().unwrap_or_else(PoisonError::into_inner)
+        self.bearer.reload();
     }
 }
 
 impl fmt::Debug for Ingestion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ingestion").field("login", &self.login.id).finish_non_exhaustive()
+        f.debug_struct("Ingestion").field("login", &self.bearer.login.id).finish_non_exhaustive()
     }
-}
-
-/// Whether a 401 is about the subscription key: "Access denied due to missing subscription key"
-/// (reference/domain.md, section 1).
-pub fn speaks_of_subscription_key(text: &str) -> bool {
-    let text = text.to_ascii_lowercase();
-    ["subscription key", "subscription-key", "subscriptionkey"]
-        .iter()
-        .any(|words| text.contains(words))
 }
 
 fn fixed_headers(channel: &IngestionChannel) -> anyhow::Result<HeaderMap> {
@@ -187,9 +102,11 @@ fn header_value(name: &str, value: &str) -> anyhow::Result<HeaderValue> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::time::Duration;
 
     use super::super::testing::{Secrets, Seen, Server, answer, raw_server, token};
     use super::*;
+    use crate::config::Login;
     use crate::model::Answer;
 
     const MISSING_KEY: &str = r#"{"statusCode":401,"message":"Access denied due to missing subscription key. Make sure to include it."}"#;

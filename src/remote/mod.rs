@@ -6,10 +6,14 @@ mod grant;
 pub mod oauth2;
 pub mod pem;
 pub mod jwt;
+mod bearer;
 pub mod ingestion;
+pub mod cpu;
 pub mod release;
 pub mod scr;
 
+pub use bearer::speaks_of_subscription_key;
+pub use cpu::Cpu;
 pub use http::{Clients, exchange};
 pub use ingestion::Ingestion;
 pub use jwt::Signer;

@@ -1,6 +1,6 @@
 //! Sandbox: a local stand-in for the port's servers.
 //!
-//! Token server, ingestion channels and SCR APIs behind one port, with faults on request and a log
+//! Token server, ingestion channels, SCR APIs and CPu behind one port, with faults on request and a log
 //! of all that came in. It imports nothing of the crate, so that a misreading of the remote API
 //! cannot agree with itself.
 
@@ -25,16 +25,17 @@ mod token;
 mod ingestion;
 mod records;
 mod scr;
+mod cpu;
 mod control;
 
 pub use faults::Fault;
 pub use log::{Call, Jwt, token_hash};
 pub use scr::{Assignee, Change, Kind, ReleaseState};
-pub use stats::{ChannelStats, IngestionStats, ScrStats, Stats, TokenStats};
+pub use stats::{ChannelStats, CpuStats, IngestionStats, ScrStats, Stats, TokenStats};
 pub use what::What;
 pub use world::{
-    Auth, Channel, Client, Connection, Grant, Party, Release, ScrApi, SecretEncoding, Signs, User,
-    World,
+    Auth, Callback, Channel, Client, Company, Connection, Cpu, Grant, Party, Release, ScrApi,
+    SecretEncoding, Signs, User, Verdict, World,
 };
 
 use hub::Hub;
@@ -104,6 +105,12 @@ impl Sandbox {
     pub fn set_latency(&self, scr_path: &str, latency: Duration) -> anyhow::Result<()> {
         self.hub.scene().scr_api(scr_path)?.set_latency(latency);
         Ok(())
+    }
+
+    /// How long CPu takes for a verdict. Holds at once, for those that are awaited too: an hour
+    /// holds all back, and zero tells them.
+    pub fn set_verdict_delay(&self, delay: Duration) {
+        self.hub.scene().cpu.set_delay(delay);
     }
 
     /// What the SCR API under `scr_path` knows of one release; `address` in letters of any case.

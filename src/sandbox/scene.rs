@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 
 use super::answer::Answer;
+use super::cpu::{self, Cpu};
 use super::gate::Inside;
 use super::ingestion::{self, Channel, Ingestion};
 use super::scr::{Action, Api};
@@ -18,6 +19,7 @@ pub(super) struct Scene {
     pub tokens: TokenServer,
     pub ingestion: Ingestion,
     pub scr: Vec<Arc<Api>>,
+    pub cpu: Cpu,
 }
 
 /// What a call is for.
@@ -25,6 +27,7 @@ pub(super) enum Place {
     Token,
     Ingestion(Option<Arc<Channel>>),
     Scr(Arc<Api>, Action),
+    Cpu,
     Nowhere,
 }
 
@@ -32,11 +35,12 @@ impl Scene {
     pub fn build(world: World) -> anyhow::Result<Scene> {
         let tokens = TokenServer::build(&world)?;
         let ingestion = Ingestion::build(&world, &tokens)?;
+        let cpu = Cpu::build(&world, &tokens)?;
         let mut scr = Vec::<Arc<Api>>::new();
         for api in &world.scr {
             let built = Api::build(api).with_context(|| format!("SCR API {:?}", api.path))?;
             let path = built.path();
-            let taken = [token::PATH, ingestion::PATH, "/_"];
+            let taken = [token::PATH, ingestion::PATH, cpu::PATH, "/_"];
             if taken.iter().any(|taken| is_below(path, taken)) || path.starts_with("/_") {
                 bail!("SCR API {path:?}: the sandbox itself answers there; take another path");
             }
@@ -47,7 +51,7 @@ impl Scene {
             }
             scr.push(Arc::new(built));
         }
-        Ok(Scene { tokens, ingestion, scr })
+        Ok(Scene { tokens, ingestion, scr, cpu })
     }
 
     /// Where a call goes. Counts it there.
@@ -60,6 +64,10 @@ impl Scene {
         if is_below(path, ingestion::PATH) {
             let id = path[ingestion::PATH.len()..].trim_start_matches('/');
             return Place::Ingestion(self.ingestion.channel(id));
+        }
+        if is_below(path, cpu::PATH) {
+            self.cpu.note_call(parts);
+            return Place::Cpu;
         }
         match self.scr.iter().find(|api| is_below(path, api.path())) {
             Some(api) => {
@@ -84,6 +92,7 @@ impl Scene {
             token: self.tokens.stats(),
             ingestion: self.ingestion.stats(),
             scr: self.scr.iter().map(|api| (api.path().to_string(), api.stats())).collect(),
+            cpu: self.cpu.stats(),
         }
     }
 
@@ -95,6 +104,7 @@ impl Scene {
                 ingestion::answer(channel.as_deref(), &self.tokens, parts, body)
             }
             Place::Scr(api, action) => api.work(action, parts, body, seq).await,
+            Place::Cpu => self.cpu.answer(&self.tokens, parts, body),
             Place::Nowhere => Answer::text(StatusCode::NOT_FOUND, "there is nothing here"),
         }
     }
@@ -106,7 +116,7 @@ impl Place {
         match self {
             Place::Ingestion(channel) => channel.as_ref().map(|channel| channel.open.enter(None)),
             Place::Scr(api, action) => api.enter(action),
-            Place::Token | Place::Nowhere => None,
+            Place::Token | Place::Cpu | Place::Nowhere => None,
         }
     }
 }

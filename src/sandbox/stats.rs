@@ -13,6 +13,9 @@ pub struct Stats {
     pub ingestion: IngestionStats,
     /// SCR APIs by their base path.
     pub scr: BTreeMap<String, ScrStats>,
+    /// Certified Pick up.
+    #[serde(default)]
+    pub cpu: CpuStats,
 }
 
 /// Counts of the token server.
@@ -80,6 +83,23 @@ impl IngestionStats {
         self.records += channel.records;
         self.by_channel.insert(id.to_string(), channel);
     }
+}
+
+/// Counts of Certified Pick up.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CpuStats {
+    /// Calls that change something and arrived.
+    pub writes: u64,
+    /// Writes that were accepted.
+    pub accepted: u64,
+    /// Accepted writes by the last word of their path; `release-rights-bulk` for several at once.
+    pub by_action: BTreeMap<String, u64>,
+    /// Reads that arrived.
+    pub reads: u64,
+    /// Notifications that a receiver took.
+    pub posted: u64,
+    /// Posts of notifications that a receiver did not take.
+    pub not_taken: u64,
 }
 
 /// Counts of one SCR API.

@@ -1,5 +1,7 @@
 //! World: what exists at the port when the sandbox starts. Plain data, from JSON.
 
+use std::collections::BTreeMap;
+
 use jsonwebtoken::Algorithm;
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +18,14 @@ use serde::{Deserialize, Serialize};
 ///             "self": { "address": "0x5E", "name": "Acme NV", "vat": "BE0403019261" },
 ///             "connections": [{ "reference": "r1", "name": "Transporter NV",
 ///                               "vat": "BE1000000021", "address": "0xC1" }],
-///             "releases": [{ "address": "0xAA", "container": "CSQU3054383", "bl": "BL1" }] }] }
+///             "releases": [{ "address": "0xAA", "container": "CSQU3054383", "bl": "BL1" }] }],
+///   "cpu": { "delay_ms": 50,
+///            "companies": [{ "login": "acme", "subscription_key": "k", "name": "Acme NV",
+///                            "vat": "BE0403019261", "nxt_entity_id": "NXT0001",
+///                            "callback": { "url": "http://127.0.0.1:8443/notifications/cpu/acme",
+///                                          "headers": { "X-Key": "s" } } }],
+///            "verdicts": [{ "contains": "BL-UNKNOWN", "event": "NotValidated",
+///                           "message": "the bill of lading is not known" }] } }
 /// ```
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -31,6 +40,8 @@ pub struct World {
     pub channels: Vec<Channel>,
     /// SCR APIs, each with a wallet of its own.
     pub scr: Vec<ScrApi>,
+    /// Certified Pick up.
+    pub cpu: Cpu,
 }
 
 impl Default for World {
@@ -41,6 +52,7 @@ impl Default for World {
             token_lifetime_s: 3600,
             channels: Vec::new(),
             scr: Vec::new(),
+            cpu: Cpu::default(),
         }
     }
 }
@@ -88,6 +100,64 @@ pub struct Channel {
     /// The subscription key that a call must carry, if it needs one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subscription_key: Option<String>,
+}
+
+/// Certified Pick up.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cpu {
+    /// How long a verdict takes.
+    pub delay_ms: u64,
+    /// Who may call.
+    pub companies: Vec<Company>,
+    /// What fails; the first that fits counts, and where none does all is validated.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// A company that is subscribed to Certified Pick up.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Company {
+    /// The user name or client id of its tokens.
+    pub login: String,
+    /// Its subscription key.
+    pub subscription_key: String,
+    /// Its name.
+    #[serde(default)]
+    pub name: String,
+    /// Its VAT number.
+    #[serde(default)]
+    pub vat: String,
+    /// Its id at NxtPort.
+    #[serde(default)]
+    pub nxt_entity_id: String,
+    /// Where its notifications are posted to, if it has a receiver.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback: Option<Callback>,
+}
+
+/// A company's receiver of notifications.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Callback {
+    /// Its URL.
+    pub url: String,
+    /// Headers that every notification carries.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+}
+
+/// What becomes of calls with a certain content.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Verdict {
+    /// A text in the body of the call.
+    pub contains: String,
+    /// The event that is told: `NotValidated`, `ThrownException`, or one of a success.
+    pub event: String,
+    /// Its words.
+    #[serde(default)]
+    pub message: String,
 }
 
 /// An installation of the SCR API.

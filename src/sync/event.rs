@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::remote::cpu::Notification;
+
 /// What a notification says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -59,7 +61,9 @@ impl Event {
                 customer: customer.to_owned(),
                 reference: text(body, "publicReferenceId"),
                 event: text(body, "event").unwrap_or_default(),
-                message: text(body, "message"),
+                message: Notification::parse(&Value::Object(body.clone()))
+                    .map(|told| told.message)
+                    .filter(|message| !message.is_empty()),
             }),
             _ => None,
         }

@@ -7,6 +7,7 @@ use super::{Event, ScrKind};
 use crate::deliver::{Channel, fault_of, names_of, same_vat};
 use crate::model::Reply;
 use crate::pipeline::Parts;
+use crate::remote::cpu::Notification;
 
 /// What became of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +33,17 @@ pub async fn work(parts: &Parts, event: &Event) -> anyhow::Result<Worked> {
         Event::Scr { kind: ScrKind::Unknown, .. } => {
             Ok(Worked::Nobody("it is nothing that the API's document knows".to_owned()))
         }
-        Event::Scr { kind: ScrKind::Invitation { .. }, .. } | Event::Cpu { .. } => Ok(Worked::Left),
+        Event::Cpu { customer, reference, event, message } => {
+            // Others tell of what was not our call: there is nothing that waits for them.
+            if let Some(reference) = reference {
+                let (reference, event) = (reference.clone(), event.clone());
+                let message = message.clone().unwrap_or_default();
+                let told = Notification { reference, event, message };
+                parts.take_notification(customer, &told).await?;
+            }
+            Ok(Worked::Done)
+        }
+        Event::Scr { kind: ScrKind::Invitation { .. }, .. } => Ok(Worked::Left),
     }
 }
 

@@ -26,6 +26,10 @@ const USUAL: SignedDuration = SignedDuration::from_hours(8 * 24);
 /// How long a doubted clock must have been doubted before it is believed a further week.
 const PATIENCE: SignedDuration = SignedDuration::from_hours(20);
 
+/// How long a verdict is kept that no record is parked for: it can be ahead of its 202 by no more
+/// than a call takes.
+const VERDICTS: Duration = Duration::from_secs(24 * 3600);
+
 /// Entries looked at in one step.
 const STEP: usize = 256;
 
@@ -65,6 +69,8 @@ pub async fn tidy(
         let Some(next) = next else { break };
         after = next;
     }
+    let before_verdicts = before(now, VERDICTS);
+    ledger.change(move |store| store.forget_verdicts(before_verdicts)).await?;
     tidied.notifications = ledger.change(move |store| store.forget_heard(remembered)).await?;
     tidied.days = ledger.change(move |store| store.forget_days(remembered)).await?;
     let open: Vec<Account> = ledger

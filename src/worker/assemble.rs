@@ -103,7 +103,10 @@ fn unfit(config: &Config, mappings: &BTreeMap<String, Arc<Pinnable>>) -> Vec<(St
                 ChannelKind::Scr(_) if !output.is_json() => {
                     "is an SCR API, which takes json; change the mapping's output".to_owned()
                 }
-                ChannelKind::Ingestion(_) | ChannelKind::Scr(_) => continue,
+                ChannelKind::Cpu(_) if !output.is_json() => {
+                    "is CPu, which takes json; change the mapping's output".to_owned()
+                }
+                ChannelKind::Ingestion(_) | ChannelKind::Scr(_) | ChannelKind::Cpu(_) => continue,
             };
             let what = format!(
                 "the mapping \"{}\" writes {}, but the channel \"{}\" {takes}",

@@ -50,9 +50,10 @@ impl Working {
 
     /// Makes due what waits for the releases that the file was told of; tells whether anything does.
     async fn heed(&self) -> anyhow::Result<bool> {
+        let is_due = self.bell.take_due();
         let (arrival, releases) = (self.arrival, self.bell.take());
-        if releases.is_empty() {
-            return Ok(false);
+        if is_due || releases.is_empty() {
+            return Ok(is_due);
         }
         self.run.parts.ledger.change(move |store| Ok(store.wake(arrival, &releases))).await
     }

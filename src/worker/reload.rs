@@ -106,7 +106,7 @@ fn own(customer: &Customer, config: &Config) -> Vec<String> {
             ChannelKind::Scr(scr) if scr.api.contains('/') => {
                 own.extend(config.scr.get(&scr.api).map(|api| api.normal.clone()));
             }
-            ChannelKind::Scr(_) => {}
+            ChannelKind::Scr(_) | ChannelKind::Cpu(_) => {}
         }
     }
     for source in customer.sources.values() {

@@ -309,24 +309,6 @@ fn what_later_versions_bring_is_named_as_such() {
     let run = provider.run(&["check"]);
     assert_eq!(run.code, 1, "{run}");
     line_with(&run.stderr, &["lighterman.toml:", "listen", "not available in this version"]);
-
-    let provider = shop(&fake);
-    acme(
-        &provider,
-        &(releases("")
-            + r#"
-[channels.pickup]
-type    = "cpu"
-login   = "nxtport"
-confirm = "notification"
-"#),
-    );
-    let run = provider.run(&["check"]);
-    assert_eq!(run.code, 1, "{run}");
-    let told: Vec<&str> =
-        run.stderr.lines().filter(|line| line.contains("not available in this version")).collect();
-    assert_eq!(told.len(), 1, "{run}");
-    assert!(told[0].contains("cpu"), "{run}");
 }
 
 #[test]

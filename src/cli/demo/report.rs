@@ -248,6 +248,7 @@ fn calls(
                 counted.calls, counted.records, ingestion.batch_records
             )
         }
+        ChannelKind::Cpu(_) => format!("{delivered} calls to CPu were done"),
         ChannelKind::Scr(scr) => {
             let url = config.scr.get(&scr.api).map_or("", |api| api.url.as_str());
             let counted = stats.scr.iter().find(|(path, _)| url.ends_with(path.as_str()));

@@ -76,6 +76,9 @@ impl<W: Write> Page<W> {
                 Some(ChannelKind::Scr(to)) => {
                     writeln!(out, "each record would be one call to the SCR API {}", to.api)?;
                 }
+                Some(ChannelKind::Cpu(to)) => {
+                    writeln!(out, "each record would be one call to CPu at {}", to.url)?;
+                }
                 None => {}
             }
         }

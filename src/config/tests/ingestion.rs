@@ -12,7 +12,7 @@ fn channel(lines: &str) -> crate::config::IngestionChannel {
     let text = changed(CUSTOMER, "[channels.releases]", &format!("[channels.releases]\n{lines}"));
     match Folder::with(&text).acme().channels.remove("releases").unwrap().kind {
         ChannelKind::Ingestion(channel) => channel,
-        ChannelKind::Scr(_) => panic!(),
+        ChannelKind::Scr(_) | ChannelKind::Cpu(_) => panic!(),
     }
 }
 

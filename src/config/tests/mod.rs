@@ -10,6 +10,7 @@ mod source;
 mod schedule;
 mod login;
 mod ingestion;
+mod cpu;
 mod route;
 mod clashes;
 mod secrets;

@@ -120,22 +120,3 @@ fn the_folder_of_a_source_must_be_given_and_be_none_other_than_a_folder() {
         told(4, "[sources.erp] lacks \"type\"")
     );
 }
-
-#[test]
-fn what_comes_with_later_versions_is_known_and_refused() {
-    let cpu = r#"
-[channels.pickup]
-type    = "cpu"
-login   = "nxtport"
-confirm = "notification"
-foo     = 1
-"#;
-    assert_eq!(
-        Folder::with(&format!("{CUSTOMER}{cpu}")).faults(),
-        [
-            "customers/acme.toml:29: cpu channels are not available in this version",
-            "customers/acme.toml:32: unknown key \"foo\" in [channels.pickup]: \
-             known here are ca, concurrency, confirm, login, rate, retry, timeout, type",
-        ]
-    );
-}

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::bail;
 
 use super::Store;
-use crate::ledger::keys::{chunk_key, chunk_prefix, generation_key, tally_key};
+use crate::ledger::keys::{chunk_key, chunk_prefix, file_of_chunk, generation_key, tally_key};
 use crate::ledger::{Account, FileCounts, How, Ordinals, Tally};
 use crate::model::Arrival;
 
@@ -22,10 +22,7 @@ impl Store {
     pub fn all_left_quarantined(&self) -> anyhow::Result<BTreeMap<Arrival, Ordinals>> {
         let mut all = BTreeMap::new();
         for key in self.entries.starting_with(b"s/")?.into_keys() {
-            let Some(number) = key.get(2..10).and_then(|number| number.try_into().ok()) else {
-                continue;
-            };
-            let arrival = Arrival(u64::from_be_bytes(number));
+            let Some((arrival, b'q')) = file_of_chunk(&key) else { continue };
             if !self.files.contains_key(&arrival) && !all.contains_key(&arrival) {
                 all.insert(arrival, self.left_quarantined(arrival)?);
             }

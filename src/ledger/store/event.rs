@@ -82,7 +82,7 @@ impl Store {
             let of = match waiting.wait {
                 Wait::Release => &waiting.release,
                 Wait::Confirmation => &waiting.address,
-                Wait::Time => continue,
+                Wait::Time | Wait::Verdict => continue,
             };
             if of.as_ref().is_some_and(|of| releases.contains(of)) {
                 any = true;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 
 mod control;
+mod cpu;
 mod faults;
 mod ingestion;
 mod jwt;

@@ -1,0 +1,293 @@
+//! Sending to Certified Pick up: one call a record. A 202 means accepted, not done: the record is
+//! parked until the verdict on it is there, by a notification or because it was asked for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::call::{self, Call};
+use super::care::{Asked, Care, Tried};
+use super::consequence::UNKNOWN_OUTCOME;
+use super::order::{OrderBook, Turn};
+use super::verdict::{Remote, Verdict, judge, told};
+use super::{Channel, Go, Leave, Message, Outcome, after};
+use crate::config::Confirm;
+use crate::ledger::{AlarmKind, Change, Ledger, Told, Wait};
+use crate::model::{Problem, Reply, State};
+use crate::remote::cpu::{Cpu, Notification, public_reference};
+
+/// One customer's rights at CPu.
+pub struct Rights {
+    pub client: Cpu,
+    pub care: Care,
+    pub confirm: Confirm,
+    pub verdict_within: Duration,
+    pub permits: Arc<Semaphore>,
+    /// Calls for one container go one by one, in the order of their records.
+    pub book: OrderBook,
+}
+
+/// What a record asks.
+pub struct Prepared {
+    call: Option<Call>,
+    pub(super) problems: Vec<Problem>,
+    turn: Option<Turn>,
+}
+
+impl Rights {
+    pub fn line_up(&self, message: &Message) -> Prepared {
+        let (call, problems) = call::parse(&message.body, message.first(), message.line);
+        let is_parked =
+            message.earlier.as_ref().is_some_and(|earlier| earlier.wait == Wait::Verdict);
+        let call_now = call.as_ref().filter(|_| !is_parked);
+        let turn = call_now.map(|call| self.book.line_up(&call.equipment));
+        Prepared { call, problems, turn }
+    }
+
+    pub async fn send(
+        &self,
+        channel: &Channel,
+        ledger: &Ledger,
+        message: &Message,
+        go: Go,
+        prepared: &mut Prepared,
+        halt: &CancellationToken,
+    ) -> anyhow::Result<Option<Outcome>> {
+        // The places stay taken until the answer is there.
+        let Go { leave: Some(leave), room: _room, _permit } = go else {
+            anyhow::bail!("a call to CPu has no leave to go");
+        };
+        let Some(call) = &prepared.call else {
+            return Ok(Some(message.end(State::Quarantined)));
+        };
+        let parked = message.earlier.as_ref().filter(|earlier| earlier.wait == Wait::Verdict);
+        let reference = parked.and_then(|earlier| earlier.address.clone());
+        if let Some(reference) = &reference
+            && let Some(told) = heard(channel, ledger, reference).await?
+        {
+            return Ok(Some(settle(message, reference, told.failure.as_deref())));
+        }
+        // Who is before has its leave and its place already, so it does not wait for this one.
+        if let Some(turn) = &mut prepared.turn {
+            turn.wait().await;
+        }
+        if halt.is_cancelled() {
+            return Ok(None);
+        }
+        let (leave, tried) = match self.care.ask(channel, ledger, message, leave).await? {
+            Asked::Yes(leave, tried) => (leave, tried),
+            // What is parked stays so.
+            Asked::Rests(outcome) => return Ok(Some(self.parked_still(message, *outcome))),
+        };
+        match &reference {
+            None => self.call(channel, ledger, message, call, leave, tried).await.map(Some),
+            Some(reference) => {
+                self.look(channel, ledger, message, reference, leave, tried).await.map(Some)
+            }
+        }
+    }
+
+    async fn call(
+        &self,
+        channel: &Channel,
+        ledger: &Ledger,
+        message: &Message,
+        call: &Call,
+        leave: Leave,
+        tried: Tried,
+    ) -> anyhow::Result<Outcome> {
+        let path: Vec<&str> = call.path.iter().map(String::as_str).collect();
+        let reply = self.client.put(&path, &call.body).await;
+        let verdict = judge(Remote::Cpu, &reply, &BTreeMap::new());
+        if matches!(verdict, Verdict::Pause(..)) {
+            self.client.reload();
+        }
+        let outcome = match (&verdict, &reply) {
+            (Verdict::Accepted, Reply::Answered(answer)) if self.confirm != Confirm::None => {
+                let worked = leave.worked(Timestamp::now());
+                let outcome = match public_reference(answer) {
+                    Some(reference) => self.park(channel, message, &reference),
+                    None => unknown(message, "CPu accepted it without a public reference"),
+                };
+                Outcome { worked, ..outcome }
+            }
+            _ => channel.outcome(verdict, message, leave),
+        };
+        self.care.note(ledger, &reply, tried).await?;
+        Ok(outcome)
+    }
+
+    /// Asks for the verdict on what was accepted earlier.
+    async fn look(
+        &self,
+        channel: &Channel,
+        ledger: &Ledger,
+        message: &Message,
+        reference: &str,
+        mut leave: Leave,
+        tried: Tried,
+    ) -> anyhow::Result<Outcome> {
+        leave.read_first();
+        let found = self.client.notifications(reference).await;
+        let reply = match found {
+            Ok(found) => {
+                leave.read();
+                drop(leave);
+                let answered = Reply::Answered(Default::default());
+                self.care.note(ledger, &answered, tried).await?;
+                return match verdict_of(&found) {
+                    Some(failure) => {
+                        clear_alarm(channel, ledger).await?;
+                        Ok(settle(message, reference, failure.as_deref()))
+                    }
+                    None => Ok(self.none_yet(channel, message, reference, "no notification")),
+                };
+            }
+            // A read changes nothing, so there is nothing that may have been taken.
+            Err(Reply::TimedOut) => Reply::Broken("no answer within the time-out".to_owned()),
+            Err(Reply::Lost(why)) => Reply::Broken(why),
+            Err(reply) => reply,
+        };
+        let verdict = judge(Remote::Cpu, &reply, &BTreeMap::new());
+        if matches!(verdict, Verdict::Pause(..)) {
+            self.client.reload();
+        }
+        let mut outcome = channel.outcome(verdict, message, leave);
+        let waits = match &reply {
+            Reply::Answered(answer) => self.none_yet(channel, message, reference, &told(answer)),
+            // While nobody answers, nothing can be known: that time does not count.
+            _ => self.waits(channel, message, reference, "CPu does not answer"),
+        };
+        outcome.alarm = outcome.alarm.or(waits.alarm);
+        (outcome.changes, outcome.problems) = (waits.changes, waits.problems);
+        self.care.note(ledger, &reply, tried).await?;
+        Ok(outcome)
+    }
+
+    /// It was accepted: from now on it is parked.
+    fn park(&self, channel: &Channel, message: &Message, reference: &str) -> Outcome {
+        let mut outcome = self.waits(channel, message, reference, "accepted; no verdict yet");
+        outcome.changes.push(Change::Message);
+        outcome
+    }
+
+    /// There is no verdict yet, by an answer of CPu's.
+    fn none_yet(
+        &self,
+        channel: &Channel,
+        message: &Message,
+        reference: &str,
+        why: &str,
+    ) -> Outcome {
+        let now = Timestamp::now();
+        let since = message.earlier.as_ref().map_or(now, |earlier| earlier.since);
+        if after(since, self.verdict_within) > now {
+            return self.waits(channel, message, reference, why);
+        }
+        let advice = format!(
+            "CPu accepted {reference} and told no verdict within `verdict_within`; look it up in \
+             CPu, and see whether notifications come in"
+        );
+        let mut outcome = unknown(message, &advice);
+        outcome.changes.push(Change::Heard(reference.to_owned()));
+        outcome.alarm = Some(channel.alarm(AlarmKind::NoVerdict, advice));
+        outcome
+    }
+
+    /// It stays parked. Who polls asks again when as much time has passed as up to now; who hears
+    /// by notification looks once before the record is given up.
+    fn waits(&self, channel: &Channel, message: &Message, reference: &str, why: &str) -> Outcome {
+        let now = Timestamp::now();
+        let earlier = message.earlier.as_ref().filter(|earlier| earlier.wait == Wait::Verdict);
+        let since = earlier.map_or(now, |earlier| earlier.since);
+        let end = after(since, self.verdict_within);
+        let passed = Duration::try_from(now.duration_since(since)).unwrap_or_default();
+        let (first, max) = (channel.retry.first, channel.retry.max);
+        let next = after(now, passed.clamp(first, max));
+        let due = match self.confirm {
+            Confirm::Poll if end > now => next.min(end),
+            Confirm::Notification if end > now => end,
+            _ => next,
+        };
+        let mut outcome = message.wait(Wait::Verdict, due, now, false, why);
+        for change in &mut outcome.changes {
+            if let Change::Wait(waiting) = change {
+                waiting.address = Some(reference.to_owned());
+            }
+        }
+        outcome
+    }
+
+    /// What is parked does not become deferred because its channel pauses.
+    fn parked_still(&self, message: &Message, mut outcome: Outcome) -> Outcome {
+        let parked = message.earlier.as_ref().filter(|earlier| earlier.wait == Wait::Verdict);
+        for change in &mut outcome.changes {
+            if let (Change::Wait(waiting), Some(parked)) = (change, parked) {
+                (waiting.wait, waiting.since) = (Wait::Verdict, parked.since);
+            }
+        }
+        outcome
+    }
+}
+
+/// The verdict that a notification brought, if one did.
+async fn heard(
+    channel: &Channel,
+    ledger: &Ledger,
+    reference: &str,
+) -> anyhow::Result<Option<Told>> {
+    let (customer, of) = (channel.customer().to_owned(), reference.to_owned());
+    let told = ledger.change(move |store| store.verdict(&customer, &of)).await?;
+    if told.is_some() {
+        clear_alarm(channel, ledger).await?;
+    }
+    Ok(told)
+}
+
+/// Verdicts come in again.
+async fn clear_alarm(channel: &Channel, ledger: &Ledger) -> anyhow::Result<()> {
+    let (customer, name) = (channel.customer().to_owned(), channel.name().to_owned());
+    ledger
+        .update(move |store| {
+            store.clear(|alarm| {
+                alarm.kind == AlarmKind::NoVerdict
+                    && alarm.customer == customer
+                    && alarm.channel.as_ref() == Some(&name)
+            });
+        })
+        .await
+}
+
+/// What stored notifications say: nothing, that it was done, or why it failed.
+fn verdict_of(found: &[Notification]) -> Option<Option<String>> {
+    let failure = found.iter().find_map(Notification::failure);
+    (!found.is_empty()).then_some(failure)
+}
+
+/// The verdict is there: the record is done, or set aside with CPu's words.
+fn settle(message: &Message, reference: &str, failure: Option<&str>) -> Outcome {
+    let mut outcome = match failure {
+        None => message.end(State::Delivered),
+        Some(failure) => {
+            message.quarantine(|record, line| message.problem(record, line, "refused", "", failure))
+        }
+    };
+    // It was counted as a message when it was accepted.
+    outcome.changes.retain(|change| *change != Change::Message);
+    outcome.changes.push(Change::Heard(reference.to_owned()));
+    outcome
+}
+
+fn unknown(message: &Message, why: &str) -> Outcome {
+    let told = format!("unknown outcome: {why}");
+    let mut outcome = message
+        .quarantine(|record, line| message.problem(record, line, UNKNOWN_OUTCOME, "", &told));
+    if message.earlier.as_ref().is_some_and(|earlier| earlier.wait == Wait::Verdict) {
+        outcome.changes.retain(|change| *change != Change::Message);
+    }
+    outcome
+}

@@ -1,0 +1,432 @@
+//! Certified Pick up: one call a record with both credentials; what is accepted is parked until its
+//! verdict, and the verdict decides, over restarts and kills.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::contract_fake::{Answer, Fake, Seen, answer};
+use crate::contract_shop::*;
+use crate::harness::callback::{free_address, post};
+use crate::harness::*;
+
+const BASE: &str = "/certified-pickup/v1";
+const RIGHTS: &str = "/certified-pickup/v1/BEANR/containers/CSQU3054383/import/release-rights";
+
+/// A mapping that writes each record as it is.
+const RAW: &str = r#"
+[input]
+format = "ndjson"
+
+[output]
+format = "json"
+"#;
+
+/// The fields of all four calls, as a mapping names them.
+const FIELDS: &[&str] = &[
+    "action",
+    "actionType",
+    "portLoCode",
+    "equipmentNumber",
+    "terminalCode",
+    "meansOfTransport",
+    "colour",
+    "pickupParty.partyType",
+    "pickupParty.identificationType",
+    "pickupParty.identificationCode",
+];
+
+/// A shop whose customer `acme` sends ndjson files to CPu at `fake`.
+fn pick_up(fake: &Fake, channel: &str) -> Provider {
+    pick_up_at(fake, channel, None)
+}
+
+/// The same; with an address, it takes notifications there that carry the header `X-Key`.
+fn pick_up_at(fake: &Fake, channel: &str, at: Option<SocketAddr>) -> Provider {
+    let (listen, callback) = match at {
+        None => (String::new(), ""),
+        Some(at) => (
+            format!("\n[listen]\nnotifications = {{ address = \"{at}\" }}\n"),
+            "callback = { header = \"X-Key\", value = { file = \"../secrets/hook\" } }",
+        ),
+    };
+    let provider = shop_with(fake, &listen);
+    provider.secret("hook", "the-key-of-callbacks");
+    let config = std::fs::read_to_string(provider.path("lighterman.toml")).unwrap();
+    let endpoint = format!("[endpoints]\ncpu = \"{}{BASE}\"", fake.url());
+    provider.file("lighterman.toml", config.replace("[endpoints]", &endpoint));
+    let mut mapping = RAW.to_owned();
+    for field in FIELDS {
+        let name = field.replace('.', "_");
+        mapping += &format!("\n[[fields]]\nto = \"{field}\"\nfrom = \"{name}\"\n");
+    }
+    mapping += "\n[[fields]]\nto = \"billOfLadingNumbers[]\"\nfrom = \"BL\"\n";
+    provider.mapping("rights", &mapping);
+    acme(
+        &provider,
+        &format!(
+            r#"
+subscription_key = {{ file = "../secrets/key" }}
+{callback}
+
+[channels.pickup]
+type  = "cpu"
+login = "nxtport"
+retry = {{ first = "20ms", max = "100ms", give_up_after = "24h" }}
+{channel}
+
+[[routes]]
+source  = "erp"
+files   = "*"
+mapping = "rights"
+channel = "pickup"
+"#
+        ),
+    );
+    provider
+}
+
+fn release_right() -> Value {
+    json!({
+        "action": "release-rights", "actionType": "Accept", "portLoCode": "BEANR",
+        "equipmentNumber": "CSQU3054383", "BL": "BL1", "terminalCode": "01700"
+    })
+}
+
+fn drop_records(provider: &Provider, records: &[Value]) {
+    let lines: String = records.iter().map(|record| format!("{record}\n")).collect();
+    provider.drop_file("acme", "R.ndjson", lines);
+}
+
+/// What CPu answers: every call is accepted as `REF-<n>` by the number of calls before on its path;
+/// stored notifications come from `notify`, which is given the reference that is asked for.
+fn cpu(seen: &Seen, earlier: usize, notify: impl Fn(&str) -> Value) -> Answer {
+    match seen.method.as_str() {
+        "PUT" if seen.path.starts_with(BASE) => {
+            let told = json!({ "publicReferenceId": format!("REF-{earlier}"),
+                               "externalReferenceId": "" });
+            answer(202, told.to_string())
+        }
+        "GET" if seen.path == format!("{BASE}/notifications") => {
+            answer(200, notify(&seen.parameters()["PublicReferenceId"]).to_string())
+        }
+        _ => answer(0, ""),
+    }
+}
+
+/// One stored notification (reference/domain.md, section 3).
+fn stored(reference: &str, event: &str, message: &str) -> Value {
+    json!([{
+        "nxtEntityId": "NXT0001", "equipmentNumber": "CSQU3054383",
+        "publicReferenceId": reference.to_lowercase(), "externalReferenceId": "",
+        "storedOn": "2026-11-22T10:00:00Z", "message": message, "type": "ReleaseRight",
+        "event": event
+    }])
+}
+
+#[track_caller]
+fn counts(provider: &Provider, parked: u64, delivered: u64, quarantined: u64) {
+    let records = &provider.status()["customers"]["acme"]["records"];
+    let count = |state: &str| records[state].as_u64().unwrap();
+    assert_eq!(
+        (count("parked"), count("delivered"), count("quarantined")),
+        (parked, delivered, quarantined),
+        "{records}"
+    );
+    provider.check_ledger();
+}
+
+#[test]
+fn every_action_is_one_call_with_both_credentials_and_delivered_by_its_verdict() {
+    let fake = Fake::start(|seen, earlier| {
+        cpu(seen, earlier, |reference| stored(reference, "ValidatedReleaseRight", ""))
+    });
+    let provider = pick_up(&fake, "confirm = \"poll\"");
+    let party = |by: &str| {
+        json!({
+            "actionType": "Assign", "equipmentNumber": "CSQU3054383", "BL": "BL1",
+            "pickupParty_partyType": by, "pickupParty_identificationType": "Tin",
+            "pickupParty_identificationCode": "BE0403019261"
+        })
+    };
+    let mut truck = party("Truck");
+    (truck["action"], truck["portLoCode"]) = (json!("pickup-rights"), json!("BEANR"));
+    let mut rail = party("Rail");
+    rail["action"] = json!("barge-rail");
+    let means = json!({ "action": "means-of-transport", "meansOfTransport": "Barge",
+                        "equipmentNumber": "CSQU3054383", "BL": "BL1" });
+    drop_records(&provider, &[release_right(), truck, rail, means]);
+    let run = provider.run_once(&["--wait", "30s"]);
+    assert_eq!(run.code, 0, "{run}");
+    let calls: Vec<Seen> = fake.to(BASE).into_iter().filter(|seen| seen.method == "PUT").collect();
+    let mut paths: Vec<&str> =
+        calls.iter().map(|seen| seen.path.strip_prefix(BASE).unwrap()).collect();
+    paths.sort();
+    let expected = [
+        "/BEANR/containers/CSQU3054383/import/pickup-rights",
+        "/BEANR/containers/CSQU3054383/import/release-rights",
+        "/pickup-rights/barge-rail",
+        "/release-rights/means-of-transport",
+    ];
+    assert_eq!(paths, expected);
+    for seen in fake.to(BASE) {
+        assert_eq!(seen.header("authorization"), "Bearer token-of-the-default");
+        assert_eq!(seen.header("ocp-apim-subscription-key"), SUBSCRIPTION_KEY);
+    }
+    let right = calls.iter().find(|seen| seen.path == RIGHTS).unwrap();
+    let body = json!({
+        "actionType": "Accept", "portLoCode": "BEANR", "equipmentNumber": "CSQU3054383",
+        "billOfLadingNumbers": ["BL1"], "terminalCode": "01700"
+    });
+    assert_eq!(right.json(), body);
+    let receipt = provider.receipt("acme", "R.ndjson");
+    assert_eq!((&receipt["records"]["delivered"], &receipt["messages"]), (&json!(4), &json!(4)));
+    counts(&provider, 0, 4, 0);
+}
+
+#[test]
+fn what_is_accepted_is_parked_until_a_poll_finds_its_verdict() {
+    let fake = Fake::start(|seen, earlier| {
+        cpu(seen, earlier, |reference| match earlier {
+            0..3 => json!([]),
+            _ => stored(reference, "Validated", ""),
+        })
+    });
+    let provider = pick_up(&fake, "confirm = \"poll\"");
+    drop_records(&provider, &[release_right()]);
+    let run = provider.run_once(&[]);
+    assert_eq!(run.code, 75, "{run}");
+    counts(&provider, 1, 0, 0);
+    let receipt = provider.receipt("acme", "R.ndjson");
+    assert_eq!(receipt["records"]["parked"], 1, "{receipt}");
+    assert_eq!(receipt["settled"], Value::Null, "{receipt}");
+
+    let run = provider.run_once(&["--wait", "30s"]);
+    assert_eq!(run.code, 0, "{run}");
+    counts(&provider, 0, 1, 0);
+    assert_eq!(fake.to(RIGHTS).len(), 1, "nothing is sent twice");
+    let asked = fake.to(&format!("{BASE}/notifications"));
+    assert_eq!(asked.len(), 4);
+    assert!(asked.iter().all(|seen| seen.query == "PublicReferenceId=REF-0"), "{asked:?}");
+    assert_eq!(provider.receipt("acme", "R.ndjson")["records"]["delivered"], 1);
+}
+
+#[test]
+fn a_verdict_that_it_failed_sets_the_record_aside_with_its_words() {
+    for event in ["NotValidated", "thrownException"] {
+        let fake = Fake::start(move |seen, earlier| {
+            cpu(seen, earlier, |reference| stored(reference, event, "the B/L is not known"))
+        });
+        let provider = pick_up(&fake, "confirm = \"poll\"");
+        drop_records(&provider, &[release_right()]);
+        let run = provider.run_once(&["--wait", "30s"]);
+        assert_eq!(run.code, 3, "{run}");
+        counts(&provider, 0, 0, 1);
+        let problems = provider.problems("acme", "R.ndjson");
+        assert_eq!(problems.len(), 1);
+        assert_eq!((problems[0].record, problems[0].rule.as_str()), (1, "refused"));
+        assert_eq!(problems[0].advice, format!("{event}: the B/L is not known"));
+        assert_eq!(
+            provider.rejects("acme", "R.ndjson").unwrap(),
+            format!("{}\n", release_right()).into_bytes()
+        );
+    }
+}
+
+#[test]
+fn where_nobody_asks_what_is_accepted_counts_as_delivered() {
+    let fake = Fake::start(|seen, earlier| cpu(seen, earlier, |_| json!([])));
+    let provider = pick_up(&fake, "confirm = \"none\"");
+    drop_records(&provider, &[release_right()]);
+    let run = provider.run_once(&[]);
+    assert_eq!(run.code, 0, "{run}");
+    counts(&provider, 0, 1, 0);
+    assert_eq!(fake.to(&format!("{BASE}/notifications")).len(), 0);
+}
+
+#[test]
+fn invalid_input_is_the_records_fault_and_stops_nobody_else() {
+    let fake = Fake::start(|seen, earlier| match seen.text().contains("\"Block\"") {
+        true => answer(405, r#"{"title":"Invalid input","status":405}"#),
+        false => cpu(seen, earlier, |reference| stored(reference, "Validated", "")),
+    });
+    let provider = pick_up(&fake, "confirm = \"poll\"");
+    let mut wrong = release_right();
+    wrong["actionType"] = json!("Block");
+    drop_records(&provider, &[wrong, release_right()]);
+    let run = provider.run_once(&["--wait", "30s"]);
+    assert_eq!(run.code, 3, "{run}");
+    counts(&provider, 0, 1, 1);
+    let problems = provider.problems("acme", "R.ndjson");
+    assert_eq!((problems[0].record, problems[0].rule.as_str()), (1, "refused"));
+    assert!(problems[0].advice.contains("405") && problems[0].advice.contains("Invalid input"));
+    assert_eq!(provider.alarms(), [""; 0]);
+}
+
+#[test]
+fn what_is_missing_or_unknown_is_named_and_nothing_is_sent() {
+    let fake = Fake::start(|seen, earlier| cpu(seen, earlier, |_| json!([])));
+    let provider = pick_up(&fake, "confirm = \"poll\"");
+    let mut unknown = release_right();
+    unknown["colour"] = json!("red");
+    let missing = json!({ "action": "pickup-rights", "actionType": "Fly", "portLoCode": "BEANR",
+                          "equipmentNumber": "CSQU3054383" });
+    drop_records(&provider, &[unknown, missing]);
+    let run = provider.run_once(&[]);
+    assert_eq!(run.code, 3, "{run}");
+    counts(&provider, 0, 0, 2);
+    let rows: Vec<(u64, String, String)> = provider
+        .problems("acme", "R.ndjson")
+        .into_iter()
+        .map(|problem| (problem.record, problem.field, problem.rule))
+        .collect();
+    let row = |record, field: &str, rule: &str| (record, field.to_owned(), rule.to_owned());
+    let expected = [
+        row(1, "colour", "unknown"),
+        row(2, "actionType", "values"),
+        row(2, "BL", "required"),
+        row(2, "pickupParty", "required"),
+    ];
+    assert_eq!(rows, expected);
+    assert_eq!(fake.to(BASE).len(), 0);
+}
+
+#[test]
+fn without_a_verdict_in_time_the_outcome_is_unknown_and_an_alarm_stands() {
+    for confirm in ["poll", "notification"] {
+        let fake = Fake::start(|seen, earlier| cpu(seen, earlier, |_| json!([])));
+        let channel = format!("confirm = \"{confirm}\"\nverdict_within = \"300ms\"");
+        let provider = pick_up(&fake, &channel);
+        drop_records(&provider, &[release_right()]);
+        let run = provider.run_once(&["--wait", "30s"]);
+        assert_eq!(run.code, 4, "{run}");
+        counts(&provider, 0, 0, 1);
+        assert_eq!(provider.alarms(), ["no-verdict"]);
+        let problems = provider.problems("acme", "R.ndjson");
+        assert_eq!(problems[0].rule, "unknown outcome");
+        assert!(problems[0].advice.contains("REF-0"), "{problems:?}");
+        assert_eq!(fake.to(RIGHTS).len(), 1);
+        if confirm == "notification" {
+            assert_eq!(fake.to(&format!("{BASE}/notifications")).len(), 1, "one last look");
+        }
+    }
+}
+
+#[test]
+fn a_verdict_that_was_told_while_nobody_listened_is_found_by_the_last_look() {
+    let fake = Fake::start(|seen, earlier| {
+        cpu(seen, earlier, |reference| stored(reference, "Validated", ""))
+    });
+    let channel = "confirm = \"notification\"\nverdict_within = \"300ms\"";
+    let provider = pick_up(&fake, channel);
+    drop_records(&provider, &[release_right()]);
+    let run = provider.run_once(&["--wait", "30s"]);
+    assert_eq!(run.code, 0, "{run}");
+    counts(&provider, 0, 1, 0);
+}
+
+#[test]
+fn a_process_killed_between_202_and_verdict_loses_nothing_and_sends_nothing_twice() {
+    let told = Arc::new(AtomicBool::new(false));
+    let tells = Arc::clone(&told);
+    let fake = Fake::start(move |seen, earlier| {
+        cpu(seen, earlier, |reference| match tells.load(Ordering::SeqCst) {
+            true => stored(reference, "Validated", ""),
+            false => json!([]),
+        })
+    });
+    let provider = pick_up(&fake, "confirm = \"poll\"");
+    drop_records(&provider, &[release_right()]);
+    let asked = || fake.to(&format!("{BASE}/notifications")).len();
+    for _ in 0..3 {
+        let before = asked();
+        let daemon = provider.start();
+        until_true("that it asks", || asked() > before + 1);
+        daemon.kill();
+        counts(&provider, 1, 0, 0);
+    }
+    told.store(true, Ordering::SeqCst);
+    let run = provider.run_once(&["--wait", "30s"]);
+    assert_eq!(run.code, 0, "{run}");
+    counts(&provider, 0, 1, 0);
+    assert_eq!(fake.to(RIGHTS).len(), 1, "sent once");
+}
+
+#[test]
+fn a_server_that_does_not_answer_polls_costs_nothing_but_time() {
+    let up = Arc::new(AtomicBool::new(false));
+    let is_up = Arc::clone(&up);
+    let fake = Fake::start(move |seen, earlier| match seen.method.as_str() {
+        "GET" if !is_up.load(Ordering::SeqCst) => answer(503, ""),
+        _ => cpu(seen, earlier, |reference| stored(reference, "Validated", "")),
+    });
+    let provider = pick_up(&fake, "confirm = \"poll\"");
+    drop_records(&provider, &[release_right()]);
+    let run = provider.run_once(&["--wait", "300ms"]);
+    assert_eq!(run.code, 75, "{run}");
+    counts(&provider, 1, 0, 0);
+    up.store(true, Ordering::SeqCst);
+    let run = provider.run_once(&["--wait", "30s"]);
+    assert_eq!(run.code, 0, "{run}");
+    counts(&provider, 0, 1, 0);
+    assert_eq!(fake.to(RIGHTS).len(), 1);
+}
+
+/// Posts a notification as CPu does (reference/domain.md, section 3).
+#[track_caller]
+fn notify(at: SocketAddr, reference: &str, event: &str, message: &str) {
+    let body = json!({
+        "type": "ReleaseRight", "event": event, "PublicReferenceId": reference,
+        "id": "CSQU3054383", "body": { "message": message }
+    });
+    let status = post(at, "/notifications/cpu/acme", &["X-Key: the-key-of-callbacks"], &body);
+    assert!((200..300).contains(&status), "{status}");
+}
+
+#[test]
+fn a_notification_settles_its_record_and_repeats_and_strangers_are_harmless() {
+    let at = free_address();
+    let fake = Fake::start(|seen, earlier| cpu(seen, earlier, |_| json!([])));
+    let provider = pick_up_at(&fake, "confirm = \"notification\"", Some(at));
+    let daemon = provider.start();
+    until_true("it listens", || std::net::TcpStream::connect(at).is_ok());
+    drop_records(&provider, &[release_right(), release_right(), release_right()]);
+    until_true("the parking", || provider.records("acme", "parked") == 3);
+    notify(at, "REF-of-nobody", "Validated", "");
+    // In the order in which they were sent, for they are of one container.
+    notify(at, "ref-1", "NotValidated", "the B/L is not known");
+    notify(at, "REF-0", "ValidatedReleaseRight", "");
+    until_true("the verdicts", || provider.records("acme", "parked") == 1);
+    notify(at, "REF-0", "NotValidated", "too late");
+    notify(at, "REF-1", "Validated", "too late");
+    notify(at, "REF-2", "Validated", "");
+    until_true("the settling", || provider.records("acme", "delivered") == 2);
+    assert_eq!(daemon.stop().code, 0);
+    counts(&provider, 0, 2, 1);
+    let problems = provider.problems("acme", "R.ndjson");
+    assert_eq!((problems.len(), problems[0].record), (1, 2));
+    assert_eq!(problems[0].advice, "NotValidated: the B/L is not known");
+    assert_eq!(fake.to(RIGHTS).len(), 3);
+    assert_eq!(fake.to(&format!("{BASE}/notifications")).len(), 0, "nobody asks");
+}
+
+#[test]
+fn a_notification_that_overtakes_its_202_is_kept_for_it() {
+    let at = free_address();
+    let fake = Fake::start(move |seen, earlier| {
+        if seen.method == "PUT" {
+            notify(at, &format!("REF-{earlier}"), "Validated", "");
+        }
+        cpu(seen, earlier, |_| json!([]))
+    });
+    let provider = pick_up_at(&fake, "confirm = \"notification\"", Some(at));
+    let daemon = provider.start();
+    until_true("it listens", || std::net::TcpStream::connect(at).is_ok());
+    drop_records(&provider, &[release_right()]);
+    until_true("the delivery", || provider.records("acme", "delivered") == 1);
+    assert_eq!(daemon.stop().code, 0);
+    counts(&provider, 0, 1, 0);
+    assert_eq!(fake.to(RIGHTS).len(), 1);
+}
