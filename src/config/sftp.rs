@@ -59,6 +59,8 @@ impl Sftp {
     /// Reads what a source of type sftp has beyond others.
     pub(super) fn parse(section: &mut Section, stakes: &mut Vec<Stake>) -> Option<Sftp> {
         let host = section.required("host").and_then(|host| one_word(section, "host", host));
+        // Names are the same in both cases, and with the dot of the root (RFC 1034, section 3.1).
+        let host = host.map(|host| host.trim_end_matches('.').to_ascii_lowercase());
         let port = match section.has("port") {
             true => section.integer("port", 1, 65_535).and_then(|port| u16::try_from(port).ok()),
             false => Some(22),
@@ -154,12 +156,7 @@ impl After {
             TextOrSection::Section(mut place) => {
                 let folder = place.required("move");
                 let folder = folder.and_then(|folder| remote_path(&place, "move", folder));
-                let same = |folder: &&String| {
-                    path.is_some_and(|path| {
-                        path.trim_end_matches('/') == folder.trim_end_matches('/')
-                    })
-                };
-                if folder.as_ref().filter(same).is_some() {
+                if folder.is_some() && folder.as_deref() == path {
                     let what = "move is the source's own folder: its files would be taken again";
                     place.error("move", what);
                 }
@@ -188,5 +185,20 @@ fn remote_path(section: &Section, key: &str, text: String) -> Option<String> {
         section.error(key, what);
         return None;
     }
-    Some(text)
+    if text.split('/').any(|step| step == "..") {
+        section.error(key, format!("{key} holds \"..\": name the folder itself"));
+        return None;
+    }
+    Some(one_spelling(&text))
+}
+
+/// A path without what does not change where it leads: `//`, `/./` and a last `/`.
+fn one_spelling(path: &str) -> String {
+    let steps: Vec<&str> =
+        path.split('/').filter(|step| !step.is_empty() && *step != ".").collect();
+    match (path.starts_with('/'), steps.join("/")) {
+        (true, steps) => format!("/{steps}"),
+        (false, steps) if steps.is_empty() => ".".to_owned(),
+        (false, steps) => steps,
+    }
 }

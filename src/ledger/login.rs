@@ -55,6 +55,12 @@ impl Ledger {
         .await
     }
 
+    /// Takes back a try that did not come to it: what was counted before it.
+    pub async fn login_not_tried(&self, login: &str, before: LoginRefusals) -> anyhow::Result<()> {
+        let login = login.to_owned();
+        self.update(move |store| store.set_login(&login, &before)).await
+    }
+
     /// Forgets the refusals of a login.
     pub async fn login_taken(&self, login: &str) -> anyhow::Result<()> {
         let login = login.to_owned();

@@ -156,7 +156,8 @@ impl Worker {
             () = run.tasks.wait() => {}
             () = async { run.stop.cancelled().await; tokio::time::sleep(STOP_WITHIN).await } => {
                 tracing::warn!(
-                    "Stopped with requests unanswered; they are sent again with the same key"
+                    "Stopped while something was still under way; the next run goes on with it, and \
+                     requests without an answer are sent again with the same key"
                 );
             }
         }

@@ -10,13 +10,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use tokio_util::sync::CancellationToken;
 
 use self::carry::Work;
 use self::line_up::LineUp;
 use super::Run;
-use super::source::takes;
-use crate::config::{ChannelKind, Retry, Sftp, Source};
+use super::source::{Taken, takes};
+use crate::config::{After, ChannelKind, Retry, Sftp, Source};
 use crate::deliver::retry;
 use crate::ledger::{Alarm, AlarmKind};
 use crate::pickup::Looks;
@@ -34,7 +35,7 @@ pub async fn poll(
     sftp: &Arc<Sftp>,
     seen: bool,
     looks: &mut Looks,
-) -> anyhow::Result<Option<Duration>> {
+) -> anyhow::Result<Taken> {
     let stop = run.stop.child_token();
     let (timer, over) = (stop.clone(), tokio::time::sleep(WITHIN));
     let timer = tokio::spawn(async move {
@@ -44,7 +45,10 @@ pub async fn poll(
     let poll = Poll::new(run, customer, source, sftp, stop).await?;
     let polled = poll.run(seen, looks).await;
     timer.abort();
-    poll.tell(polled.as_ref().err()).await;
+    // What was cut off at the stop is no fault of the server's.
+    if polled.is_ok() || !run.stop.is_cancelled() {
+        poll.tell(polled.as_ref().err()).await;
+    }
     polled
 }
 
@@ -103,11 +107,14 @@ impl Poll {
         })
     }
 
-    async fn run(&self, seen: bool, looks: &mut Looks) -> anyhow::Result<Option<Duration>> {
+    async fn run(&self, seen: bool, looks: &mut Looks) -> anyhow::Result<Taken> {
         let line = self.connect().await?;
+        if let Some(trouble) = self.same_folder(&line).await? {
+            return Ok(Taken { trouble: Some(trouble), ..Taken::default() });
+        }
         let mut work = Work::default();
         // One fault does not keep the rest back; the first is told.
-        work.tell(self.put_away_what_was_fetched(&line).await.err());
+        work.tell_unless_broken(self.put_away_what_was_fetched(&line).await)?;
         self.go_on_with_what_was_broken_off(&mut work).await?;
         let mut next = None;
         if takes(&self.run, &self.customer, &self.source) {
@@ -115,14 +122,32 @@ impl Poll {
             let (ready, wait) = self.look(&line, &names, seen, looks).await?;
             (work.new, next) = (ready.into(), wait);
         }
-        let trouble = self.carry_all(line, work).await;
+        let carried = self.carry_all(line, work).await;
         self.line_up.end().await;
-        trouble.map_or(Ok(next), Err)
+        carried.map(|(again, trouble)| Taken { next, again, trouble })
+    }
+
+    /// Whether files are to be moved into the very folder that they are taken from, by another
+    /// spelling or a link: they would be taken again and again.
+    async fn same_folder(&self, line: &Line) -> anyhow::Result<Option<anyhow::Error>> {
+        let After::Move(to) = self.sftp.after.clone() else { return Ok(None) };
+        let from = self.sftp.path.clone();
+        let both = move |session: &Session| -> anyhow::Result<_> {
+            Ok((session.real_path(&from)?, session.real_path(&to)?))
+        };
+        let (from, to) = line.ask(both).await??;
+        Ok((from.is_some() && from == to).then(|| {
+            anyhow!(
+                "path and after.move of {} are the same folder at the partner's; nothing is taken \
+                 from it: name another folder in after.move",
+                self.sftp
+            )
+        }))
     }
 
     /// Logs in.
     async fn connect(&self) -> anyhow::Result<Line> {
-        Ok(self.run.logins.open(&self.sftp, &self.run.parts.ledger).await??)
+        Ok(self.run.logins.open(&self.sftp, &self.run.parts.ledger, &self.stop).await??)
     }
 
     /// Whether what a file holds is to come in the order in which files do (design, section 3.4).

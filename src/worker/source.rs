@@ -39,6 +39,20 @@ enum Look {
     All,
 }
 
+/// A partner's file that changed while it was fetched is looked at again after so long.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// What came of a look.
+#[derive(Default)]
+pub struct Taken {
+    /// When more may be.
+    pub next: Option<Duration>,
+    /// Whether some that was ready is to be looked at again.
+    pub again: bool,
+    /// What is wrong with single files; the others were taken. It waits for the next look.
+    pub trouble: Option<anyhow::Error>,
+}
+
 /// Starts every source of the config that does not look yet.
 pub fn serve_all(run: &Arc<Run>) {
     for customer in run.parts.setup().customers() {
@@ -62,7 +76,8 @@ async fn serve(run: Arc<Run>, key: SourceKey, wake: Arc<Notify>) {
     // Before the schedule's next time.
     let mut again = Look::Nothing;
     let started = Instant::now();
-    let mut faults = 0;
+    let (mut not_before, mut follow_ups) = (started, 0);
+    let (mut faults, mut told) = (0, false);
     while !run.stop.is_cancelled() {
         let Some(source) = settings(&run, &key) else {
             match run.folders.end_unless(&key, || settings(&run, &key).is_some()) {
@@ -90,28 +105,41 @@ async fn serve(run: Arc<Run>, key: SourceKey, wake: Arc<Notify>) {
         });
         let is_due = rhythm.as_mut().is_none_or(|rhythm| rhythm.is_due(began));
         let look = match run.span {
+            Span::Forever if !is_due && Instant::now() < not_before => Look::Nothing,
             Span::Forever if !is_due => again,
             _ => Look::All,
         };
         // A claim that cannot be gone on with does not keep others back.
         let gone_on = go_on(&run, customer, &source, &mut resumed).await;
         let taken = match look {
-            Look::Nothing => Ok(None),
+            Look::Nothing => Ok(Taken::default()),
             _ => take_new(&run, customer, &source, look, &mut looks, &mut resumed).await,
         };
         if look != Look::Nothing {
             again = note(&run, customer, &source, &taken, look, rhythm.as_mut(), began);
         }
         let mut pause = None;
+        let mut is_left = false;
         let next = match gone_on.and(taken) {
-            Ok(next) => {
-                if std::mem::take(&mut faults) > 0 {
-                    clear_fault(&run, customer, name, None).await;
+            Ok(Taken { next, again, trouble }) => {
+                let was_failing = std::mem::take(&mut faults) > 0;
+                match trouble {
+                    Some(trouble) => {
+                        (is_left, told) = (true, true);
+                        raise_fault(&run, customer, name, None, &trouble).await;
+                    }
+                    // A look for some files says nothing of the others.
+                    None if was_failing || told && look == Look::All => {
+                        told = false;
+                        clear_fault(&run, customer, name, None).await;
+                    }
+                    None => {}
                 }
-                next
+                next.or(again.then_some(AGAIN))
             }
             Err(error) => {
                 faults += 1;
+                is_left = true;
                 pause = Some(match partner::alarm_of(&error) {
                     Some(_) => partner::after_refusal(faults, name),
                     None => {
@@ -129,7 +157,7 @@ async fn serve(run: Arc<Run>, key: SourceKey, wake: Arc<Notify>) {
                     if let Err(error) = remember(&looks, &remembered) {
                         tracing::warn!(customer = %customer, "{error:#}");
                     }
-                    if pause.is_some() {
+                    if is_left {
                         run.unlooked.fetch_add(1, Ordering::Relaxed);
                     }
                     break;
@@ -143,6 +171,20 @@ async fn serve(run: Arc<Run>, key: SourceKey, wake: Arc<Notify>) {
             None => regular,
             Some(_) => until(due, now),
         };
+        if look != Look::Nothing {
+            follow_ups = if is_due { 0 } else { follow_ups + 1 };
+            let distance = next.unwrap_or_default();
+            // A file that never ends growing is no reason for a login every few seconds.
+            let distance = match (&source.folder, run.span) {
+                (Folder::Sftp(_), Span::Forever) => {
+                    distance.saturating_mul(1 << follow_ups.min(20))
+                }
+                _ => distance,
+            };
+            not_before = Instant::now() + distance;
+        }
+        let awaited = next.is_some() || look == Look::Nothing && again != Look::Nothing;
+        let next = awaited.then(|| not_before.saturating_duration_since(Instant::now()));
         // What is due is put off by a fault.
         let wait = pause.unwrap_or_else(|| next.map_or(most, |next| next.min(most)));
         let woken = async {
@@ -178,7 +220,7 @@ fn note(
     run: &Run,
     customer: &str,
     source: &Source,
-    taken: &anyhow::Result<Option<Duration>>,
+    taken: &anyhow::Result<Taken>,
     look: Look,
     rhythm: Option<&mut Rhythm>,
     began: Timestamp,
@@ -186,15 +228,21 @@ fn note(
     let ended = Timestamp::now();
     run.parts.sights.note(customer, &source.name, |sight| match taken {
         Ok(_) if !takes(run, customer, source) => {}
-        Ok(_) => (sight.last_look, sight.last_error) = (Some(ended), None),
+        Ok(taken) => {
+            let trouble = taken.trouble.as_ref().map(|trouble| format!("{trouble:#}"));
+            (sight.last_look, sight.last_error) = (Some(ended), trouble);
+        }
         Err(error) => sight.last_error = Some(format!("{error:#}")),
     });
     let Some(rhythm) = rhythm else { return Look::Nothing };
-    let Ok(next) = taken else { return Look::All };
+    let Ok(taken) = taken else { return Look::All };
     if look == Look::All {
         rhythm.looked(began, ended);
     }
-    if next.is_some() {
+    if taken.again {
+        return Look::All;
+    }
+    if taken.next.is_some() {
         return Look::Seen;
     }
     if let Err(error) = rhythm.remember() {
@@ -264,7 +312,7 @@ async fn take_new(
     look: Look,
     looks: &mut Looks,
     resumed: &mut bool,
-) -> anyhow::Result<Option<Duration>> {
+) -> anyhow::Result<Taken> {
     let folder = match &source.folder {
         Folder::Local(folder) => folder,
         Folder::Sftp(sftp) => {
@@ -274,7 +322,7 @@ async fn take_new(
     };
     let parts = &run.parts;
     if !takes(run, customer, source) {
-        return Ok(None);
+        return Ok(Taken::default());
     }
     let (ready, next) = {
         let (source, folder) = (source.clone(), folder.to_owned());
@@ -297,10 +345,12 @@ async fn take_new(
         judged?
     };
     for candidate in ready {
-        let Some(turn) = file::wait_for_customer(run, customer).await else { return Ok(None) };
+        let Some(turn) = file::wait_for_customer(run, customer).await else {
+            return Ok(Taken::default());
+        };
         // Turns may be long in coming.
         if !takes(run, customer, source) {
-            return Ok(None);
+            return Ok(Taken::default());
         }
         let setup = parts.setup();
         let config = &setup.of(customer).config;
@@ -315,7 +365,7 @@ async fn take_new(
             start(run, open_file(customer, source, name, arrival), turn);
         }
     }
-    Ok(next)
+    Ok(Taken { next, ..Taken::default() })
 }
 
 /// Whether today's config has new files of the source claimed where they were looked for.

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io;
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -658,4 +660,138 @@ fn a_run_that_reached_no_server_does_not_end_well() {
     scene.run_once(75);
     scene.sshd.launch();
     scene.run_once(0);
+}
+
+const UNDER_WAY: &str = "Stopped while something was still under way";
+
+#[test]
+fn a_server_that_says_nothing_does_not_hold_up_the_end() {
+    let scene = Scene::new("\"delete\"");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = listener.local_addr().unwrap().port();
+    scene.change(&format!("port = {}\n", scene.sshd.port()), &format!("port = {silent}\n"));
+    let run = scene.provider.start();
+    let connection = listener.accept().unwrap();
+    let end = run.stop();
+    assert_eq!(end.code, 0, "{end}");
+    assert!(!end.stderr.contains(UNDER_WAY) && !end.stderr.contains("ERROR"), "{end}");
+    drop(connection);
+}
+
+#[test]
+fn a_download_that_is_stuck_does_not_hold_up_the_end() {
+    let scene = Scene::new("\"delete\"");
+    fs::write(scene.out().join("big.csv"), big_file()).unwrap();
+    let run = scene.provider.start();
+    let part = scene.provider.path("state/test/spool/00000000000000000001/data.part");
+    until_true("the download is under way", || {
+        fs::metadata(&part).is_ok_and(|part| part.len() > 1_000_000)
+    });
+    scene.sshd.freeze();
+    let end = run.stop();
+    assert_eq!(end.code, 0, "{end}");
+    assert!(!end.stderr.contains(UNDER_WAY) && !end.stderr.contains("ERROR"), "{end}");
+    assert_eq!(scene.provider.alarms(), [""; 0]);
+}
+
+#[test]
+fn nothing_is_taken_from_a_folder_that_it_would_be_moved_into() {
+    let sshd = Sshd::start();
+    let after = format!("{{ move = \"{}\" }}", sshd.remote("alias"));
+    let scene = Scene::with(sshd, &format!("{RENAMED}after = {after}"));
+    std::os::unix::fs::symlink(scene.out(), scene.sshd.folder().join("alias")).unwrap();
+    scene.drop_file("A.csv", "ID\n1\n");
+    scene.run_once(4);
+    assert_eq!(scene.left(""), ["A.csv"]);
+    assert_eq!(scene.ids(), [""; 0]);
+    let status = scene.provider.status();
+    let advice = status["alarms"][0]["advice"].as_str().unwrap();
+    assert!(advice.contains("are the same folder at the partner's"), "{advice}");
+    fs::remove_file(scene.sshd.folder().join("alias")).unwrap();
+    scene.run_once(0);
+    assert_eq!(scene.ids(), ["1"]);
+}
+
+/// The port of a server like another one, which takes one connection at a time.
+fn one_at_a_time(server: u16) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let pass_on = |mut from: TcpStream, mut to: TcpStream| {
+        let _ = io::copy(&mut from, &mut to);
+        let _ = to.shutdown(Shutdown::Both);
+    };
+    let busy = std::sync::Arc::new(Mutex::new(()));
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let (client, busy) = (client.unwrap(), busy.clone());
+            std::thread::spawn(move || {
+                let Ok(_one) = busy.try_lock() else { return };
+                let server = TcpStream::connect(("127.0.0.1", server)).unwrap();
+                let back = (server.try_clone().unwrap(), client.try_clone().unwrap());
+                let back = std::thread::spawn(move || pass_on(back.0, back.1));
+                pass_on(client, server);
+                back.join().unwrap();
+            });
+        }
+    });
+    port
+}
+
+#[test]
+fn a_server_that_allows_one_session_is_no_fault() {
+    let scene = Scene::new("\"delete\"");
+    let port = one_at_a_time(scene.sshd.port());
+    scene.change(&format!("port = {}\n", scene.sshd.port()), &format!("port = {port}\n"));
+    let known = scene.sshd.known_line("ed25519");
+    let known = known.replace(&format!(":{} ", scene.sshd.port()), &format!(":{port} "));
+    fs::write(scene.sshd.path("known_hosts"), known).unwrap();
+    for id in 1..=40 {
+        scene.drop_file(&format!("{id:02}.csv"), &format!("ID\n{id:02}\n"));
+    }
+    let run = scene.provider.run_once(&[]);
+    assert_eq!(run.code, 0, "{run}");
+    assert!(run.stderr.contains("allows no further session"), "{run}");
+    assert_eq!(scene.ids().len(), 40);
+    assert_eq!(scene.left(""), [""; 0]);
+    assert_eq!(scene.provider.alarms(), [""; 0]);
+}
+
+#[test]
+fn a_file_that_never_ends_growing_is_looked_at_ever_less_often() {
+    let lines = "after = \"keep\"\nevery = \"1h\"\nready = { when = \"quiet\", for = \"1s\" }";
+    let scene = Scene::with(Sshd::start(), lines);
+    let path = scene.out().join("A.csv");
+    fs::write(&path, "ID\n1\n").unwrap();
+    let run = scene.provider.start();
+    let began = Instant::now();
+    until_true("it is looked at four times", || {
+        let mut file = fs::File::options().append(true).open(&path).unwrap();
+        io::Write::write_all(&mut file, b"2\n").unwrap();
+        scene.sshd.log().matches("Accepted").count() == 4
+    });
+    // After 1, 2 and 4 s.
+    assert!(began.elapsed() > Duration::from_millis(6_500), "{:?}", began.elapsed());
+    assert_eq!(run.stop().code, 0);
+}
+
+#[test]
+fn a_file_that_cannot_be_put_away_waits_for_the_schedule() {
+    let sshd = Sshd::start();
+    let after = format!("{{ move = \"{}\" }}", sshd.remote("obstacle/done"));
+    let scene = Scene::with(sshd, &format!("{RENAMED}every = \"1h\"\nafter = {after}"));
+    fs::write(scene.sshd.folder().join("obstacle"), "").unwrap();
+    scene.drop_file("A.csv", "ID\n1\n");
+    scene.drop_file("B.csv", "ID\n2\n");
+    let run = scene.provider.start();
+    until_true("the alarm stands", || !scene.provider.alarms().is_empty());
+    until_true("both are delivered", || scene.delivered() == 2);
+    // The look is over, and the next one is that of the schedule.
+    let sight = until("it has been looked", || {
+        let status = scene.provider.status();
+        let sight = status["customers"]["acme"]["sources"]["in"].clone();
+        sight["next_look"].is_string().then_some(sight)
+    });
+    assert!(sight["last_look"].is_string(), "{sight}");
+    assert!(sight["last_error"].as_str().unwrap().contains("obstacle"), "{sight}");
+    assert_eq!(run.stop().code, 0);
 }

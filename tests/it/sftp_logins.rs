@@ -1,16 +1,19 @@
 //! Logging in to a real SFTP server: every kind of login, and which host keys are trusted.
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::join_all;
 use lighterman::config::{After, SecretSource, Sftp, SshLogin};
 use lighterman::ledger::Ledger;
-use lighterman::pickup::sftp::{Kind, Logins, Refusal, Session};
+use lighterman::pickup::sftp::{Cord, Kind, Logins, Refusal, Session};
+use tokio_util::sync::CancellationToken;
 
 use crate::harness::{Provider, Sshd, Wish, until_true};
 
@@ -521,7 +524,8 @@ fn a_refused_password_is_tried_three_times_however_many_ask() {
     runtime.block_on(async {
         let ledger = Ledger::open(&folder).unwrap();
         let logins = Logins::default();
-        for opened in join_all((0..5).map(|_| logins.open(&wrong, &ledger))).await {
+        let stop = CancellationToken::new();
+        for opened in join_all((0..5).map(|_| logins.open(&wrong, &ledger, &stop))).await {
             let refusal = opened.unwrap().unwrap_err();
             assert!(matches!(refusal, Refusal::Login { password: true, .. }), "{refusal:?}");
         }
@@ -532,19 +536,19 @@ fn a_refused_password_is_tried_three_times_however_many_ask() {
         let ledger = Ledger::open(&folder).unwrap();
         let logins = Logins::default();
         let other = Arc::new(Sftp { path: "elsewhere".to_owned(), ..(*wrong).clone() });
-        let refusal = logins.open(&other, &ledger).await.unwrap().unwrap_err();
+        let refusal = logins.open(&other, &ledger, &stop).await.unwrap().unwrap_err();
         assert!(refusal.to_string().contains("left alone"), "{refusal}");
         assert_eq!(tries(&sshd), 3);
 
         // When it changed, it is tried again, and once it is right all is forgotten.
         by_password(&sshd, "wrong again");
-        assert!(logins.open(&wrong, &ledger).await.unwrap().is_err());
+        assert!(logins.open(&wrong, &ledger, &stop).await.unwrap().is_err());
         assert_eq!(tries(&sshd), 4);
         by_password(&sshd, "right");
-        logins.open(&wrong, &ledger).await.unwrap().unwrap();
+        logins.open(&wrong, &ledger, &stop).await.unwrap().unwrap();
         by_password(&sshd, "wrong");
         for _ in 0..4 {
-            assert!(logins.open(&wrong, &ledger).await.unwrap().is_err());
+            assert!(logins.open(&wrong, &ledger, &stop).await.unwrap().is_err());
         }
         assert_eq!(tries(&sshd), 7);
     });
@@ -553,4 +557,89 @@ fn a_refused_password_is_tried_three_times_however_many_ask() {
 /// How many passwords the server has refused.
 fn tries(sshd: &Sshd) -> usize {
     sshd.log().matches("Failed password for ").count()
+}
+
+#[test]
+fn a_try_that_tells_no_password_is_not_counted() {
+    let mut sshd = Sshd::start_as(Wish { password: Some("right"), ..Wish::default() });
+    let folder = sshd.path("ledger");
+    let mut place = place(&sshd);
+    place.login = by_password(&sshd, "right");
+    let place = Arc::new(place);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let ledger = Ledger::open(&folder).unwrap();
+        let (logins, stop) = (Logins::default(), CancellationToken::new());
+        sshd.stop();
+        for _ in 0..4 {
+            let refusal = logins.open(&place, &ledger, &stop).await.unwrap().unwrap_err();
+            assert!(matches!(refusal, Refusal::Unreachable(_)), "{refusal:?}");
+        }
+        sshd.launch();
+        logins.open(&place, &ledger, &stop).await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_greeting_that_never_ends_is_cut_off() {
+    let sshd = Sshd::start();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = Sftp { port: listener.local_addr().unwrap().port(), ..place(&sshd) };
+    let talks = std::thread::spawn(move || {
+        let mut tcp = listener.accept().unwrap().0;
+        // What comes before "SSH-" is for a person (RFC 4253, section 4.2).
+        while tcp.write_all(b"welcome\r\n").is_ok() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    });
+    let opened = Session::open_by(&place, &Cord::default(), Duration::from_secs(1));
+    let Err(Refusal::Unreachable(error)) = opened else { panic!("{opened:?}") };
+    let what = format!("127.0.0.1:{} has let nobody in after 1s", place.port);
+    assert!(format!("{error:#}").starts_with(&what), "{error:#}");
+    talks.join().unwrap();
+}
+
+#[test]
+fn a_listing_that_does_not_come_is_cut_off() {
+    let sshd = Sshd::start();
+    let session = Session::open(&place(&sshd)).unwrap();
+    sshd.freeze();
+    let error = session.list_within(&sshd.remote(""), Duration::from_secs(1)).unwrap_err();
+    assert!(format!("{error:#}").contains("has not ended after 1s"), "{error:#}");
+    assert!(Session::is_broken(&error));
+}
+
+/// An SFTP server (draft-ietf-secsh-filexfer-02) whose listings never end.
+const ENDLESS: &str = r#"
+binmode STDIN; binmode STDOUT; $| = 1;
+sub take { read(STDIN, my $bytes, $_[0]) == $_[0] or exit; $bytes }
+sub answer { print pack('NC', 1 + length $_[1], $_[0]) . $_[1] }
+while (1) {
+    my ($kind, $id, $rest) = unpack 'Ca4a*', take(unpack 'N', take(4));
+    if ($kind == 1) { answer(2, pack 'N', 3) }
+    elsif ($kind == 11) {
+        ($name, $count) = $rest =~ /dots$/ ? ('.', 400) : ('x' x 300, 50);
+        answer(102, $id . pack 'N/a*', 'handle');
+    }
+    elsif ($kind == 12) {
+        my $entry = pack 'N/a* N/a* N Q> N N N', $name, '', 13, 5, 0100644, 1, 1;
+        answer(104, $id . pack('N', $count) . $entry x $count);
+    }
+    else { answer(101, $id . pack 'N N N', 0, 0, 0) }
+}
+"#;
+
+#[test]
+fn a_listing_that_never_ends_is_given_up() {
+    let scripts = tempfile::tempdir().unwrap();
+    let script = scripts.path().join("server.pl");
+    fs::write(&script, ENDLESS).unwrap();
+    let config = format!("ForceCommand perl {}", script.display());
+    let sshd = Sshd::start_as(Wish { config: &config, ..Wish::default() });
+    let session = Session::open(&place(&sshd)).unwrap();
+    let told = |folder: &str| format!("{:#}", session.list(folder).unwrap_err());
+    let dots = told("/dots");
+    assert!(dots.contains("holds more than 250000 entries"), "{dots}");
+    let long = told("/long");
+    assert!(long.contains("take more than 64 MiB"), "{long}");
 }

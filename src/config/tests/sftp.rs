@@ -114,6 +114,34 @@ fn faults_of_an_sftp_source_are_told_with_their_lines() {
 }
 
 #[test]
+fn a_remote_folder_has_one_spelling() {
+    let path = |text: &str| {
+        sftp(&PARTNER.replace("path        = \"/outbound\"", &format!("path = \"{text}\""))).path
+    };
+    for same in ["/outbound", "/outbound/", "//outbound", "/./outbound/.", "/outbound//"] {
+        assert_eq!(path(same), "/outbound", "{same}");
+    }
+    assert_eq!(path("./a//b/"), "a/b");
+    assert_eq!((path("/"), path("./")), ("/".to_owned(), ".".to_owned()));
+    let host = |text: &str| sftp(&PARTNER.replace("sftp.partner.example", text)).host;
+    assert_eq!(host("SFTP.Partner.example."), "sftp.partner.example");
+
+    assert_eq!(
+        with(&PARTNER.replace("\"/outbound/done\"", "\"/outbound/./\"")).faults(),
+        ["customers/acme.toml:35: move is the source's own folder: its files would be taken again"]
+    );
+    assert_eq!(
+        with(&PARTNER.replace("\"/outbound/done\"", "\"/outbound/x/..\"")).faults(),
+        ["customers/acme.toml:35: move holds \"..\": name the folder itself"]
+    );
+    let second = PARTNER
+        .replace("[sources.partner]", "[sources.other]")
+        .replace("\"/outbound\"", "\"//outbound/\"")
+        .replace("sftp.partner", "SFTP.partner");
+    assert!(with(&format!("{PARTNER}{second}")).faults()[0].contains("has the same folder as"));
+}
+
+#[test]
 fn two_sources_with_one_remote_folder_are_an_error() {
     let second = PARTNER.replace("[sources.partner]", "[sources.other]");
     assert_eq!(

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
 
 use super::line::Line;
 use super::refusal::Refusal;
@@ -17,14 +18,15 @@ pub struct Logins(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
 
 impl Logins {
     /// Opens a line, unless its password was refused too often; refusals are counted in the
-    /// ledger. To be awaited to its end, or a refusal is not counted.
+    /// ledger. A try is counted before it is made: a process that ends meanwhile does not forget it.
     pub async fn open(
         &self,
         place: &Arc<Sftp>,
         ledger: &Ledger,
+        stop: &CancellationToken,
     ) -> anyhow::Result<Result<Line, Refusal>> {
         let Some(password) = place.login.password.clone() else {
-            return Ok(Line::open(place).await);
+            return Ok(Line::open(place, stop).await);
         };
         let Sftp { user, host, port, .. } = &**place;
         // Accounts lock whatever folder is wanted.
@@ -40,13 +42,13 @@ impl Logins {
             );
             return Ok(Err(Refusal::Login { password: true, advice }));
         }
-        let opened = Line::open(place).await;
+        ledger.login_refused(&login, mark).await?;
+        let opened = Line::open(place, stop).await;
         match &opened {
-            Ok(_) if refusals.times > 0 => ledger.login_taken(&login).await?,
-            Err(Refusal::Login { password: true, .. }) => {
-                ledger.login_refused(&login, mark).await?;
-            }
-            _ => {}
+            Ok(_) => ledger.login_taken(&login).await?,
+            Err(Refusal::Login { password: true, .. }) => {}
+            // It was not told.
+            Err(_) => ledger.login_not_tried(&login, refusals).await?,
         }
         Ok(opened)
     }

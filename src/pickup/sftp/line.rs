@@ -6,12 +6,18 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
+use super::cord::Cord;
+use super::session::LOGIN;
 use super::{Refusal, Session};
 use crate::config::Sftp;
 
 /// A session that is asked nothing for so long tells the server that it is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// How long what was begun has to end once it is to stop; then the connection is cut.
+const GRACE: Duration = Duration::from_secs(2);
 
 type Job = Box<dyn FnOnce(&Session) + Send>;
 
@@ -19,15 +25,18 @@ type Job = Box<dyn FnOnce(&Session) + Send>;
 #[derive(Debug)]
 pub struct Line {
     jobs: mpsc::Sender<Job>,
+    cord: Cord,
+    stop: CancellationToken,
 }
 
 impl Line {
-    /// Logs in.
-    pub async fn open(place: &Arc<Sftp>) -> Result<Line, Refusal> {
+    /// Logs in. What is asked of the line is cut off soon after the stop.
+    pub async fn open(place: &Arc<Sftp>, stop: &CancellationToken) -> Result<Line, Refusal> {
         let (jobs, queue) = mpsc::channel::<Job>();
         let (opened, answer) = oneshot::channel();
-        let place = Arc::clone(place);
-        let serve = move || match Session::open(&place) {
+        let (place, cord) = (Arc::clone(place), Cord::default());
+        let held = cord.clone();
+        let serve = move || match Session::open_by(&place, &held, LOGIN) {
             Ok(session) => {
                 if opened.send(Ok(())).is_ok() {
                     serve(&session, &queue);
@@ -42,8 +51,22 @@ impl Line {
             .name("sftp".to_owned())
             .spawn(serve)
             .map_err(|error| Refusal::Unreachable(error.into()))?;
-        match answer.await {
-            Ok(Ok(())) => Ok(Line { jobs }),
+        let opened = tokio::select! {
+            opened = answer => opened,
+            () = stop.cancelled() => {
+                cord.cut();
+                // Where it looks for the address, it hears of that only afterwards.
+                return Err(match cord.told_password() {
+                    true => {
+                        let advice = "stopped before the password was taken".to_owned();
+                        Refusal::Login { password: true, advice }
+                    }
+                    false => Refusal::Unreachable(anyhow!("stopped before the login")),
+                });
+            }
+        };
+        match opened {
+            Ok(Ok(())) => Ok(Line { jobs, cord, stop: stop.clone() }),
             Ok(Err(refusal)) => Err(refusal),
             Err(_) => Err(Refusal::Unreachable(anyhow!("the session's thread ended"))),
         }
@@ -60,6 +83,16 @@ impl Line {
         };
         let ended = || anyhow!("the session's thread ended");
         self.jobs.send(Box::new(job)).map_err(|_| ended())?;
+        let stop = async {
+            self.stop.cancelled().await;
+            tokio::time::sleep(GRACE).await;
+        };
+        tokio::pin!(receiver);
+        tokio::select! {
+            done = &mut receiver => return done.map_err(|_| ended()),
+            () = stop => self.cord.cut(),
+        }
+        // It ends now: nothing of it is at work any more when the next poll begins.
         receiver.await.map_err(|_| ended())
     }
 }

@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use anyhow::{Context, anyhow};
 use ssh2::{ErrorCode, KeyboardInteractivePrompt, Prompt};
 
+use super::cord::Cord;
 use super::private_key::why_not_opened;
 use super::refusal::Refusal;
 use crate::config::{Secret, SecretSource, Sftp};
@@ -24,36 +25,61 @@ const SOCKET_RECV: ErrorCode = ErrorCode::Session(-43);
 const AGENT_KEYS: usize = 4;
 
 /// Logs in.
-pub fn log_in(ssh: &ssh2::Session, place: &Sftp, server: &str) -> Result<(), Refusal> {
-    let mut attempt = Attempt { ssh, place, server, refused: Vec::new(), told_password: false };
-    let mut left = Way::all_of(place);
-    let mut wanted = attempt.wanted().map_err(Refusal::Unreachable)?;
-    while !ssh.authenticated() {
-        let fits = |way: &Way| wanted.split(',').any(|method| method == way.method());
-        let Some(next) = left.iter().position(fits) else {
-            return Err(attempt.refusal(&format!("it asks for {wanted}")));
-        };
-        let way = left.remove(next);
-        attempt.refused.push(way.what(place));
-        attempt.go(way)?;
-        if ssh.authenticated() {
-            break;
+pub fn log_in(ssh: &ssh2::Session, place: &Sftp, server: &str, cord: &Cord) -> Result<(), Refusal> {
+    let mut attempt = Attempt { ssh, place, server, refused: Vec::new(), cord };
+    attempt.run().map_err(|refusal| counted(refusal, cord.told_password()))
+}
+
+/// Once a password was told, whatever goes wrong counts as its refusal, since the server may count
+/// it so.
+fn counted(refusal: Refusal, told_password: bool) -> Refusal {
+    match refusal {
+        Refusal::Login { advice, .. } => Refusal::Login { password: told_password, advice },
+        other if told_password => {
+            Refusal::Login { password: true, advice: format!("{other}; the password was told") }
         }
-        let then = match attempt.wanted() {
-            Ok(then) => then,
-            Err(error) => return Err(attempt.hung_up(error)),
-        };
-        if then != wanted {
-            // It has taken this, and wants more.
-            attempt.refused.pop();
-            attempt.told_password = false;
-        } else if way == Way::Password {
-            // The same words again would count as another failure.
-            left.retain(|way| *way != Way::Dialogue);
-        }
-        wanted = then;
+        other => other,
     }
-    Ok(())
+}
+
+/// Whether a server that asks for other methods than before has taken what was shown, and wants
+/// more. One that refuses may ask for fewer, without the one that was tried; new ones it asks for
+/// only then (RFC 4252, section 5.1: "partial success", which libssh2 does not tell).
+fn wants_more(before: &str, now: &str) -> bool {
+    let before: Vec<&str> = before.split(',').collect();
+    now.split(',').any(|method| !before.contains(&method))
+}
+
+impl Attempt<'_> {
+    fn run(&mut self) -> Result<(), Refusal> {
+        let (ssh, place, attempt) = (self.ssh, self.place, self);
+        let mut left = Way::all_of(place);
+        let mut wanted = attempt.wanted().map_err(Refusal::Unreachable)?;
+        while !ssh.authenticated() {
+            let fits = |way: &Way| wanted.split(',').any(|method| method == way.method());
+            let Some(next) = left.iter().position(fits) else {
+                return Err(attempt.refusal(&format!("it asks for {wanted}")));
+            };
+            let way = left.remove(next);
+            attempt.refused.push(way.what(place));
+            attempt.go(way)?;
+            if ssh.authenticated() {
+                break;
+            }
+            let then = match attempt.wanted() {
+                Ok(then) => then,
+                Err(error) => return Err(attempt.hung_up(error)),
+            };
+            if wants_more(&wanted, &then) {
+                attempt.refused.pop();
+            } else if way == Way::Password {
+                // The same words again would count as another failure.
+                left.retain(|way| *way != Way::Dialogue);
+            }
+            wanted = then;
+        }
+        Ok(())
+    }
 }
 
 /// A way to log in (RFC 4252; RFC 4256).
@@ -111,8 +137,8 @@ struct Attempt<'a> {
     server: &'a str,
     /// What was shown and not taken.
     refused: Vec<String>,
-    /// Whether the password was told, and not taken.
-    told_password: bool,
+    /// Remembers that the password was told.
+    cord: &'a Cord,
 }
 
 impl Attempt<'_> {
@@ -134,14 +160,13 @@ impl Attempt<'_> {
             Way::Agent => return self.show_agent(),
             Way::Password => {
                 let password = self.password()?;
-                self.told_password = true;
+                self.cord.tell_password();
                 ssh.userauth_password(user, password.reveal())
             }
             Way::Dialogue => {
-                let mut answers = Answers { password: self.password()?, told: false };
-                let outcome = ssh.userauth_keyboard_interactive(user, &mut answers);
-                self.told_password |= answers.told;
-                outcome
+                let password = self.password()?;
+                let mut answers = Answers { password, told: false, cord: self.cord };
+                ssh.userauth_keyboard_interactive(user, &mut answers)
             }
         };
         outcome.or_else(|error| self.refused_or(error, Refusal::Unreachable))
@@ -213,7 +238,7 @@ impl Attempt<'_> {
     /// The server has hung up. Some do so instead of saying no; a password that was told counts as
     /// refused, since the server may count it too.
     fn hung_up(&self, error: anyhow::Error) -> Refusal {
-        match self.told_password || self.refused.len() > 1 {
+        match self.cord.told_password() || self.refused.len() > 1 {
             true => self.refusal(&format!("it has hung up ({error:#})")),
             false => Refusal::Unreachable(error),
         }
@@ -226,25 +251,65 @@ impl Attempt<'_> {
             shown => format!("it does not take {}", shown.join(", nor ")),
         };
         let advice = format!("{server} refuses the login of {}: {shown}; {wish}", place.user);
-        Refusal::Login { password: self.told_password, advice }
+        Refusal::Login { password: self.cord.told_password(), advice }
     }
 }
 
 /// Answers a server's questions: those whose answer is not to be seen by the password, but only
 /// once, since it would not help to say it again.
-struct Answers {
+struct Answers<'a> {
     password: Secret,
     told: bool,
+    cord: &'a Cord,
 }
 
-impl KeyboardInteractivePrompt for Answers {
+impl KeyboardInteractivePrompt for Answers<'_> {
     fn prompt(&mut self, _: &str, _: &str, prompts: &[Prompt<'_>]) -> Vec<String> {
         let again = self.told;
-        self.told |= prompts.iter().any(|prompt| !prompt.echo);
+        if prompts.iter().any(|prompt| !prompt.echo) {
+            self.told = true;
+            self.cord.tell_password();
+        }
         let answer = |prompt: &Prompt<'_>| match prompt.echo || again {
             true => String::new(),
             false => self.password.reveal().to_owned(),
         };
         prompts.iter().map(answer).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_asks_for_fewer_methods_has_refused_and_one_that_asks_for_others_wants_more() {
+        // paramiko takes "password" from its list once one was refused.
+        assert!(!wants_more("password,publickey", "publickey"));
+        assert!(!wants_more("publickey,password", "publickey,password"));
+        assert!(!wants_more("publickey,password", "password,publickey"));
+        assert!(wants_more("publickey", "password"));
+        assert!(wants_more("publickey,password", "publickey,keyboard-interactive"));
+    }
+
+    #[test]
+    fn whatever_goes_wrong_after_a_password_was_told_counts_as_its_refusal() {
+        let advice = || "p.example refuses the login".to_owned();
+        let faults = [
+            Refusal::Login { password: false, advice: advice() },
+            Refusal::Unreachable(anyhow!("it has hung up")),
+            Refusal::Secret(anyhow!("the key cannot be opened")),
+        ];
+        for fault in faults {
+            let text = fault.to_string();
+            let Refusal::Login { password: true, advice } = counted(fault, true) else {
+                panic!("{text}");
+            };
+            assert!(advice.starts_with(&text), "{advice}");
+        }
+        let untold = counted(Refusal::Unreachable(anyhow!("it has hung up")), false);
+        assert!(matches!(untold, Refusal::Unreachable(_)));
+        let untold = counted(Refusal::Login { password: true, advice: advice() }, false);
+        assert!(matches!(untold, Refusal::Login { password: false, .. }));
     }
 }

@@ -4,6 +4,7 @@
 //! used, and is never used by two.
 
 mod after;
+mod cord;
 mod fetch;
 mod guard;
 mod host_key;
@@ -15,6 +16,7 @@ mod refusal;
 mod session;
 
 pub use after::put_away;
+pub use cord::Cord;
 pub use fetch::{Download, fetch};
 pub use guard::Logins;
 pub use line::Line;

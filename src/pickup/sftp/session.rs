@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow, bail};
 use ssh2::{ErrorCode, FileStat, FileType, MethodType, RenameFlags, Sftp as Channel};
 
+use super::cord::Cord;
 use super::host_key::KnownHosts;
 use super::login;
 use super::refusal::Refusal;
@@ -19,6 +20,10 @@ use crate::disk;
 
 /// How long a connection may take, over all addresses of the host.
 const CONNECT: Duration = Duration::from_secs(10);
+/// How long connection and login may take together.
+pub const LOGIN: Duration = Duration::from_secs(60);
+/// How long one listing may take.
+const LISTING: Duration = Duration::from_secs(600);
 /// How long one operation may take, in milliseconds.
 const OPERATION: u32 = 30_000;
 /// The same for the last words of a session that is given up.
@@ -26,8 +31,9 @@ const FAREWELL: u32 = 1_000;
 /// `keep_alive` says nothing if something was said less than so many seconds ago: the least that
 /// libssh2 knows.
 const SILENCE: u32 = 2;
-/// How many entries a folder may have: they are held at once.
+/// How many entries a folder may have, and how many bytes their names: they are held at once.
 const ENTRIES: usize = 250_000;
+const NAMES: usize = 64 << 20;
 
 /// What OpenSSH offers (ssh_config(5), "Ciphers"), what costs libssh2 least first: it gives the
 /// others to OpenSSL block by block, and took 3.0 s of CPU for a GiB by ChaCha20, 3.8 s by AES-CTR
@@ -52,6 +58,7 @@ pub struct Session {
     sftp: Channel,
     ssh: ssh2::Session,
     tcp: TcpStream,
+    cord: Cord,
     server: String,
     broken: Cell<bool>,
 }
@@ -92,32 +99,68 @@ pub struct Entry {
 impl Session {
     /// Connects, compares the host key and logs in. It blocks.
     pub fn open(place: &Sftp) -> Result<Session, Refusal> {
+        Session::open_by(place, &Cord::default(), LOGIN)
+    }
+
+    /// The same within so long, or until the cord is cut.
+    pub fn open_by(place: &Sftp, cord: &Cord, patience: Duration) -> Result<Session, Refusal> {
         let server = match place.port {
             22 => place.host.clone(),
             port => format!("{}:{port}", place.host),
         };
+        let deadline = cord.deadline(patience).map_err(Refusal::Unreachable)?;
         let tcp = connect(place).map_err(Refusal::Unreachable)?;
+        cord.tie(&tcp).map_err(Refusal::Unreachable)?;
         let opened = shake_hands(place, &tcp, &server).and_then(|ssh| {
-            login::log_in(&ssh, place, &server)?;
+            login::log_in(&ssh, place, &server, cord)?;
+            cord.let_in();
             let channel = ssh.sftp();
             let channel = channel.with_context(|| format!("{server} opens no SFTP channel"));
             Ok((channel.map_err(Refusal::Unreachable)?, ssh))
         });
         match opened {
-            Ok((sftp, ssh)) => Ok(Session { sftp, ssh, tcp, server, broken: Cell::new(false) }),
+            Ok((sftp, ssh)) => {
+                let (cord, broken) = (cord.clone(), Cell::new(false));
+                Ok(Session { sftp, ssh, tcp, cord, server, broken })
+            }
             Err(refusal) => {
                 // What is left of it would wait for the server's farewell.
                 let _ = tcp.shutdown(Shutdown::Both);
-                Err(refusal)
+                Err(match refusal {
+                    Refusal::Unreachable(error) if deadline.passed() => {
+                        let what = format!("{server} has let nobody in after {patience:?}");
+                        Refusal::Unreachable(error.context(what))
+                    }
+                    refusal => refusal,
+                })
             }
         }
     }
 
     /// The entries of a folder, `.` and `..` left out. Links are told as links.
     pub fn list(&self, folder: &str) -> anyhow::Result<Vec<Entry>> {
+        self.list_within(folder, LISTING)
+    }
+
+    /// The same within so long.
+    pub fn list_within(&self, folder: &str, patience: Duration) -> anyhow::Result<Vec<Entry>> {
+        let deadline = self.cord.deadline(patience)?;
+        let listed = self.list_at_leisure(folder);
+        match deadline.passed() {
+            true => listed.with_context(|| {
+                let what = format!("the listing of {folder} has not ended after {patience:?}");
+                format!("{what}; have the folder cleared out, or the server mended")
+            }),
+            false => listed,
+        }
+    }
+
+    fn list_at_leisure(&self, folder: &str) -> anyhow::Result<Vec<Entry>> {
         let doing = || format!("cannot list {folder} on {}", self.server);
         let mut opened = self.told(self.sftp.opendir(folder)).with_context(doing)?;
         let mut entries = Vec::new();
+        // A server may say the same over and over: all that it says is counted.
+        let (mut said, mut bytes) = (0, 0);
         loop {
             let (name, stat) = match opened.readdir() {
                 Ok(entry) => entry,
@@ -125,11 +168,16 @@ impl Session {
                 Err(error) => return self.told(Err(error)).with_context(doing),
             };
             let name = name.as_os_str().as_bytes();
+            (said, bytes) = (said + 1, bytes + name.len());
+            if said > ENTRIES {
+                bail!("{folder} on {} holds more than {ENTRIES} entries", self.server);
+            }
+            if bytes > NAMES {
+                let most = NAMES >> 20;
+                bail!("the names in {folder} on {} take more than {most} MiB", self.server);
+            }
             if name == b"." || name == b".." {
                 continue;
-            }
-            if entries.len() == ENTRIES {
-                bail!("{folder} on {} holds more than {ENTRIES} entries", self.server);
             }
             let whole = stat.size.is_some() && stat.mtime.is_some();
             let stat = match std::str::from_utf8(name) {
@@ -157,6 +205,18 @@ impl Session {
         let mut file = self.told(self.sftp.open(path)).with_context(doing)?;
         file.seek(SeekFrom::Start(from)).with_context(doing)?;
         Ok(Remote { session: self, file })
+    }
+
+    /// The folder that a path leads to, links followed, as the server names it; none where it does
+    /// not say so.
+    pub fn real_path(&self, path: &str) -> anyhow::Result<Option<String>> {
+        match self.told(self.sftp.realpath(Path::new(path))) {
+            Ok(path) => Ok(path.to_str().map(str::to_owned)),
+            Err(error) if is_broken(&error) => {
+                Err(error).with_context(|| format!("cannot look at {}", self.at(path)))
+            }
+            Err(_) => Ok(None),
+        }
     }
 
     /// Renames a file, never over another one: false if the new name is taken.

@@ -30,6 +30,8 @@ pub(super) struct Work {
     pub new: VecDeque<Candidate>,
     /// The first fault, which keeps the rest back no more than it must.
     trouble: Option<anyhow::Error>,
+    /// Some changed while they were fetched, or were not fetched in time.
+    again: bool,
 }
 
 /// A file that is being fetched: its number, and what was seen of it.
@@ -50,6 +52,17 @@ enum Outcome {
 impl Work {
     pub fn tell(&mut self, trouble: Option<anyhow::Error>) {
         self.trouble = self.trouble.take().or(trouble);
+    }
+
+    /// The same of what came out of a step, unless the session is broken.
+    pub fn tell_unless_broken(&mut self, step: anyhow::Result<()>) -> anyhow::Result<()> {
+        match step {
+            Err(error) if Session::is_broken(&error) => Err(error),
+            step => {
+                self.tell(step.err());
+                Ok(())
+            }
+        }
     }
 
     /// The names of the files that are gone on with.
@@ -109,30 +122,49 @@ impl Poll {
         Ok(())
     }
 
-    /// Fetches everything, over as many sessions as there is work for; tells the first fault.
-    pub(super) async fn carry_all(&self, line: Line, work: Work) -> Option<anyhow::Error> {
+    /// Fetches everything, over as many sessions as there is work for; tells whether some is to be
+    /// looked at again soon, and the first fault of a single file.
+    pub(super) async fn carry_all(
+        &self,
+        line: Line,
+        work: Work,
+    ) -> anyhow::Result<(bool, Option<anyhow::Error>)> {
         let files = work.new.len() + work.broken_off.len();
         let work = Mutex::new(work);
         let others = (1..self.sftp.sessions.min(files)).map(|_| self.carry(None, &work));
         let carried = join_all([self.carry(Some(line), &work)].into_iter().chain(others)).await;
-        let first = work.into_inner().trouble;
-        first.or(carried.into_iter().find_map(Result::err))
+        carried.into_iter().collect::<anyhow::Result<()>>()?;
+        let work = work.into_inner();
+        Ok((work.again, work.trouble))
     }
 
     /// Fetches files over one session until none is left.
     async fn carry(&self, line: Option<Line>, work: &Mutex<Work>) -> anyhow::Result<()> {
         let line = match line {
             Some(line) => line,
-            None => self.connect().await?,
+            None => match self.connect().await {
+                Ok(line) => line,
+                // Some servers allow one session: the first fetches all.
+                Err(error) => {
+                    let place = &self.sftp;
+                    tracing::warn!(
+                        customer = %self.customer,
+                        "{place} allows no further session, and one fetches all: {error:#}"
+                    );
+                    return Ok(());
+                }
+            },
         };
         while !self.stop.is_cancelled() {
             let claims = self.next(&mut *work.lock().await).await?;
             if claims.is_empty() {
                 break;
             }
-            let (fetched, trouble) = self.fetch(&line, claims).await?;
+            let (fetched, again, trouble) = self.fetch(&line, claims).await?;
+            work.lock().await.again |= again;
             work.lock().await.tell(trouble);
-            self.put_away(&line, fetched, false).await?;
+            let put_away = self.put_away(&line, fetched, false).await;
+            work.lock().await.tell_unless_broken(put_away)?;
         }
         Ok(())
     }
@@ -216,12 +248,12 @@ impl Poll {
     }
 
     /// Fetches some files, and notes those that lie in the spool as ours. Tells which are to be put
-    /// away, and what is wrong with others.
+    /// away, whether others are to be looked at again, and what is wrong with one.
     async fn fetch(
         &self,
         line: &Line,
         claims: Vec<Claim>,
-    ) -> anyhow::Result<(Vec<(Arrival, Fetched)>, Option<anyhow::Error>)> {
+    ) -> anyhow::Result<(Vec<(Arrival, Fetched)>, bool, Option<anyhow::Error>)> {
         let (spool, stop) = (self.run.parts.spool.clone(), self.stop.clone());
         let (folder, keeps) = (self.sftp.path.clone(), self.sftp.after == After::Keep);
         let fetch_all = move |session: &Session| {
@@ -251,15 +283,16 @@ impl Poll {
             outcomes
         };
         let (mut whole, mut in_vain) = (Vec::new(), Vec::new());
-        let (mut broken, mut trouble) = (None, None);
+        let (mut broken, mut again, mut trouble) = (None, false, None);
         for (claim, outcome) in line.ask(fetch_all).await? {
             match outcome {
                 Ok(Outcome::Whole(identity)) => whole.push((claim, identity)),
                 Ok(Outcome::Changed) => {
+                    again = true;
                     trouble.get_or_insert_with(|| self.another(&claim.slip.name));
                     in_vain.push(claim.arrival);
                 }
-                Ok(Outcome::Stopped) => {}
+                Ok(Outcome::Stopped) => again = true,
                 // The download goes on with the next poll.
                 Err(error) if Session::is_broken(&error) => broken = Some(error),
                 Err(error) => {
@@ -270,7 +303,7 @@ impl Poll {
         }
         self.abandon(in_vain).await?;
         let to_put_away = self.note(whole).await?;
-        broken.map_or(Ok((to_put_away, trouble)), Err)
+        broken.map_or(Ok((to_put_away, again, trouble)), Err)
     }
 
     fn another(&self, name: &str) -> anyhow::Error {
