@@ -13,7 +13,7 @@ use super::{FATAL, LATER, Setting, WELL};
 use crate::config::Config;
 use crate::disk;
 use crate::ledger::renewal::{beside, sync_all};
-use crate::ledger::{Account, Entry, Phase, transfer};
+use crate::ledger::{self, Account, Entry, Phase, transfer};
 use crate::model::Arrival;
 use crate::settle::{Kept, Receipt, kept, write_problems};
 use crate::spool::Spool;
@@ -139,6 +139,10 @@ impl Belongings {
                 | Entry::Day { customer: of, .. }
                 | Entry::Known { customer: of, .. }
                 | Entry::Identity { customer: of, .. } => of == customer,
+                Entry::Event(ledger::Event { sender, .. }) | Entry::Sender { sender, .. } => {
+                    *sender == format!("cpu/{customer}")
+                        || sender.starts_with(&format!("scr/{customer}/"))
+                }
                 Entry::Fetched { fetched, .. } => fetched.customer == customer,
                 Entry::Alarm(alarm) => alarm.customer == customer,
                 Entry::Login { login: of, .. } => of.starts_with(&login),

@@ -27,6 +27,11 @@ pub fn is_signed(callback: &ScrCallback, token: &str) -> anyhow::Result<bool> {
     Ok(decode::<Map<String, Value>>(token, &key, &validation).is_ok())
 }
 
+/// Why the key of an API cannot be used, if it cannot.
+pub fn fault(callback: &ScrCallback) -> Option<anyhow::Error> {
+    key(callback).err()
+}
+
 /// Whether one of the headers that were agreed on is there with its value.
 pub fn is_agreed(callbacks: &[LoginCallback], headers: &HeaderMap) -> anyhow::Result<bool> {
     let mut agreed = false;

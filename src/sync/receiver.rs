@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::door::Door;
 use super::inbox::{Inbox, Kept};
-use super::proof::{bearer, is_agreed, is_signed};
+use super::proof::{self, bearer, is_agreed, is_signed};
 use super::tls::Certificates;
 use crate::config::{LoginCallback, ScrCallback, TokenPlace};
 use crate::pipeline::{Parts, Setup};
@@ -73,6 +73,11 @@ impl Receiver {
         let setup = parts.setup();
         let Some(listener) = &setup.config.listen.notifications else { return Ok(None) };
         let address = listener.address;
+        for (api, settings) in &setup.config.scr {
+            if let Some(error) = settings.callback.as_ref().and_then(proof::fault) {
+                tracing::error!("Notifications of scr/{api} cannot be proven: {error:#}");
+            }
+        }
         let certificates = listener.tls.as_ref().map(Certificates::open).transpose()?;
         let socket = TcpListener::bind(address)
             .await

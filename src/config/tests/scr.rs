@@ -171,3 +171,23 @@ fn a_client_certificate_comes_with_its_key() {
         assert!(missing[0].contains("certificate: none.pem cannot be read: "), "{missing:?}");
     }
 }
+
+#[test]
+fn a_callback_names_a_key_and_where_its_token_stands() {
+    let with = |callback: &str| with_auth(&format!("{{ type = \"none\" }}\ncallback = {callback}"));
+    let told = |what: &str| [format!("lighterman.toml:15: {what}")];
+    let key = "key = { file = \"secret\" }";
+    for callback in ["", ", in = \"header\"", ", in = \"body\"", ", in = \"body\", field = \"jwt\""]
+    {
+        assert_eq!(with(&format!("{{ {key}{callback} }}")), [""; 0]);
+    }
+    assert_eq!(with("{ in = \"body\" }"), told("[scr.wallet.callback] lacks \"key\""));
+    assert_eq!(
+        with(&format!("{{ {key}, in = \"query\" }}")),
+        told("in is \"query\", but must be \"header\" or \"body\"")
+    );
+    assert_eq!(
+        with(&format!("{{ {key}, field = \"jwt\" }}")),
+        told("field names a member of the body: it needs in = \"body\"")
+    );
+}

@@ -57,9 +57,13 @@ impl Store {
         }
     }
 
-    /// Forgets the hashes of events that came before; a repeat of theirs is then a new one.
+    /// Forgets the hashes of events that came before; a repeat of theirs is then a new one. What was
+    /// kept so long though nothing could be done with it is forgotten, too.
     pub fn forget_heard(&mut self, before: Timestamp) -> anyhow::Result<u64> {
         let mut forgotten = 0;
+        let old = |event: &&Event| event.kept.is_some() && event.received < before;
+        let kept: Vec<u64> = self.events.values().filter(old).map(|event| event.number).collect();
+        self.end_events(&kept);
         for (key, value) in self.entries.starting_with(b"h/")? {
             if parse::<Timestamp>(&value)? < before {
                 self.entries.remove(key);
