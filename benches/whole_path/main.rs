@@ -2,7 +2,8 @@
 //! nothing, stage by stage, beside a bare loop that does the same without keeping any account.
 //! Each part runs in a process of its own, so that its time and memory are its own.
 //!
-//! `cargo bench --bench whole_path -- [--only PART,…] [--records N] [--rounds N] [--calls N]`
+//! `cargo bench --bench whole_path -- [--only PART,…] [--records N] [--rounds N] [--calls N]
+//! [--files N] [--mib N]`
 
 mod bare;
 mod daemon;
@@ -14,6 +15,8 @@ mod records;
 mod report;
 mod scr;
 mod server;
+mod sftp;
+mod sshd;
 mod stages;
 
 use std::path::{Path, PathBuf};
@@ -27,7 +30,7 @@ use report::Report;
 use server::Remote;
 
 /// The parts, in the order in which a round runs them.
-const PARTS: [&str; 14] = [
+const PARTS: [&str; 22] = [
     "bare",
     "inspect",
     "read",
@@ -42,6 +45,14 @@ const PARTS: [&str; 14] = [
     "idle",
     "scr-plain",
     "scr",
+    "openssh-big",
+    "sftp-big",
+    "openssh-big-gcm",
+    "openssh-big-fsync",
+    "openssh-small",
+    "sftp-small",
+    "sftp-small-kept",
+    "local-small",
 ];
 /// How many of them are run unless others are named: those about the large file.
 const LARGE: usize = 9;
@@ -52,6 +63,9 @@ struct Options {
     records: u64,
     rounds: usize,
     calls: u64,
+    /// Small files, and MiB of the large one, over SFTP.
+    files: u64,
+    mib: u64,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -84,6 +98,8 @@ fn options(arguments: &[String]) -> anyhow::Result<Options> {
         records: 1_000_000,
         rounds: 5,
         calls: 10_000,
+        files: 5_000,
+        mib: 1024,
     };
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
@@ -94,9 +110,12 @@ fn options(arguments: &[String]) -> anyhow::Result<Options> {
             "--records" => options.records = value()?.replace('_', "").parse()?,
             "--rounds" => options.rounds = value()?.parse()?,
             "--calls" => options.calls = value()?.replace('_', "").parse()?,
-            other => {
-                bail!("unknown option {other}: known are --only, --records, --rounds, --calls")
-            }
+            "--files" => options.files = value()?.replace('_', "").parse()?,
+            "--mib" => options.mib = value()?.replace('_', "").parse()?,
+            other => bail!(
+                "unknown option {other}: known are --only, --records, --rounds, --calls, --files, \
+                 --mib"
+            ),
         }
     }
     if let Some(unknown) = options.only.iter().find(|part| !PARTS.contains(&part.as_str())) {
@@ -133,7 +152,12 @@ fn run(options: &Options) -> anyhow::Result<()> {
                 )?,
                 false => {
                     let server = Remote::start()?;
-                    let mut figures = measured(name, folder.path(), options.records, &server.url)?;
+                    let count = match *name {
+                        name if name.contains("-big") => options.mib,
+                        name if name.contains("-small") => options.files,
+                        _ => options.records,
+                    };
+                    let mut figures = measured(name, folder.path(), count, &server.url)?;
                     figures.server = server::counted(&server.url)?;
                     figures
                 }
@@ -178,6 +202,14 @@ fn part(name: &str, root: &Path, count: u64, server: &str) -> anyhow::Result<Fig
         "start" => daemon::start(&files, server),
         "scr-plain" => scr::plain(count, server),
         "scr" => scr::run(&files, count, server),
+        "openssh-big" => sftp::openssh_big(&files, count, &[]),
+        "openssh-big-gcm" => sftp::openssh_big(&files, count, &["-c", "aes128-gcm@openssh.com"]),
+        "openssh-big-fsync" => sftp::openssh_big(&files, count, &["-f"]),
+        "openssh-small" => sftp::openssh_small(&files, count),
+        "sftp-big" => sftp::big_file(&files, count, server),
+        "sftp-small" => sftp::small_files(&files, count, server),
+        "sftp-small-kept" => sftp::small_files_kept(&files, count, server),
+        "local-small" => sftp::local_small(&files, count, server),
         other => bail!("there is no part {other}"),
     }
 }

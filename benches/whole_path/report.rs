@@ -70,7 +70,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "\n{:<10} {:>12} {:>12} {:>9} {:>9} {:>9} {:>9} {:>9}",
+            "\n{:<18} {:>12} {:>12} {:>9} {:>9} {:>9} {:>9} {:>9}",
             "part", "best /s", "median /s", "best s", "median s", "CPU s", "peak MiB", "MB out"
         )?;
         for name in &self.order {
@@ -81,7 +81,7 @@ impl fmt::Display for Report {
             let bytes = rounds.iter().map(|figures| figures.bytes.max(figures.server.bytes)).max();
             writeln!(
                 f,
-                "{name:<10} {:>12.0} {:>12.0} {:>9.3} {:>9.3} {:>9.2} {:>9.1} {:>9.1}",
+                "{name:<18} {:>12.0} {:>12.0} {:>9.3} {:>9.3} {:>9.2} {:>9.1} {:>9.1}",
                 rate.0,
                 rate.1,
                 seconds.0,
@@ -95,6 +95,11 @@ impl fmt::Display for Report {
         self.ratio(f, "read + map + serialise / bare loop", "map", "bare", "70 %")?;
         self.ratio(f, "whole path / limit", "whole", "limit", "60 %")?;
         self.ratio(f, "send / post", "send", "post", "-")?;
+        self.ratio(f, "large file, SFTP / OpenSSH", "sftp-big", "openssh-big", "80 %")?;
+        self.ratio(f, "the same, aes128-gcm both", "sftp-big", "openssh-big-gcm", "-")?;
+        self.ratio(f, "the same, durable both", "sftp-big", "openssh-big-fsync", "-")?;
+        self.ratio(f, "small files, SFTP / OpenSSH", "sftp-small", "openssh-small", "300 %")?;
+        self.ratio(f, "the same, kept there", "sftp-small-kept", "openssh-small", "300 %")?;
         if let (Some(ours), Some(plain)) = (self.rate("scr"), self.rate("scr-plain")) {
             writeln!(
                 f,
