@@ -50,6 +50,9 @@ pub fn fetch(
 ) -> anyhow::Result<Download> {
     let data = spool.data(arrival);
     if data.exists() {
+        // Its name may not be durable yet.
+        disk::sync_folder(&spool.folder(arrival))
+            .with_context(|| format!("{} cannot be written", data.display()))?;
         return Ok(Download::Whole);
     }
     let Some(seen) = slip.look else { return Ok(Download::Changed) };
