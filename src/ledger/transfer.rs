@@ -66,7 +66,9 @@ pub fn each_entry(
         None => bail!("{} holds no ledger", folder.display()),
     }
     entries.each(b"", &mut |key, value| known(key, value))?;
-    for prefix in [b"m/", b"c/", b"d/", b"a/", b"l/", b"r/", b"i/", b"g/", b"p/", b"k/", b"v/"] {
+    // Open files with all that is theirs come last, one after the other.
+    let of_files: [&[u8]; 3] = [b"f/", b"s/", b"w/"];
+    for prefix in Entry::PREFIXES.into_iter().filter(|prefix| !of_files.contains(prefix)) {
         entries.each(prefix, &mut |key, value| match read(key, value)? {
             None | Some(Entry::Schema { .. }) => Ok(()),
             Some(entry) => lines.write(&entry),

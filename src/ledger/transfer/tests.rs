@@ -217,6 +217,30 @@ fn what_is_set_aside_whole_and_what_is_worked_again_comes_back() {
 }
 
 #[test]
+fn acknowledged_notifications_are_exported_and_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ledger, copy) = (folder.path().join("ledger"), folder.path().join("copy"));
+    let mut store = Store::open(&ledger).unwrap();
+    let event = Event {
+        number: 1,
+        sender: "scr/wallet-a".to_owned(),
+        kind: "release".to_owned(),
+        received: at(7),
+        kept: None,
+    };
+    assert!(store.add_event(event.clone(), &[7; 16]).unwrap());
+    store.commit().unwrap();
+    drop(store);
+    let text = exported(&ledger);
+    import(&copy, text.as_bytes()).unwrap();
+    assert_eq!(exported(&copy), text);
+    let store = Store::open(&copy).unwrap();
+    assert_eq!(store.events.get(&1), Some(&event));
+    assert!(store.heard(&[7; 16]).unwrap());
+    assert_eq!(store.senders["scr/wallet-a"].number, 1);
+}
+
+#[test]
 fn a_ledger_made_smaller_says_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = folder.path().join("ledger");
