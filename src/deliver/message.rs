@@ -169,6 +169,7 @@ impl Message {
             reason: reason.chars().take(160).collect(),
             address: earlier.and_then(|earlier| earlier.address.clone()),
             release: None,
+            holds: earlier.and_then(|earlier| earlier.holds.clone()),
             unknown: earlier.is_some_and(|earlier| earlier.unknown),
         };
         Outcome { changes: vec![Change::Wait(waiting)], ..Outcome::default() }
@@ -209,6 +210,7 @@ impl Message {
                 reason: reason.chars().take(160).collect(),
                 address: None,
                 release: None,
+                holds: None,
                 unknown: self.earlier.as_ref().is_some_and(|earlier| earlier.unknown),
             })
         };

@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 
 pub use account::{
-    Account, Again, How, Phase, Pinned, Progress, Repeat, ResultNames, Wait, Waiting,
+    Account, Again, Holds, How, Phase, Pinned, Progress, Repeat, ResultNames, Wait, Waiting,
 };
 pub use alarm::{Alarm, AlarmKind};
 pub use entries::Pair;
@@ -42,6 +42,7 @@ pub use event::{Event, Sender};
 pub use login::LoginRefusals;
 pub use ordinals::Ordinals;
 pub use remote::{Fetched, Known};
+pub use store::hold::{Held, short_api};
 pub use store::{Store, WHOLE};
 pub use verdict::Told;
 
@@ -103,6 +104,9 @@ pub struct ReleaseAge {
     /// The newest record whose call may have been carried out, though no answer came.
     #[serde(default)]
     pub tried: Option<Age>,
+    /// Whether a call of ours has transferred it on, so that it is not ours until it comes back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub away: bool,
 }
 
 impl ReleaseAge {
@@ -115,6 +119,7 @@ impl ReleaseAge {
             last: self.last.max(busy),
             busy: self.busy.filter(|_| busy.is_none()),
             tried: self.tried.filter(|_| tried.is_none()),
+            away: self.away,
         })
     }
 }

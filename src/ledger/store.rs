@@ -2,6 +2,7 @@
 
 mod aside;
 mod event;
+pub mod hold;
 mod memory;
 mod remote;
 mod verdict;
@@ -13,6 +14,7 @@ use anyhow::{Context, anyhow, bail};
 use jiff::Timestamp;
 
 pub use aside::WHOLE;
+use hold::Holding;
 use verdict::{Parked, parked_key};
 
 use super::account::{Account, Progress, Waiting};
@@ -47,6 +49,8 @@ pub struct Store {
     installation: String,
     /// The records that are parked for CPu's verdict, by customer and reference in lower case.
     parked: Parked,
+    /// The transfers and revokes that wait, by API and release.
+    holding: Holding,
     /// The open files.
     pub files: BTreeMap<Arrival, (Account, Progress)>,
     /// What is left of settled files, by customer.
@@ -71,6 +75,7 @@ impl Store {
             next_arrival: 1,
             installation: String::new(),
             parked: Parked::new(),
+            holding: Holding::default(),
             files: BTreeMap::new(),
             tallies: BTreeMap::new(),
             alarms: Vec::new(),
@@ -139,17 +144,20 @@ impl Store {
                 Change::Wait(waiting) => {
                     self.entries.put(waiting_key(arrival, waiting.first), &waiting);
                     let parked = parked_key(&account.customer, &waiting);
-                    let first = waiting.first;
-                    if let Some(earlier) = progress.waiting.insert(first, waiting)
-                        && let Some(parked) = parked_key(&account.customer, &earlier)
-                    {
-                        self.parked.remove(&parked);
+                    let (first, holds) = (waiting.first, waiting.holds.clone());
+                    if let Some(earlier) = progress.waiting.insert(first, waiting) {
+                        self.holding.let_go(&earlier);
+                        if let Some(parked) = parked_key(&account.customer, &earlier) {
+                            self.parked.remove(&parked);
+                        }
                     }
+                    self.holding.hold(holds);
                     self.parked.extend(parked.map(|parked| (parked, (arrival, first))));
                 }
                 Change::Unwait(first) => {
                     if let Some(earlier) = progress.waiting.remove(&first) {
                         self.entries.remove(waiting_key(arrival, first));
+                        self.holding.let_go(&earlier);
                         if let Some(parked) = parked_key(&account.customer, &earlier) {
                             self.parked.remove(&parked);
                         }
@@ -239,6 +247,7 @@ impl Store {
         }
         let Some((account, progress)) = self.files.remove(&arrival) else { return Ok(()) };
         for waiting in progress.waiting.values() {
+            self.holding.let_go(waiting);
             if let Some(parked) = parked_key(&account.customer, waiting) {
                 self.parked.remove(&parked);
             }
@@ -442,6 +451,7 @@ impl Store {
                 let waiting: Waiting = parse(value)?;
                 let parked = parked_key(&account.customer, &waiting);
                 self.parked.extend(parked.map(|parked| (parked, (arrival, waiting.first))));
+                self.holding.hold(waiting.holds.clone());
                 progress.waiting.insert(waiting.first, waiting);
             }
             self.files.insert(arrival, (account, progress));
