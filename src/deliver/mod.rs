@@ -5,18 +5,23 @@ pub mod assignment;
 pub mod call;
 mod care;
 pub mod consequence;
+mod connection;
 mod cpu;
+mod explain;
 mod ingestion;
 pub mod lane;
 pub mod message;
 mod open;
 pub mod order;
 mod pace;
+pub mod precedence;
 mod resolve;
 pub mod retry;
 pub mod room;
 pub mod rota;
 mod scr;
+mod standing;
+mod attempt;
 pub mod verdict;
 
 use std::collections::BTreeMap;
@@ -37,7 +42,7 @@ pub use rota::InUse;
 pub use scr::Gate;
 
 use crate::config::{self, Retry};
-use crate::ledger::{Alarm, AlarmKind, Ledger};
+use crate::ledger::{Alarm, AlarmKind, Ledger, Waiting};
 use crate::model::{Problem, Reply};
 use crate::remote::release::Release;
 use consequence::consequence;
@@ -293,6 +298,14 @@ impl Channel {
 }
 
 impl Prepared {
+    /// What is to be noted of a record before anything newer goes.
+    pub fn waits_from_now(&self, message: &Message) -> Option<Waiting> {
+        match self {
+            Prepared::Assignment(prepared) => prepared.waits_from_now(message),
+            Prepared::Call(_) => None,
+        }
+    }
+
     /// What is to be told of the record before it is sent.
     pub fn take_problems(&mut self, message: &Message) -> Vec<Problem> {
         let problems = match self {

@@ -107,7 +107,8 @@ mod tests {
     fn what_is_newer_is_held_by_whatever_name_its_release_has() {
         let standing = Standing::default();
         let age = |ordinal| (Arrival(1), ordinal);
-        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let names =
+            |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let mut stand = standing.stand("CSQU3054383".to_owned(), age(5));
         assert_eq!(standing.held(&names(&["0xa"]), false, age(6)), Held::Perhaps);
         assert_eq!(standing.held(&names(&["0xa"]), true, age(6)), Held::No);

@@ -6,6 +6,7 @@
 pub mod account;
 pub mod alarm;
 mod check;
+mod connection;
 mod entries;
 mod entry;
 mod event;
@@ -36,6 +37,7 @@ pub use account::{
     Account, Again, Holds, How, Phase, Pinned, Progress, Repeat, ResultNames, Wait, Waiting,
 };
 pub use alarm::{Alarm, AlarmKind};
+pub use connection::{Connection, Connections, kept};
 pub use entries::Pair;
 pub use entry::Entry;
 pub use event::{Event, Sender};
@@ -233,6 +235,24 @@ impl Ledger {
         &self,
         change: impl FnOnce(&mut Store) -> anyhow::Result<T> + Send + 'static,
     ) -> anyhow::Result<T> {
+        self.line_up(change)?.await.context("the ledger is closed")?
+    }
+
+    /// Notes what became of records of one file. It is in line, before whatever is asked of the
+    /// ledger from now on, when this returns; and on disk when what it gives answers.
+    pub fn note_in_line(
+        &self,
+        arrival: Arrival,
+        changes: Vec<Change>,
+    ) -> impl Future<Output = anyhow::Result<()>> + Send + use<> {
+        let lined_up = self.line_up(move |store| store.change(arrival, changes));
+        async move { lined_up?.await.context("the ledger is closed")? }
+    }
+
+    fn line_up<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Store) -> anyhow::Result<T> + Send + 'static,
+    ) -> anyhow::Result<oneshot::Receiver<anyhow::Result<T>>> {
         let (sender, receiver) = oneshot::channel();
         self.commands
             .send(Box::new(move |store| {
@@ -245,7 +265,7 @@ impl Ledger {
                 })
             }))
             .map_err(|_| anyhow!("the ledger is closed"))?;
-        receiver.await.context("the ledger is closed")?
+        Ok(receiver)
     }
 
     /// As `change`, for what cannot fail by itself.

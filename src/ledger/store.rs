@@ -1,6 +1,7 @@
 //! Store: the ledger's data, mirrored in memory and kept in entries on disk.
 
 mod aside;
+mod connection;
 mod event;
 pub mod hold;
 mod memory;
@@ -26,8 +27,8 @@ use super::keys::{
 };
 use super::ordinals::Ordinals;
 use super::{
-    Age, Alarm, Change, Event, FileCounts, LoginRefusals, ReleaseAge, Sender, Settled, Tally,
-    renewal,
+    Age, Alarm, Change, Connections, Event, FileCounts, LoginRefusals, ReleaseAge, Sender, Settled,
+    Tally, renewal,
 };
 use crate::model::{Arrival, Identity, State};
 
@@ -51,6 +52,8 @@ pub struct Store {
     parked: Parked,
     /// The transfers and revokes that wait, by API and release.
     holding: Holding,
+    /// The connections of SCR APIs, by their short names.
+    connections: BTreeMap<String, Connections>,
     /// The open files.
     pub files: BTreeMap<Arrival, (Account, Progress)>,
     /// What is left of settled files, by customer.
@@ -76,6 +79,7 @@ impl Store {
             installation: String::new(),
             parked: Parked::new(),
             holding: Holding::default(),
+            connections: BTreeMap::new(),
             files: BTreeMap::new(),
             tallies: BTreeMap::new(),
             alarms: Vec::new(),
@@ -464,6 +468,7 @@ impl Store {
             self.alarms.push(parse(value)?);
         }
         self.alarms.sort_by_key(|alarm: &Alarm| alarm.since);
+        self.load_connections()?;
         self.load_events()
     }
 
