@@ -11,6 +11,7 @@ mod entry;
 mod event;
 mod keys;
 mod login;
+mod outbox;
 pub mod ordinals;
 mod remote;
 pub mod renewal;
@@ -41,8 +42,9 @@ pub use entry::Entry;
 pub use event::{Event, Sender};
 pub use login::LoginRefusals;
 pub use ordinals::Ordinals;
+pub use outbox::{Outbox, Queued};
 pub use remote::{Fetched, Known};
-pub use store::{Store, WHOLE};
+pub use store::{Store, WHOLE, Waits};
 pub use verdict::Told;
 
 use crate::model::{Arrival, Counts, State};
