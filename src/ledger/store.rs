@@ -5,6 +5,7 @@ mod connection;
 mod event;
 pub mod hold;
 mod memory;
+mod outbox;
 mod remote;
 mod verdict;
 
@@ -16,6 +17,8 @@ use jiff::Timestamp;
 
 pub use aside::WHOLE;
 use hold::Holding;
+use outbox::Outboxes;
+pub use outbox::Waits;
 use verdict::{Parked, parked_key};
 
 use super::account::{Account, Progress, Waiting};
@@ -64,6 +67,8 @@ pub struct Store {
     pub events: BTreeMap<u64, Event>,
     /// Who has sent notifications.
     pub senders: BTreeMap<String, Sender>,
+    /// The outboxes that something was queued in, by customer and name.
+    pub outboxes: Outboxes,
 }
 
 impl Store {
@@ -85,6 +90,7 @@ impl Store {
             alarms: Vec::new(),
             events: BTreeMap::new(),
             senders: BTreeMap::new(),
+            outboxes: Outboxes::new(),
         };
         store.load()?;
         Ok(store)
@@ -420,6 +426,7 @@ impl Store {
                 }
             }
         }
+        found.extend(self.audit_outboxes()?);
         Ok(found)
     }
 
@@ -469,7 +476,8 @@ impl Store {
         }
         self.alarms.sort_by_key(|alarm: &Alarm| alarm.since);
         self.load_connections()?;
-        self.load_events()
+        self.load_events()?;
+        self.load_outboxes()
     }
 
     /// A process that ended may have left some of what it was to remove.
