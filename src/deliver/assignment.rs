@@ -52,7 +52,8 @@ impl Action {
     pub fn bearing(&self) -> Bearing {
         match self {
             Action::Assign(_) | Action::Unassign => Bearing::Overwrites,
-            Action::Transfer(_) | Action::Revoke => Bearing::Moves,
+            Action::Transfer(_) => Bearing::HandsOver,
+            Action::Revoke => Bearing::TakesBack,
         }
     }
 }

@@ -8,12 +8,12 @@ use jiff::Timestamp;
 
 use super::assignment::Action;
 use super::consequence::UNKNOWN_OUTCOME;
-use super::precedence::{Answered, after_call, before_call};
+use super::precedence::{Answered, Bearing, after_call, before_call};
 use super::resolve::Unread;
 use super::scr::{Job, Prepared, Releases, hold};
 use super::verdict::{Heard, Remote, Verdict, judge};
 use super::{Leave, Outcome, after};
-use crate::ledger::{Change, ReleaseAge, Wait};
+use crate::ledger::{Change, ReleaseAge, Wait, Waiting};
 use crate::model::{Reply, State};
 use crate::remote::release::Release;
 
@@ -30,8 +30,13 @@ impl Releases {
         let (message, mine) = (job.message, job.message.age());
         // Noted before the call: if the answer is lost, by a crash too, no older record of this
         // release may go out until this one has gone out again.
-        let noted = before_call(known, mine);
-        job.ledger.note(message.arrival, vec![self.note(address, noted)]).await?;
+        let bearing = job.assignment.action.bearing();
+        let mut noted = vec![self.note(address, before_call(bearing, known, mine))];
+        if let (Bearing::TakesBack, Some(earlier)) = (bearing, &message.earlier) {
+            // A release that has come back does not tell whether by this record.
+            noted.push(Change::Wait(Waiting { unknown: true, ..earlier.clone() }));
+        }
+        job.ledger.note(message.arrival, noted).await?;
         let called = self.call(job, prepared, address, known, leave).await;
         Ok(called.map(|(mut outcome, answered)| {
             for change in &mut outcome.changes {
@@ -39,7 +44,13 @@ impl Releases {
                     waiting.address = Some(address.to_owned());
                 }
             }
-            let after = after_call(known, mine, answered, outcome.is_final());
+            let after = after_call(
+                job.assignment.action.bearing(),
+                known,
+                mine,
+                answered,
+                outcome.is_final(),
+            );
             let after =
                 after.map(|after| ReleaseAge { away: job.leaves_away(after, answered), ..after });
             outcome.changes.extend(after.map(|after| self.note(address, after)));
@@ -107,7 +118,7 @@ impl Releases {
             return Some((Outcome { worked, ..outcome }, answered));
         }
         if matches!(verdict, Verdict::Later { heard: Heard::Word, .. })
-            && let Some((outcome, answered)) = self.explain(job, address, known).await
+            && let Some((outcome, answered)) = self.explain(job, address).await
         {
             // The release is to blame, not the message before it or after it.
             leave.answered();
@@ -131,7 +142,13 @@ impl Releases {
             true => Answered::Taken,
             false => Answered::Accepted,
         };
-        let after = after_call(known, job.message.age(), answered, outcome.is_final());
+        let after = after_call(
+            job.assignment.action.bearing(),
+            known,
+            job.message.age(),
+            answered,
+            outcome.is_final(),
+        );
         let after =
             after.map(|after| ReleaseAge { away: job.leaves_away(after, answered), ..after });
         outcome.changes.extend(after.map(|after| self.note(address, after)));

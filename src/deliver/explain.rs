@@ -7,25 +7,21 @@ use super::assignment::Action;
 use super::precedence::Answered;
 use super::resolve::{BLOCKED, Fit};
 use super::scr::{Job, Releases};
-use crate::ledger::ReleaseAge;
 use crate::model::State;
 
 impl Releases {
-    /// What becomes of a record whose call was refused, if its release tells; `known` is what the
-    /// ledger knew before the call.
+    /// What becomes of a record whose call was refused, if its release tells.
     pub(super) async fn explain(
         &self,
         job: &Job<'_>,
         address: &str,
-        known: ReleaseAge,
     ) -> Option<(Outcome, Answered)> {
         let release = {
             let _room = self.gate.reads.take(job.channel.customer(), 0).await;
             self.gate.client.release(address).await.ok()??
         };
         let message = job.message;
-        let tried = known.tried == Some(message.age())
-            || message.earlier.as_ref().is_some_and(|earlier| earlier.unknown);
+        let tried = message.earlier.as_ref().is_some_and(|earlier| earlier.unknown);
         let is_done = match &job.assignment.action {
             Action::Transfer(_) => job.has_gone(&release),
             // Nothing but an earlier attempt of this record's tells that there was one to revoke.

@@ -273,6 +273,14 @@ impl Channel {
         releases.gate.client.release(address).await
     }
 
+    /// Asks its SCR API for the connections and notes them; what went wrong, if something did.
+    pub async fn refresh_connections(&self, ledger: &Ledger) -> anyhow::Result<Result<(), Reply>> {
+        match &self.kind {
+            Kind::Scr(releases) => releases.refresh_connections(ledger).await,
+            Kind::Ingestion(_) | Kind::Cpu(_) => Ok(Ok(())),
+        }
+    }
+
     /// The customer's id.
     pub fn customer(&self) -> &str {
         &self.customer

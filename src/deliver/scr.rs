@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::assignment::{self, Action, Assignment, ReleaseName};
 use super::order::{OrderBook, Turn};
-use super::precedence::{Bearing, May, may};
+use super::precedence::{May, may};
 use super::resolve::{Found, Place, names_of, waited_for};
 use super::room::{Room, Rooms};
 use super::standing::{Stand, Standing};
@@ -167,7 +167,7 @@ impl Releases {
             ReleaseName::Container(container, bl) => waited_for(container, bl.as_deref()),
         };
         prepared.turns.push(self.gate.book.line_up(&name));
-        if assignment.action.bearing() == Bearing::Moves {
+        if assignment.action.bearing().moves() {
             let earlier = message.earlier.as_ref().and_then(|earlier| earlier.holds.clone());
             let holds = earlier.unwrap_or_else(|| Holds {
                 api: short_api(&self.gate.url),
