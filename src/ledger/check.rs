@@ -150,6 +150,7 @@ impl Check {
             }
             Entry::Tidied(_) | Entry::Known { .. } | Entry::Verdict { .. } => {}
             Entry::Event(_) | Entry::Heard { .. } | Entry::Sender { .. } => {}
+            Entry::Subscription { .. } => {}
             Entry::Alarm(_) | Entry::Login { .. } | Entry::Release { .. } => {}
         }
     }

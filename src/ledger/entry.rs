@@ -9,13 +9,14 @@ use serde::{Deserialize, Serialize};
 use super::account::{Account, Waiting};
 use super::entries::{Pair, parse};
 use super::keys::{
-    account_key, alarm_key, chunk_key, day_key, event_key, fetched_key, generation_key, heard_key,
-    identity_key, known_key, login_key, sender_key, tally_key, verdict_key, waiting_key,
+    account_key, alarm_key, api_and_event, chunk_key, day_key, event_key, fetched_key,
+    generation_key, heard_key, identity_key, known_key, login_key, sender_key, subscription_key,
+    tally_key, verdict_key, waiting_key,
 };
 use super::ordinals::Ordinals;
 use super::{
-    Alarm, Believed, Day, Event, Fetched, Known, LoginRefusals, ReleaseAge, Sender, Settled, Tally,
-    Told,
+    Alarm, Believed, Day, Event, Fetched, Known, LoginRefusals, ReleaseAge, Sender, Settled,
+    Subscription, Tally, Told,
 };
 use crate::model::{Arrival, Identity, State};
 
@@ -148,6 +149,16 @@ pub enum Entry {
         #[serde(flatten)]
         known: Sender,
     },
+    /// A callback URL that was registered at an SCR API.
+    Subscription {
+        /// The API's name in the config.
+        api: String,
+        /// `onRelease` or `onAcceptInvitation`.
+        event_type: String,
+        /// What was registered.
+        #[serde(flatten)]
+        subscription: Subscription,
+    },
     /// An open file.
     File(Box<Account>),
     /// Records of a file that are in a final state. Of a settled file only those are kept that
@@ -177,9 +188,9 @@ pub enum Entry {
 
 impl Entry {
     /// What keys start with, by kind: what belongs to no file comes first.
-    pub const PREFIXES: [&'static [u8]; 17] = [
+    pub const PREFIXES: [&'static [u8]; 18] = [
         b"m/", b"c/", b"d/", b"a/", b"l/", b"r/", b"i/", b"g/", b"p/", b"k/", b"v/", b"e/", b"h/",
-        b"n/", b"f/", b"s/", b"w/",
+        b"n/", b"u/", b"f/", b"s/", b"w/",
     ];
 
     /// What a kind of entry is about, in words.
@@ -198,6 +209,7 @@ impl Entry {
             Some(b"e/") => "a notification to be worked on",
             Some(b"h/") => "that a notification came",
             Some(b"n/") => "one who sends notifications",
+            Some(b"u/") => "a callback that was registered",
             Some(b"f/") => "the account of an open file",
             Some(b"s/") => "final records of a file",
             Some(b"w/") => "records that wait",
@@ -266,6 +278,14 @@ impl Entry {
                 Entry::Heard { hash: to_hex(rest), at: parse(value)? }
             }
             b"n/" => Entry::Sender { sender: text()?, known: parse(value)? },
+            b"u/" => {
+                let (api, event_type) = api_and_event(key).context("a key is damaged")?;
+                Entry::Subscription {
+                    api: api.to_owned(),
+                    event_type: event_type.to_owned(),
+                    subscription: parse(value)?,
+                }
+            }
             b"f/" => {
                 let account: Account = parse(value)?;
                 ensure!(account_key(account.arrival) == key, "an account has another's number");
@@ -328,6 +348,9 @@ impl Entry {
                 vec![pair(&heard_key(&hash), at)?]
             }
             Entry::Sender { sender, known } => vec![pair(&sender_key(sender), known)?],
+            Entry::Subscription { api, event_type, subscription } => {
+                vec![pair(&subscription_key(api, event_type), subscription)?]
+            }
             Entry::File(account) => vec![pair(&account_key(account.arrival), account)?],
             Entry::Records { arrival, state, ranges } => {
                 let tag = STATES.iter().find(|(of, _)| of == state).map(|(_, tag)| *tag);

@@ -16,6 +16,7 @@ mod remote;
 pub mod renewal;
 pub mod salvage;
 mod store;
+mod subscription;
 pub mod transfer;
 mod verdict;
 #[cfg(test)]
@@ -43,6 +44,7 @@ pub use login::LoginRefusals;
 pub use ordinals::Ordinals;
 pub use remote::{Fetched, Known};
 pub use store::{Store, WHOLE};
+pub use subscription::Subscription;
 pub use verdict::Told;
 
 use crate::model::{Arrival, Counts, State};

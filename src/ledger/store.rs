@@ -4,6 +4,7 @@ mod aside;
 mod event;
 mod memory;
 mod remote;
+mod subscription;
 mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
