@@ -10,13 +10,13 @@ use super::account::{Account, Waiting};
 use super::entries::{Pair, parse};
 use super::keys::{
     account_key, alarm_key, api_and_event, chunk_key, day_key, event_key, fetched_key,
-    generation_key, heard_key, identity_key, known_key, login_key, sender_key, subscription_key,
-    tally_key, verdict_key, waiting_key,
+    generation_key, heard_key, identity_key, known_key, login_key, outbox_key, queued_key,
+    sender_key, subscription_key, tally_key, verdict_key, waiting_key,
 };
 use super::ordinals::Ordinals;
 use super::{
-    Alarm, Believed, Day, Event, Fetched, Known, LoginRefusals, ReleaseAge, Sender, Settled,
-    Subscription, Tally, Told,
+    Alarm, Believed, Day, Event, Fetched, Known, LoginRefusals, Outbox, Queued, ReleaseAge, Sender,
+    Settled, Subscription, Tally, Told,
 };
 use crate::model::{Arrival, Identity, State};
 
@@ -159,6 +159,10 @@ pub enum Entry {
         #[serde(flatten)]
         subscription: Subscription,
     },
+    /// How far an outbox has come.
+    Outbox(Outbox),
+    /// A document that is still to be written as a file for the ERP.
+    Queued(Queued),
     /// An open file.
     File(Box<Account>),
     /// Records of a file that are in a final state. Of a settled file only those are kept that
@@ -188,9 +192,9 @@ pub enum Entry {
 
 impl Entry {
     /// What keys start with, by kind: what belongs to no file comes first.
-    pub const PREFIXES: [&'static [u8]; 18] = [
+    pub const PREFIXES: [&'static [u8]; 20] = [
         b"m/", b"c/", b"d/", b"a/", b"l/", b"r/", b"i/", b"g/", b"p/", b"k/", b"v/", b"e/", b"h/",
-        b"n/", b"u/", b"f/", b"s/", b"w/",
+        b"n/", b"u/", b"o/", b"q/", b"f/", b"s/", b"w/",
     ];
 
     /// What a kind of entry is about, in words.
@@ -210,6 +214,8 @@ impl Entry {
             Some(b"h/") => "that a notification came",
             Some(b"n/") => "one who sends notifications",
             Some(b"u/") => "a callback that was registered",
+            Some(b"o/") => "how far an outbox has come",
+            Some(b"q/") => "a document for an outbox",
             Some(b"f/") => "the account of an open file",
             Some(b"s/") => "final records of a file",
             Some(b"w/") => "records that wait",
@@ -286,6 +292,18 @@ impl Entry {
                     subscription: parse(value)?,
                 }
             }
+            b"o/" => {
+                let outbox: Outbox = parse(value)?;
+                let own = outbox_key(&outbox.customer, &outbox.outbox);
+                ensure!(own == key, "an outbox stands in another's place");
+                Entry::Outbox(outbox)
+            }
+            b"q/" => {
+                let queued: Queued = parse(value)?;
+                let own = queued_key(&queued.customer, &queued.outbox, queued.sequence);
+                ensure!(own == key, "a document for an outbox stands in another's place");
+                Entry::Queued(queued)
+            }
             b"f/" => {
                 let account: Account = parse(value)?;
                 ensure!(account_key(account.arrival) == key, "an account has another's number");
@@ -350,6 +368,13 @@ impl Entry {
             Entry::Sender { sender, known } => vec![pair(&sender_key(sender), known)?],
             Entry::Subscription { api, event_type, subscription } => {
                 vec![pair(&subscription_key(api, event_type), subscription)?]
+            }
+            Entry::Outbox(outbox) => {
+                vec![pair(&outbox_key(&outbox.customer, &outbox.outbox), outbox)?]
+            }
+            Entry::Queued(queued) => {
+                let key = queued_key(&queued.customer, &queued.outbox, queued.sequence);
+                vec![pair(&key, queued)?]
             }
             Entry::File(account) => vec![pair(&account_key(account.arrival), account)?],
             Entry::Records { arrival, state, ranges } => {

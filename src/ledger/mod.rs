@@ -11,6 +11,7 @@ mod entry;
 mod event;
 mod keys;
 mod login;
+mod outbox;
 pub mod ordinals;
 mod remote;
 pub mod renewal;
@@ -42,8 +43,9 @@ pub use entry::Entry;
 pub use event::{Event, Sender};
 pub use login::LoginRefusals;
 pub use ordinals::Ordinals;
+pub use outbox::{Outbox, Queued};
 pub use remote::{Fetched, Known};
-pub use store::{Store, WHOLE};
+pub use store::{Store, WHOLE, Waits};
 pub use subscription::Subscription;
 pub use verdict::Told;
 
