@@ -149,7 +149,11 @@ impl Check {
                 }
             }
             Entry::Tidied(_) | Entry::Known { .. } | Entry::Verdict { .. } => {}
-            Entry::Event(_) | Entry::Heard { .. } | Entry::Sender { .. } => {}
+            Entry::Event(_)
+            | Entry::Heard { .. }
+            | Entry::Sender { .. }
+            | Entry::Seen { .. }
+            | Entry::Walked { .. } => {}
             Entry::Alarm(_) | Entry::Login { .. } | Entry::Release { .. } => {}
         }
     }

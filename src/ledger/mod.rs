@@ -15,6 +15,7 @@ pub mod ordinals;
 mod remote;
 pub mod renewal;
 pub mod salvage;
+mod seen;
 mod store;
 pub mod transfer;
 mod verdict;
@@ -42,6 +43,7 @@ pub use event::{Event, Sender};
 pub use login::LoginRefusals;
 pub use ordinals::Ordinals;
 pub use remote::{Fetched, Known};
+pub use seen::{Doubtful, Seen, Walked};
 pub use store::{Store, WHOLE};
 pub use verdict::Told;
 

@@ -4,6 +4,7 @@ mod aside;
 mod event;
 mod memory;
 mod remote;
+mod seen;
 mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
