@@ -17,7 +17,8 @@ pub async fn catch_up(parts: Arc<Parts>, stop: CancellationToken) {
     let mut left = wanted(&parts.setup());
     let mut pause = Duration::from_secs(1);
     loop {
-        if stop.run_until_cancelled(walk_all(&parts, &mut left)).await.is_none() || left.is_empty() {
+        if stop.run_until_cancelled(walk_all(&parts, &mut left)).await.is_none() || left.is_empty()
+        {
             return;
         }
         if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {

@@ -110,9 +110,10 @@ mod tests {
         assert_eq!(between(nothing(), json!({ "blocked": true })), ["block"]);
         assert_eq!(between(json!({ "blocked": true }), nothing()), ["unblock"]);
         assert_eq!(between(nothing(), json!({ "deleted": true })), ["delete"]);
-        assert_eq!(between(nothing(), json!({ "greenLights": { "total": "green" } })), [
-            "greenlights"
-        ]);
+        assert_eq!(
+            between(nothing(), json!({ "greenLights": { "total": "green" } })),
+            ["greenlights"]
+        );
         assert_eq!(between(nothing(), json!({ "nextOwner": "0x03" })), ["transfer"]);
         assert_eq!(between(json!({ "nextOwner": "0x03" }), nothing()), ["revoke"]);
         assert_eq!(between(nothing(), json!({ "previousOwner": "0x04" })), ["transfer"]);

@@ -14,9 +14,9 @@ mod tls;
 mod walk;
 mod work;
 
+pub use catch_up::{catch_up, catch_up_once};
 pub use event::{Event, ScrKind};
 pub use inbox::Inbox;
-pub use catch_up::{catch_up, catch_up_once};
 pub use lanes::work_on;
 pub use receiver::Receiver;
 pub use work::Worked;

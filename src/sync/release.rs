@@ -11,8 +11,7 @@ use super::work::{Ends, Worked};
 use crate::deliver::{Channel, fault_of, names_of, same_vat};
 use crate::ledger::{Seen, Store};
 use crate::model::Reply;
-use crate::pipeline::outboxes::Put;
-use crate::pipeline::{Parts, Setup};
+use crate::pipeline::{Parts, Put, Setup};
 use crate::remote::Release;
 
 /// How long a release that was taken from us may be unreadable before its event is told without it:

@@ -49,7 +49,9 @@ pub enum Broken {
 pub fn wanted(setup: &Arc<Setup>) -> BTreeSet<String> {
     let waits = |channel: &&Arc<Channel>| {
         let customer = setup.of(channel.customer()).config.customers.get(channel.customer());
-        customer.is_some_and(|customer| customer.outboxes.values().any(|outbox| outbox.is_of_scr()))
+        customer.is_some_and(|customer| {
+            customer.outboxes.values().any(|outbox| outbox.is_of_releases())
+        })
     };
     let channels = setup.all_channels();
     channels.values().filter(waits).filter_map(|it| it.scr_api().map(str::to_owned)).collect()

@@ -5,8 +5,7 @@ use serde_json::{Map, Value, json};
 use super::release::{self, Happened};
 use super::{Event, ScrKind};
 use crate::ledger::{self, Store};
-use crate::pipeline::Parts;
-use crate::pipeline::outboxes::Put;
+use crate::pipeline::{Parts, Put};
 use crate::remote::cpu::Notification;
 
 /// An event that is to be worked on.
@@ -81,10 +80,12 @@ pub async fn work(parts: &Parts, events: &[Open]) -> anyhow::Result<Worked> {
                 "event": kind, "received": first.event.received.to_string(),
                 "customer": customer, "notification": first.body,
             });
-            Ok(match parts.outbox_put(customer, kind, told, move |store| ends.note(store)).await? {
-                Put::Queued(_) => Worked::Done,
-                Put::Full(why) => Worked::Unreachable(why),
-            })
+            Ok(
+                match parts.outbox_put(customer, kind, told, move |store| ends.note(store)).await? {
+                    Put::Queued(_) => Worked::Done,
+                    Put::Full(why) => Worked::Unreachable(why),
+                },
+            )
         }
         Event::Scr { kind: ScrKind::Invitation { .. }, .. } => Ok(Worked::Left),
     }
