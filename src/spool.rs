@@ -49,10 +49,11 @@ impl Spool {
     /// Opens the state folder, making what is not there; only its owner may look into it.
     pub fn open(root: &Path) -> anyhow::Result<Spool> {
         let spool = Spool { root: root.to_owned() };
-        for folder in
-            [spool.root.clone(), spool.files(), spool.bundles(), spool.quarantine(), spool.events()]
+        for folder in [&spool.root, &spool.files(), &spool.bundles(), &spool.quarantine()]
+            .into_iter()
+            .chain([&spool.events(), &spool.payloads()])
         {
-            disk::make_folder(&folder, 0o700)
+            disk::make_folder(folder, 0o700)
                 .with_context(|| format!("{} cannot be made", folder.display()))?;
         }
         disk::set_mode(&spool.root, 0o700)
@@ -127,6 +128,16 @@ impl Spool {
     /// What the notification of this number says.
     pub fn event(&self, number: u64) -> PathBuf {
         self.events().join(format!("{number}.json"))
+    }
+
+    /// The folder of the documents that are still to be written as files for the ERP.
+    pub fn payloads(&self) -> PathBuf {
+        self.root.join("outbox")
+    }
+
+    /// What the document of this name says.
+    pub fn payload(&self, name: &str) -> PathBuf {
+        self.payloads().join(format!("{name}.json"))
     }
 
     /// The arrivals whose folders lie in the spool.

@@ -54,6 +54,7 @@ pub fn sandbox(releases: u64) -> anyhow::Result<()> {
         blocked: false,
         deleted: false,
         gate_out: None,
+        green_lights: Default::default(),
     };
     let world = World {
         scr: vec![ScrApi {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::channel::Surroundings;
 use super::clash::Stake;
 use super::provider::Provider;
-use super::{Channel, Faults, Login, LoginCallback, Route, ScrApi, Section, Source, text};
+use super::{Channel, Faults, Login, LoginCallback, Outbox, Route, ScrApi, Section, Source, text};
 
 /// One customer: the company whose data this is.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub struct Customer {
     pub channels: BTreeMap<String, Channel>,
     /// Its routes; the first that matches wins.
     pub routes: Vec<Route>,
+    /// Where files for it are written, by name.
+    pub outboxes: BTreeMap<String, Outbox>,
 }
 
 impl Customer {
@@ -94,6 +96,7 @@ impl Draft {
         };
         let channels = Channel::parse_all(&mut section, &around, &mut self.stakes);
         let routes = Route::parse_all(&mut section, provider, &sources, &channels);
+        let outboxes = Outbox::parse_all(&mut section, provider, &mut self.stakes);
         if sources.is_empty() {
             self.faults.warning(&self.file, 0, "there is no [sources.…]: no file is taken in");
         } else if routes.is_empty() && !section.has("routes") {
@@ -115,6 +118,7 @@ impl Draft {
             callbacks: sound(logins).into_values().filter_map(|login| login.callback).collect(),
             channels: sound(channels),
             routes,
+            outboxes,
         };
         (customer, scr)
     }

@@ -58,6 +58,20 @@ pub enum After {
 impl Sftp {
     /// Reads what a source of type sftp has beyond others.
     pub(super) fn parse(section: &mut Section, stakes: &mut Vec<Stake>) -> Option<Sftp> {
+        let (folder, path) = Sftp::folder(section, "a source");
+        let after = After::parse(section, path.as_deref());
+        let sessions = match section.has("sessions") {
+            true => section.integer("sessions", 1, 8).and_then(|count| usize::try_from(count).ok()),
+            false => Some(2),
+        };
+        let sftp = Sftp { after: after?, sessions: sessions?, ..folder? };
+        stakes.push(Stake::new(Thing::Folder, sftp.to_string(), section, "path"));
+        Some(sftp)
+    }
+
+    /// Reads where a folder is and how to log in there, for `whose` sake; and the folder's path, if
+    /// that is sound by itself.
+    pub(super) fn folder(section: &mut Section, whose: &str) -> (Option<Sftp>, Option<String>) {
         let host = section.required("host").and_then(|host| one_word(section, "host", host));
         // Names are the same in both cases, and with the dot of the root (RFC 1034, section 3.1).
         let host = host.map(|host| host.trim_end_matches('.').to_ascii_lowercase());
@@ -66,7 +80,7 @@ impl Sftp {
             false => Some(22),
         };
         let user = section.required("user").and_then(|user| one_word(section, "user", user));
-        let login = SshLogin::parse(section);
+        let login = SshLogin::parse(section, whose);
         if !section.has("known_hosts") {
             section.missing("known_hosts");
         }
@@ -80,23 +94,19 @@ impl Sftp {
             section.warning("known_hosts", what);
         }
         let path = section.required("path").and_then(|path| remote_path(section, "path", path));
-        let after = After::parse(section, path.as_deref());
-        let sessions = match section.has("sessions") {
-            true => section.integer("sessions", 1, 8).and_then(|count| usize::try_from(count).ok()),
-            false => Some(2),
+        let all = || {
+            Some(Sftp {
+                host: host?,
+                port: port?,
+                user: user?,
+                login: login?,
+                known_hosts: known_hosts?,
+                path: path.clone()?,
+                after: After::Keep,
+                sessions: 1,
+            })
         };
-        let sftp = Sftp {
-            host: host?,
-            port: port?,
-            user: user?,
-            login: login?,
-            known_hosts: known_hosts?,
-            path: path?,
-            after: after?,
-            sessions: sessions?,
-        };
-        stakes.push(Stake::new(Thing::Folder, sftp.to_string(), section, "path"));
-        Some(sftp)
+        (all(), path)
     }
 }
 
@@ -110,11 +120,13 @@ impl fmt::Display for Sftp {
 }
 
 impl SshLogin {
-    fn parse(section: &mut Section) -> Option<SshLogin> {
+    fn parse(section: &mut Section, whose: &str) -> Option<SshLogin> {
         let given = ["key", "agent", "password"].map(|key| section.has(key));
         if given == [false; 3] {
-            let what = "a source of type sftp needs key = { file = \"…\" }, password = { … } or \
-                        agent = true to log in";
+            let what = format!(
+                "{whose} of type sftp needs key = {{ file = \"…\" }}, password = {{ … }} or \
+                 agent = true to log in"
+            );
             section.error("user", what);
             return None;
         }

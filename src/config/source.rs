@@ -141,7 +141,8 @@ impl Source {
             Folder::Local(path) => Some(path.as_path()),
             Folder::Sftp(_) => None,
         });
-        let mut result = |key: &str| result_folder(&mut section, key, results.as_deref(), taken);
+        let mut result =
+            |key: &str| result_folder(&mut section, key, results.as_deref(), taken, stakes);
         let [archive, rejects, receipts] = ["archive", "rejects", "receipts"].map(&mut result);
         let keep = match section.has("keep") {
             true => section.duration("keep").map(Some),
@@ -207,20 +208,25 @@ impl Ready {
 }
 
 fn marker_name(section: &Section, name: String) -> Option<String> {
-    let without = name.replace("{name}", "").replace("{stem}", "");
-    let fault = if name == "{name}" {
-        "would be the file itself"
-    } else if without == name {
-        "must hold {name} or {stem}: each file has a marker of its own"
-    } else if without.contains(['{', '}']) {
-        "knows {name} and {stem} only"
-    } else if name.contains('/') {
-        "holds a slash: the marker lies beside the file"
-    } else {
-        return Some(name);
-    };
+    let Some(fault) = marker_fault(&name) else { return Some(name) };
     section.error("name", format!("name {fault}"));
     None
+}
+
+/// Why this cannot be the name of a marker, if it cannot.
+pub(super) fn marker_fault(name: &str) -> Option<&'static str> {
+    let without = name.replace("{name}", "").replace("{stem}", "");
+    if name == "{name}" {
+        Some("would be the file itself")
+    } else if without == name {
+        Some("must hold {name} or {stem}: each file has a marker of its own")
+    } else if without.contains(['{', '}']) {
+        Some("knows {name} and {stem} only")
+    } else if name.contains('/') {
+        Some("holds a slash: the marker lies beside the file")
+    } else {
+        None
+    }
 }
 
 fn ignore(section: &mut Section) -> Option<GlobSet> {
@@ -266,10 +272,13 @@ fn result_folder(
     key: &str,
     results: Option<&Path>,
     taken: Option<&Path>,
+    stakes: &mut Vec<Stake>,
 ) -> Option<PathBuf> {
     let results = results?;
     if !section.has(key) {
-        return Some(results.join(key));
+        let folder = results.join(key);
+        stakes.push(Stake::new(Thing::Results, identity(&folder), section, key));
+        return Some(folder);
     }
     let folder = section.file_path(key)?;
     if taken.is_some_and(|taken| identity(&folder) == identity(taken)) {
@@ -277,10 +286,12 @@ fn result_folder(
         section.error(key, what);
         return None;
     }
+    stakes.push(Stake::new(Thing::Results, identity(&folder), section, key));
     Some(folder)
 }
 
-fn look_at(path: &Path, section: &Section) {
+/// Looks whether a folder is there.
+pub(super) fn look_at(path: &Path, section: &Section) {
     let shown = path.display();
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => {}
@@ -295,7 +306,7 @@ fn look_at(path: &Path, section: &Section) {
 }
 
 /// The folder without links and detours, as far as it can be known.
-fn identity(path: &Path) -> String {
+pub(super) fn identity(path: &Path) -> String {
     let absolute = || {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         path.components().fold(PathBuf::new(), |mut clean, component| {

@@ -45,6 +45,8 @@ pub enum AlarmKind {
     FileName,
     /// A notification fits no customer, or cannot be worked on.
     Notification,
+    /// Documents for an outbox cannot be written as things are.
+    Outbox,
     /// The customer's config cannot be used.
     Config,
 }
@@ -63,6 +65,7 @@ impl AlarmKind {
             AlarmKind::Disk => "disk",
             AlarmKind::FileName => "file-name",
             AlarmKind::Notification => "notification",
+            AlarmKind::Outbox => "outbox",
             AlarmKind::Config => "config",
         }
     }

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::Day;
 use super::account::{Phase, Waiting};
 use super::entry::Entry;
 use super::ordinals::Ordinals;
 use super::store::{SCHEMA, newer_text};
+use super::{Day, Outbox};
 use crate::model::{Arrival, State};
 
 /// The most records that a file can have here: 512 bytes of memory a chunk of them.
@@ -30,6 +30,7 @@ pub struct Check {
     files: BTreeMap<Arrival, (u64, u64)>,
     records: BTreeMap<(Arrival, u8), (u64, Ordinals)>,
     waiting: Vec<(u64, Arrival, Waiting)>,
+    outboxes: BTreeMap<(String, String), Outbox>,
 }
 
 impl Check {
@@ -149,7 +150,28 @@ impl Check {
                 }
             }
             Entry::Tidied(_) | Entry::Known { .. } | Entry::Verdict { .. } => {}
-            Entry::Event(_) | Entry::Heard { .. } | Entry::Sender { .. } => {}
+            Entry::Event(_)
+            | Entry::Heard { .. }
+            | Entry::Sender { .. }
+            | Entry::Seen { .. }
+            | Entry::Walked { .. } => {}
+            Entry::Outbox(outbox) => {
+                if outbox.passed > outbox.last || outbox.written > outbox.passed {
+                    self.fault(line, "an outbox has written what was never queued");
+                }
+                let of = (outbox.customer.clone(), outbox.outbox.clone());
+                self.outboxes.insert(of, outbox.clone());
+            }
+            Entry::Queued(queued) => {
+                let of = (queued.customer.clone(), queued.outbox.clone());
+                // Outboxes come before what waits in them.
+                if !self.outboxes.get(&of).is_some_and(|outbox| outbox.may_hold(queued)) {
+                    self.fault(line, "its outbox never gave this number, or has written it");
+                }
+                if queued.payload.is_empty() || queued.payload.contains(['/', '.', '\0']) {
+                    self.fault(line, "a payload's name is no path");
+                }
+            }
             Entry::Alarm(_) | Entry::Login { .. } | Entry::Release { .. } => {}
         }
     }

@@ -113,6 +113,32 @@ pub fn sender_key(sender: &str) -> Vec<u8> {
     [b"n/", sender.as_bytes()].concat()
 }
 
+/// How a release of an SCR API was when it was last looked at.
+pub fn seen_key(api: &str, address: &str) -> Vec<u8> {
+    let api = blake3::hash(api.as_bytes());
+    [b"t/".as_slice(), &api.as_bytes()[..8], b"/", address.as_bytes()].concat()
+}
+
+/// How far the releases of an SCR API were walked.
+pub fn walked_key(api: &str) -> Vec<u8> {
+    [b"y/".as_slice(), &blake3::hash(api.as_bytes()).as_bytes()[..8]].concat()
+}
+
+/// How far an outbox has come. Neither name holds a slash.
+pub fn outbox_key(customer: &str, outbox: &str) -> Vec<u8> {
+    format!("o/{customer}/{outbox}").into_bytes()
+}
+
+/// The documents that wait in an outbox.
+pub fn queued_prefix(customer: &str, outbox: &str) -> Vec<u8> {
+    format!("q/{customer}/{outbox}/").into_bytes()
+}
+
+/// One of them.
+pub fn queued_key(customer: &str, outbox: &str, sequence: u64) -> Vec<u8> {
+    [queued_prefix(customer, outbox).as_slice(), &sequence.to_be_bytes()].concat()
+}
+
 /// The age of a release at an SCR API.
 pub fn release_key(api: &str, address: &str) -> Vec<u8> {
     let api = blake3::hash(api.as_bytes());

@@ -3,7 +3,9 @@
 mod aside;
 mod event;
 mod memory;
+mod outbox;
 mod remote;
+mod seen;
 mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -13,6 +15,8 @@ use anyhow::{Context, anyhow, bail};
 use jiff::Timestamp;
 
 pub use aside::WHOLE;
+use outbox::Outboxes;
+pub use outbox::Waits;
 use verdict::{Parked, parked_key};
 
 use super::account::{Account, Progress, Waiting};
@@ -57,6 +61,8 @@ pub struct Store {
     pub events: BTreeMap<u64, Event>,
     /// Who has sent notifications.
     pub senders: BTreeMap<String, Sender>,
+    /// The outboxes that something was queued in, by customer and name.
+    pub outboxes: Outboxes,
 }
 
 impl Store {
@@ -76,6 +82,7 @@ impl Store {
             alarms: Vec::new(),
             events: BTreeMap::new(),
             senders: BTreeMap::new(),
+            outboxes: Outboxes::new(),
         };
         store.load()?;
         Ok(store)
@@ -407,6 +414,7 @@ impl Store {
                 }
             }
         }
+        found.extend(self.audit_outboxes()?);
         Ok(found)
     }
 
@@ -454,7 +462,8 @@ impl Store {
             self.alarms.push(parse(value)?);
         }
         self.alarms.sort_by_key(|alarm: &Alarm| alarm.since);
-        self.load_events()
+        self.load_events()?;
+        self.load_outboxes()
     }
 
     /// A process that ended may have left some of what it was to remove.

@@ -6,6 +6,7 @@ mod begin;
 mod changed;
 pub mod cursor;
 mod finish;
+mod outboxes;
 mod pass;
 mod setup;
 mod verdict;
@@ -20,6 +21,7 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+pub use outboxes::{Outboxes, Payload, Put, alarm_place, clear};
 pub use setup::{Pinnable, Setup};
 pub use wakes::{Bell, Wakes};
 
@@ -51,6 +53,8 @@ pub struct Parts {
     pub wakes: Wakes,
     /// Tells that a notification was kept.
     pub notified: Notify,
+    /// Tells the outboxes that something was queued for them.
+    pub outboxes: Outboxes,
     /// How many files wait in the sources' folders.
     pub waiting: Waiting,
     /// What came of the looks into the sources.
@@ -173,6 +177,7 @@ impl Parts {
             opened: Arc::default(),
             wakes: Wakes::default(),
             notified: Notify::new(),
+            outboxes: Outboxes::default(),
             waiting: Waiting::default(),
             sights: Sights::default(),
         }

@@ -14,6 +14,7 @@ use super::answer::Answer;
 use super::faults::{Fault, Shown};
 use super::hub::Hub;
 use super::log::Call;
+use super::scr::Decision;
 use super::stats::Stats;
 use super::world::Release;
 
@@ -26,6 +27,7 @@ pub(super) fn routes() -> Router<Arc<Hub>> {
         .route("/_tokens/expire", post(expire_tokens))
         .route("/_scr", get(read_scr))
         .route("/_scr/change", post(change_release))
+        .route("/_scr/invitation", post(decide_invitation))
         // A world of many releases is larger than what axum takes by itself.
         .layer(DefaultBodyLimit::disable())
 }
@@ -130,6 +132,23 @@ struct Change {
 async fn change_release(State(hub): State<Arc<Hub>>, body: Bytes) -> Answer {
     let change = serde_json::from_slice::<Change>(&body).map_err(anyhow::Error::from);
     done(change.and_then(|change| hub.change(&change.path, &change.event, &change.release)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Decided {
+    /// The base path of the SCR API.
+    path: String,
+    /// The reference of the invitation.
+    reference: String,
+    /// What the invited company answers.
+    status: Decision,
+}
+
+/// Answers an invitation as the invited company, and calls those who have subscribed.
+async fn decide_invitation(State(hub): State<Arc<Hub>>, body: Bytes) -> Answer {
+    let decided = serde_json::from_slice::<Decided>(&body).map_err(anyhow::Error::from);
+    done(decided.and_then(|decided| hub.decide(&decided.path, &decided.reference, decided.status)))
 }
 
 fn done(result: anyhow::Result<()>) -> Answer {

@@ -10,6 +10,7 @@ use super::faults::Faults;
 use super::gate::Gate;
 use super::log::Log;
 use super::scene::Scene;
+use super::scr::Decision;
 use super::world::{Release, World};
 
 pub(super) struct Hub {
@@ -46,10 +47,21 @@ impl Hub {
     /// Changes a release, and calls the subscribers in a task of its own.
     pub fn change(&self, path: &str, event: &str, release: &Release) -> anyhow::Result<()> {
         let calls = self.scene().scr_api(path)?.change(event, release)?;
+        self.spawn(calls);
+        Ok(())
+    }
+
+    /// An invited company answers, and the subscribers are called in a task of its own.
+    pub fn decide(&self, path: &str, reference: &str, decision: Decision) -> anyhow::Result<()> {
+        let calls = self.scene().scr_api(path)?.decide(reference, decision)?;
+        self.spawn(calls);
+        Ok(())
+    }
+
+    fn spawn(&self, calls: impl Future<Output = ()> + Send + 'static) {
         let stopping = self.stopping.clone();
         self.tasks
             .spawn_on(async move { stopping.run_until_cancelled(calls).await }, &self.runtime);
-        Ok(())
     }
 
     pub fn replace(&self, world: World) -> anyhow::Result<()> {

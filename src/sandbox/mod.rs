@@ -30,7 +30,7 @@ mod control;
 
 pub use faults::Fault;
 pub use log::{Call, Jwt, token_hash};
-pub use scr::{Assignee, Change, Kind, ReleaseState};
+pub use scr::{Assignee, Change, Decision, Kind, ReleaseState};
 pub use stats::{ChannelStats, CpuStats, IngestionStats, ScrStats, Stats, TokenStats};
 pub use what::What;
 pub use world::{
@@ -122,6 +122,17 @@ impl Sandbox {
     /// `update`, `block`, …
     pub fn change(&self, scr_path: &str, event: &str, release: &Release) -> anyhow::Result<()> {
         self.hub.change(scr_path, event, release)
+    }
+
+    /// The company that was invited under `reference` answers: if it accepts, it is a connection from
+    /// then on. Those who have subscribed are told.
+    pub fn decide(
+        &self,
+        scr_path: &str,
+        reference: &str,
+        decision: Decision,
+    ) -> anyhow::Result<()> {
+        self.hub.decide(scr_path, reference, decision)
     }
 
     /// All tokens handed out so far become invalid.

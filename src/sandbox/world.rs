@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 ///             "self": { "address": "0x5E", "name": "Acme NV", "vat": "BE0403019261" },
 ///             "connections": [{ "reference": "r1", "name": "Transporter NV",
 ///                               "vat": "BE1000000021", "address": "0xC1" }],
-///             "releases": [{ "address": "0xAA", "container": "CSQU3054383", "bl": "BL1" }] }],
+///             "releases": [{ "address": "0xAA", "container": "CSQU3054383", "bl": "BL1",
+///                            "green_lights": { "customs": "selectedforscan" } }] }],
 ///   "cpu": { "delay_ms": 50,
 ///            "companies": [{ "login": "acme", "subscription_key": "k", "name": "Acme NV",
 ///                            "vat": "BE0403019261", "nxt_entity_id": "NXT0001",
@@ -128,6 +129,15 @@ pub struct Company {
     /// Its VAT number.
     #[serde(default)]
     pub vat: String,
+    /// Its EORI number.
+    #[serde(default)]
+    pub eori: String,
+    /// Its DUNS number.
+    #[serde(default)]
+    pub duns: String,
+    /// Its code in APCS.
+    #[serde(default)]
+    pub apcs: String,
     /// Its id at NxtPort.
     #[serde(default)]
     pub nxt_entity_id: String,
@@ -286,4 +296,8 @@ pub struct Release {
     /// When the container left the terminal.
     #[serde(default)]
     pub gate_out: Option<String>,
+    /// What its green lights show, by the light's name; lights that are not named are those of a
+    /// container that can be fetched.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub green_lights: BTreeMap<String, String>,
 }

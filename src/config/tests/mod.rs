@@ -12,6 +12,7 @@ mod login;
 mod ingestion;
 mod cpu;
 mod route;
+mod outbox;
 mod clashes;
 mod secrets;
 mod unknown_keys;

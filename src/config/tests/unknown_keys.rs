@@ -62,7 +62,7 @@ fn a_key_that_is_none_is_told_in_every_table_of_a_customer() {
     let told = |line, place, known| unknown("customers/acme.toml", line, place, known);
     assert_eq!(
         in_customer("name = \"Acme\""),
-        told(2, "", "active, channels, logins, name, routes, scr, sources, vat")
+        told(2, "", "active, channels, logins, name, outbox, routes, scr, sources, vat")
     );
     assert_eq!(
         in_customer("[sources.erp]"),

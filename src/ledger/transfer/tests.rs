@@ -241,6 +241,32 @@ fn acknowledged_notifications_are_exported_and_come_back() {
 }
 
 #[test]
+fn what_waits_in_an_outbox_is_exported_and_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ledger, copy) = (folder.path().join("ledger"), folder.path().join("copy"));
+    let mut store = Store::open(&ledger).unwrap();
+    store.next_arrival();
+    for payload in ["a1", "b2", "c3"] {
+        store.queue(("acme", "erp"), "transfer", (payload, 100));
+    }
+    store.commit().unwrap();
+    store.pass("acme", "erp", &[1], &[(2, "no such code".to_owned())]).unwrap();
+    store.commit().unwrap();
+    let waits = store.outbox("acme", "erp").cloned();
+    drop(store);
+    let text = exported(&ledger);
+    assert_eq!(faults(&text), [""; 0]);
+    import(&copy, text.as_bytes()).unwrap();
+    assert_eq!(exported(&copy), text);
+    assert_eq!(Store::open(&copy).unwrap().outbox("acme", "erp").cloned(), waits);
+    // What was never queued, or is written, does not wait.
+    for (from, to) in [("\"sequence\":3", "\"sequence\":4"), ("\"sequence\":3", "\"sequence\":1")] {
+        assert!(text.contains(from));
+        assert_eq!(faults(&text.replace(from, to)).len(), 1, "{to}");
+    }
+}
+
+#[test]
 fn a_ledger_made_smaller_says_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = folder.path().join("ledger");

@@ -180,18 +180,28 @@ impl Cpu {
         Answer::json(StatusCode::OK, &found.map(Notice::stored).collect::<Vec<Value>>())
     }
 
+    /// The phone book. The names of its answer's fields are not public; these are those of the query.
     fn entities(&self, parts: &Parts) -> Answer {
         let query = query(parts);
         let found = self.companies.iter().filter(|company| {
-            let matches = |name: &str, value: &str| {
-                query.get(name).is_none_or(|asked| asked.eq_ignore_ascii_case(value))
-            };
-            matches("vat", &company.vat) && matches("entityname", &company.name)
+            let known = [
+                ("vat", &company.vat),
+                ("eori", &company.eori),
+                ("duns", &company.duns),
+                ("apcscode", &company.apcs),
+                ("entityname", &company.name),
+            ];
+            known.iter().all(|(name, value)| {
+                query.get(*name).is_none_or(|asked| asked.eq_ignore_ascii_case(value))
+            })
         });
         let told: Vec<Value> = found
             .map(|company| {
-                json!({ "nxtEntityId": company.nxt_entity_id, "entityName": company.name,
-                        "vat": company.vat })
+                json!({
+                    "nxtEntityId": company.nxt_entity_id, "entityName": company.name,
+                    "vat": company.vat, "eori": company.eori, "duns": company.duns,
+                    "apcsCode": company.apcs,
+                })
             })
             .collect();
         Answer::json(StatusCode::OK, &told)

@@ -16,12 +16,15 @@ mod action;
 mod auth;
 mod caller;
 mod fields;
+mod invitation;
+mod lights;
 mod release;
 mod wallet;
 mod refusal;
 
 pub(super) use action::Action;
 use action::Verb;
+pub use invitation::Decision;
 pub use release::{Assignee, Change, Kind, ReleaseState};
 
 use super::answer::Answer;
@@ -95,17 +98,21 @@ impl Api {
     ) -> anyhow::Result<impl Future<Output = ()> + Send + use<>> {
         let mut wallet = lock(&self.wallet);
         wallet.put(release)?;
-        Ok(self.tell(&wallet, event, &release.address))
+        Ok(self.tell(wallet.callbacks(event, &release.address)))
     }
 
-    /// The callbacks of an event of a release.
-    fn tell(
+    /// An invited company answers; gives the callbacks to be made.
+    pub fn decide(
         &self,
-        wallet: &Wallet,
-        event: &str,
-        address: &str,
-    ) -> impl Future<Output = ()> + Send + use<> {
-        let (urls, body) = wallet.callbacks(event, address);
+        reference: &str,
+        decision: Decision,
+    ) -> anyhow::Result<impl Future<Output = ()> + Send + use<>> {
+        let callbacks = lock(&self.wallet).decide(reference, decision)?;
+        Ok(self.tell(callbacks))
+    }
+
+    /// The callbacks to these URLs.
+    fn tell(&self, (urls, body): (Vec<String>, Value)) -> impl Future<Output = ()> + Send + use<> {
         let caller = Arc::clone(&self.caller);
         async move { caller.tell(urls, body).await }
     }
@@ -201,7 +208,7 @@ impl Api {
         if let (Action::Write(verb @ (Verb::Transfer | Verb::Revoke), address), Ok(_)) =
             (action, &done)
         {
-            tokio::spawn(self.tell(&wallet, verb.name(), address));
+            tokio::spawn(self.tell(wallet.callbacks(verb.name(), address)));
         }
         drop(wallet);
         if action.is_write() && done.is_ok() {

@@ -1,11 +1,14 @@
 //! Release: one release as the wallet sees it: who owns it, who is to fetch it, and how that came
 //! about.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::super::world::Party;
+use super::lights::Lights;
 
 pub(super) struct Release {
     pub address: String,
@@ -19,6 +22,8 @@ pub(super) struct Release {
     pub blocked: bool,
     pub deleted: bool,
     pub gate_out: Option<String>,
+    /// What lights show that are set by hand.
+    pub lights: BTreeMap<String, String>,
     pub pin_retrieved: bool,
     pub assigned: Option<Assignee>,
     pub history: Vec<Change>,
@@ -200,13 +205,9 @@ impl Release {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Lights and their values are those of "Green lights". The document shows an assignment
-    /// nowhere else: `pickuplight` is `assigned` with one, and `revoked` once it was taken back.
+    /// The document shows an assignment nowhere else: `pickuplight` is `assigned` with one, and
+    /// `revoked` once it was taken back.
     fn green_lights(&self) -> Value {
-        let light = |color: &str, value: &str, at: Option<Timestamp>| {
-            let at = at.map(|at| at.strftime("%Y-%m-%d %H:%M").to_string()).unwrap_or_default();
-            json!({ "color": color, "value": value, "updatedAt": at })
-        };
         let created = Some(self.created);
         let changed = self
             .history
@@ -214,32 +215,28 @@ impl Release {
             .rev()
             .find(|change| ["assign", "assign_barge", "unassign"].contains(&change.action.as_str()))
             .map(|change| change.at);
-        let pickup = match (&self.assigned, changed) {
-            (Some(_), at) => light("green", "assigned", at),
-            (None, Some(at)) => light("red", "revoked", Some(at)),
-            (None, None) => light("gray", "unknown", None),
-        };
-        let gate = match &self.gate_out {
-            Some(at) => json!({ "color": "green", "value": "gateoutreceived", "updatedAt": at }),
-            None => light("gray", "unknown", None),
-        };
-        let commercial = match self.blocked {
-            true => light("red", "blocked", Some(self.updated)),
-            false => light("green", "ok", created),
-        };
-        json!({
-            "total": if self.blocked { "red" } else { "green" },
-            "events": {
-                "customs": light("green", "released", created),
-                "pickuplight": pickup,
-                "gateoperation": gate,
-                "terminalready": light("green", "released", created),
-                "customsprogress": light("gray", "unknown", None),
-                "commercialrelease": commercial,
-                "terminaloperation": light("green", "discharged", created),
-            },
-            "source": "NxtPort",
-        })
+        let mut lights = Lights::default();
+        lights.show("customs", "released", created);
+        lights.show("terminalready", "released", created);
+        lights.show("terminaloperation", "discharged", created);
+        lights.show("customsprogress", "unknown", None);
+        match self.blocked {
+            true => lights.show("commercialrelease", "blocked", Some(self.updated)),
+            false => lights.show("commercialrelease", "ok", created),
+        }
+        match (&self.assigned, changed) {
+            (Some(_), at) => lights.show("pickuplight", "assigned", at),
+            (None, Some(at)) => lights.show("pickuplight", "revoked", Some(at)),
+            (None, None) => lights.show("pickuplight", "unknown", None),
+        }
+        match &self.gate_out {
+            Some(at) => lights.show("gateoperation", "gateoutreceived", at.parse().ok()),
+            None => lights.show("gateoperation", "unknown", None),
+        }
+        for (light, value) in &self.lights {
+            lights.show(light, value, Some(self.updated));
+        }
+        lights.json()
     }
 }
 

@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 
 use super::super::world::{self, Connection, Party, ScrApi};
 use super::action::Verb;
-use super::fields::{assignee, mandatory, object, optional};
+use super::fields::{assignee, mandatory, object};
+use super::invitation::{Decision, Invitation};
+use super::lights::Lights;
 use super::refusal::Refusal;
 use super::release::{Assignee, Change, Release, ReleaseState};
 
@@ -21,7 +23,7 @@ pub(super) struct Wallet {
     /// Places in `releases`, by address in lower case.
     by_address: HashMap<String, usize>,
     by_container: HashMap<String, Vec<usize>>,
-    invitations: Vec<Value>,
+    invitations: Vec<Invitation>,
     subscriptions: Vec<Value>,
 }
 
@@ -77,8 +79,6 @@ impl Wallet {
 
     /// Who is to be called of an event of a release, and with what ("The onRelease event type").
     pub fn callbacks(&self, event: &str, address: &str) -> (Vec<String>, Value) {
-        let of_releases = self.subscriptions.iter().filter(|of| of["eventType"] == "onRelease");
-        let urls = of_releases.filter_map(|of| Some(of["callback_url"].as_str()?.to_owned()));
         let release = self.by_address.get(&address.to_lowercase()).map(|at| &self.releases[*at]);
         let owner = release.map_or(&self.owner, |release| &release.owner);
         let body = json!({
@@ -87,7 +87,44 @@ impl Wallet {
             "organization": owner.address,
             "vat": owner.vat,
         });
-        (urls.collect(), body)
+        (self.subscribers("onRelease"), body)
+    }
+
+    fn subscribers(&self, event_type: &str) -> Vec<String> {
+        let of_type = self.subscriptions.iter().filter(|of| of["eventType"] == event_type);
+        of_type.filter_map(|of| Some(of["callback_url"].as_str()?.to_owned())).collect()
+    }
+
+    /// The company that was invited decides: if it accepts, it is a connection from then on. Who is
+    /// to be called, and with what ("The onAcceptInvitation event type").
+    pub fn decide(
+        &mut self,
+        reference: &str,
+        decision: Decision,
+    ) -> anyhow::Result<(Vec<String>, Value)> {
+        let open = |of: &&mut Invitation| of.reference == reference && of.status.is_none();
+        let invitation = self.invitations.iter_mut().find(open);
+        let invitation =
+            invitation.with_context(|| format!("no invitation {reference} is open"))?;
+        invitation.status = Some(decision);
+        let mut body = match decision {
+            Decision::Refused => json!({ "name": invitation.name, "vat": invitation.vat }),
+            Decision::Accepted => {
+                let connection = Connection {
+                    reference: reference.to_owned(),
+                    name: invitation.name.clone(),
+                    vat: invitation.vat.clone(),
+                    address: derived_address(&invitation.vat),
+                };
+                self.connections.retain(|other| other.address != connection.address);
+                let body = shown(&connection);
+                self.connections.push(connection);
+                body
+            }
+        };
+        body["reference"] = reference.into();
+        body["status"] = json!(decision);
+        Ok((self.subscribers("onAcceptInvitation"), body))
     }
 
     pub fn state(&self, address: &str) -> Option<ReleaseState> {
@@ -209,26 +246,12 @@ impl Wallet {
 
     /// "Get connections".
     pub fn connections(&self) -> Value {
-        let shown = |connection: &Connection| {
-            json!({
-                "reference": connection.reference,
-                "name": connection.name,
-                "vat": connection.vat,
-                "address": connection.address,
-                "publicKey": "-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n",
-            })
-        };
         self.connections.iter().map(shown).collect()
     }
 
-    /// "Invite an organization". Stored; nobody answers.
+    /// "Invite an organization". Stored until it is decided on.
     pub fn invite(&mut self, body: &[u8]) -> Result<StatusCode, Refusal> {
-        let fields = object(body)?;
-        for field in ["name", "vat", "contactEmail"] {
-            mandatory(&fields, field)?;
-        }
-        optional(&fields, "reference")?;
-        self.invitations.push(Value::Object(fields));
+        self.invitations.push(Invitation::read(&object(body)?)?);
         Ok(StatusCode::NO_CONTENT)
     }
 
@@ -291,6 +314,7 @@ fn build_release(
             Some(party(found.with_context(|| format!("transferred to {name}: no connection"))?))
         }
     };
+    Lights::check(&release.green_lights)?;
     Ok(Release {
         address: release.address.clone(),
         container: release.container.clone(),
@@ -305,11 +329,23 @@ fn build_release(
         blocked: release.blocked,
         deleted: release.deleted,
         gate_out: release.gate_out.clone(),
+        lights: release.green_lights.clone(),
         pin_retrieved: false,
         assigned: None,
         history: Vec::new(),
         created: now,
         updated: now,
+    })
+}
+
+/// As "Get connections" shows one.
+fn shown(connection: &Connection) -> Value {
+    json!({
+        "reference": connection.reference,
+        "name": connection.name,
+        "vat": connection.vat,
+        "address": connection.address,
+        "publicKey": "-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n",
     })
 }
 

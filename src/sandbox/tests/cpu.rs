@@ -150,6 +150,9 @@ async fn the_phone_book_is_searched() {
     let path = format!("{BASE}/entities?Vat=be0403019261");
     let (status, found) = call(&port, "GET", &path, Value::Null).await;
     assert_eq!((status, &found[0]["nxtEntityId"]), (200, &json!("NXT0001")));
-    let (_, none) = call(&port, "GET", &format!("{BASE}/entities?Vat=X"), Value::Null).await;
-    assert_eq!(none, json!([]));
+    for query in ["Vat=X", "Eori=X", "Duns=X", "ApcsCode=X", "EntityName=X"] {
+        let path = format!("{BASE}/entities?{query}");
+        let (_, none) = call(&port, "GET", &path, Value::Null).await;
+        assert_eq!(none, json!([]), "{query}");
+    }
 }

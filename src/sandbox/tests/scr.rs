@@ -226,7 +226,9 @@ async fn connections_are_listed_and_invitations_and_subscriptions_stored() {
     assert_eq!(connections.as_array().unwrap().len(), 1);
     assert_eq!(connections[0]["address"], "0xC1");
     assert_eq!(connections[0]["reference"], "r1");
-    let invitation = json!({ "name": "X", "vat": "BE2", "contactEmail": "x@example.com" });
+    let invitation = json!({
+        "reference": "r2", "name": "X", "vat": "BE2", "contactEmail": "x@example.com",
+    });
     assert_eq!(port.scr("POST", "/invitations", invitation.clone()).await.0, 204);
     assert_eq!(port.scr("POST", "/invitations", json!({ "name": "X" })).await.0, 500);
     let hook = json!({ "eventType": "onRelease", "callback_url": "http://127.0.0.1/" });
@@ -245,4 +247,69 @@ async fn what_the_document_does_not_know_is_404_or_405() {
     assert_eq!(port.scr("PUT", "/releases/0xAa01/paint", Value::Null).await.0, 404);
     assert_eq!(port.scr("POST", "/releases/0xAa01/assign", driver()).await.0, 405);
     assert_eq!(answer(port.call("GET", "/wallet-b/releases")).await.0, 404);
+}
+
+#[tokio::test]
+async fn green_lights_are_those_of_the_world_and_the_total_follows_the_documents_rule() {
+    let port = Port::open().await;
+    let change = async |lights: Value| {
+        let release = json!({ "address": "0xAa01", "container": "CSQU3054383", "bl": "BL1",
+                              "green_lights": lights });
+        let change = json!({ "path": SCR, "event": "greenlights", "release": release });
+        let (status, error) = answer(port.call("POST", "/_scr/change").json(&change)).await;
+        let (_, release) = port.scr("GET", "/releases/0xAa01", Value::Null).await;
+        (status.as_u16(), error, release["greenLights"].clone())
+    };
+    // "Yellow when the customs light is yellow", "in all other cases red".
+    for (light, value, colour, total) in [
+        ("customs", "selectedforscan", "yellow", "yellow"),
+        ("customs", "documentarycontrol", "red", "red"),
+        ("terminalready", "selectedforscan", "yellow", "red"),
+        ("terminaloperation", "gatein", "green", "green"),
+        ("customsprogress", "partiallycleared", "yellow", "green"),
+        ("pickuplight", "revoked", "red", "green"),
+        ("gateoperation", "gateoutcancelled", "gray", "green"),
+        ("commercialrelease", "expired", "red", "red"),
+    ] {
+        let (status, _, lights) = change(json!({ light: value })).await;
+        assert_eq!(status, 204);
+        let shown = &lights["events"][light];
+        assert_eq!((&shown["value"], &shown["color"]), (&json!(value), &json!(colour)), "{light}");
+        assert_eq!(lights["total"], total, "{light} {value}");
+        assert_eq!(lights["events"].as_object().unwrap().len(), 7);
+    }
+    let (status, error, _) = change(json!({ "customs": "purple" })).await;
+    assert_eq!(status, 400);
+    assert!(error["error"].as_str().unwrap().contains("\"customs\" that shows \"purple\""));
+}
+
+#[tokio::test]
+async fn an_invited_company_decides_once_and_becomes_a_connection() {
+    let port = Port::open().await;
+    let decide = async |reference: &str, status: &str| {
+        let decided = json!({ "path": SCR, "reference": reference, "status": status });
+        answer(port.call("POST", "/_scr/invitation").json(&decided)).await.0.as_u16()
+    };
+    for (reference, name) in [("r2", "Two"), ("r3", "Three")] {
+        let invitation = json!({ "reference": reference, "name": name, "vat": format!("BE {name}"),
+                                 "contactEmail": "x@example.com" });
+        assert_eq!(port.scr("POST", "/invitations", invitation).await.0, 204);
+    }
+    assert_eq!(decide("r9", "accepted").await, 400);
+    assert_eq!(decide("r2", "perhaps").await, 400);
+    assert_eq!(decide("r2", "accepted").await, 204);
+    assert_eq!(decide("r2", "accepted").await, 400, "it was decided on");
+    assert_eq!(decide("r3", "refused").await, 204);
+    let (_, connections) = port.scr("GET", "/connections", Value::Null).await;
+    let connections = connections.as_array().unwrap();
+    assert_eq!(connections.len(), 2);
+    assert_eq!(
+        (&connections[1]["reference"], &connections[1]["name"]),
+        (&json!("r2"), &json!("Two"))
+    );
+    let to = json!({ "address": connections[1]["address"] });
+    assert_eq!(write(&port, "0xAa01", "transfer", to).await.0, 202);
+    let (_, stored) = answer(port.call("GET", &format!("/_scr?path={SCR}"))).await;
+    assert_eq!(stored["invitations"][0]["status"], "accepted");
+    assert_eq!(stored["invitations"][1]["status"], "refused");
 }

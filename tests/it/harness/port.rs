@@ -103,6 +103,7 @@ impl Port {
             blocked: false,
             deleted: false,
             gate_out: None,
+            green_lights: Default::default(),
         }
     }
 
