@@ -15,8 +15,8 @@ use super::keys::{
 };
 use super::ordinals::Ordinals;
 use super::{
-    Alarm, Believed, Day, Event, Fetched, Known, LoginRefusals, Outbox, Queued, ReleaseAge, Sender,
-    Settled, Subscription, Tally, Told,
+    Alarm, Believed, Day, Event, Fetched, Known, LoginRefusals, Outbox, Queued, ReleaseAge, Seen,
+    Sender, Settled, Subscription, Tally, Told, Walked,
 };
 use crate::model::{Arrival, Identity, State};
 
@@ -159,6 +159,24 @@ pub enum Entry {
         #[serde(flatten)]
         subscription: Subscription,
     },
+    /// How a release of an SCR API was when it was last looked at.
+    Seen {
+        /// The first 16 digits of the hash of the API's URL.
+        api: String,
+        /// The release's address.
+        address: String,
+        /// How it was.
+        #[serde(flatten)]
+        seen: Seen,
+    },
+    /// How far the releases of an SCR API were walked.
+    Walked {
+        /// The first 16 digits of the hash of the API's URL.
+        api: String,
+        /// How far.
+        #[serde(flatten)]
+        walked: Walked,
+    },
     /// How far an outbox has come.
     Outbox(Outbox),
     /// A document that is still to be written as a file for the ERP.
@@ -192,9 +210,9 @@ pub enum Entry {
 
 impl Entry {
     /// What keys start with, by kind: what belongs to no file comes first.
-    pub const PREFIXES: [&'static [u8]; 20] = [
+    pub const PREFIXES: [&'static [u8]; 22] = [
         b"m/", b"c/", b"d/", b"a/", b"l/", b"r/", b"i/", b"g/", b"p/", b"k/", b"v/", b"e/", b"h/",
-        b"n/", b"u/", b"o/", b"q/", b"f/", b"s/", b"w/",
+        b"n/", b"u/", b"t/", b"y/", b"o/", b"q/", b"f/", b"s/", b"w/",
     ];
 
     /// What a kind of entry is about, in words.
@@ -214,6 +232,8 @@ impl Entry {
             Some(b"h/") => "that a notification came",
             Some(b"n/") => "one who sends notifications",
             Some(b"u/") => "a callback that was registered",
+            Some(b"t/") => "how a release was",
+            Some(b"y/") => "how far releases were walked",
             Some(b"o/") => "how far an outbox has come",
             Some(b"q/") => "a document for an outbox",
             Some(b"f/") => "the account of an open file",
@@ -292,6 +312,19 @@ impl Entry {
                     subscription: parse(value)?,
                 }
             }
+            b"t/" => {
+                let (api, address) = rest.split_at_checked(8).context("a key is cut short")?;
+                let address = address.strip_prefix(b"/").context("a key is damaged")?;
+                Entry::Seen {
+                    api: to_hex(api),
+                    address: String::from_utf8(address.to_vec()).context("a key is no text")?,
+                    seen: parse(value)?,
+                }
+            }
+            b"y/" => {
+                ensure!(rest.len() == 8, "a key is damaged");
+                Entry::Walked { api: to_hex(rest), walked: parse(value)? }
+            }
             b"o/" => {
                 let outbox: Outbox = parse(value)?;
                 let own = outbox_key(&outbox.customer, &outbox.outbox);
@@ -368,6 +401,14 @@ impl Entry {
             Entry::Sender { sender, known } => vec![pair(&sender_key(sender), known)?],
             Entry::Subscription { api, event_type, subscription } => {
                 vec![pair(&subscription_key(api, event_type), subscription)?]
+            }
+            Entry::Seen { api, address, seen } => {
+                let api = from_hex(api).context("api is not 16 hexadecimal digits")?;
+                vec![pair(&[b"t/", api.as_slice(), b"/", address.as_bytes()].concat(), seen)?]
+            }
+            Entry::Walked { api, walked } => {
+                let api = from_hex(api).context("api is not 16 hexadecimal digits")?;
+                vec![pair(&[b"y/".as_slice(), api.as_slice()].concat(), walked)?]
             }
             Entry::Outbox(outbox) => {
                 vec![pair(&outbox_key(&outbox.customer, &outbox.outbox), outbox)?]

@@ -6,6 +6,7 @@ mod memory;
 mod outbox;
 mod remote;
 mod subscription;
+mod seen;
 mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
