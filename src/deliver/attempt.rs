@@ -37,7 +37,7 @@ impl Releases {
             noted.push(Change::Wait(Waiting { unknown: true, ..earlier.clone() }));
         }
         job.ledger.note(message.arrival, noted).await?;
-        let called = self.call(job, prepared, address, known, leave).await;
+        let called = self.call(job, prepared, address, leave).await;
         Ok(called.map(|(mut outcome, answered)| {
             for change in &mut outcome.changes {
                 if let Change::Wait(waiting) = change {
@@ -64,7 +64,6 @@ impl Releases {
         job: &Job<'_>,
         prepared: &mut Prepared,
         address: &str,
-        known: ReleaseAge,
         leave: Option<Leave>,
     ) -> Option<(Outcome, Answered)> {
         let Job { channel, message, assignment, halt, .. } = *job;

@@ -1,6 +1,7 @@
 //! Deliver: gets each message to its channel, and says what became of it. It does not know how a
 //! message was made.
 
+mod ask;
 pub mod assignment;
 pub mod call;
 mod care;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
@@ -44,10 +46,10 @@ pub use scr::Gate;
 use crate::config::{self, Retry};
 use crate::ledger::{Alarm, AlarmKind, Ledger, Waiting};
 use crate::model::{Problem, Reply};
-use crate::remote::release::Release;
+use crate::remote::scr::Walk;
 use consequence::consequence;
 use pace::Pace;
-use verdict::Verdict;
+use verdict::{Heard, Remote, Verdict, judge};
 
 /// The channels of all customers, by customer and name.
 pub type Channels = BTreeMap<(String, String), Arc<Channel>>;
@@ -207,6 +209,19 @@ impl Channel {
         Outcome { alarm, ..outcome }
     }
 
+    /// The alarm that an answer to a read asks for, if it does.
+    pub fn trouble(&self, reply: &Reply) -> Option<Alarm> {
+        match judge(Remote::Scr, reply, &BTreeMap::new()) {
+            Verdict::Pause(kind, advice) => Some(self.alarm(kind, advice)),
+            Verdict::Later { heard: Heard::Fault | Heard::Word | Heard::Busy, .. } => None,
+            Verdict::Later { reason, .. } => {
+                let advice = format!("the SCR API cannot be reached: {reason}; it is tried again");
+                Some(self.alarm(AlarmKind::Unreachable, advice))
+            }
+            _ => None,
+        }
+    }
+
     fn alarm(&self, kind: AlarmKind, advice: String) -> Alarm {
         Alarm {
             since: Timestamp::now(),
@@ -258,6 +273,11 @@ impl Channel {
         self.lane.retry_now();
     }
 
+    /// Whether it sends to Certified Pick up.
+    pub fn is_cpu(&self) -> bool {
+        matches!(self.kind, Kind::Cpu(_))
+    }
+
     /// The SCR API that it sends to, if it does.
     pub fn scr_api(&self) -> Option<&str> {
         match &self.settings.kind {
@@ -266,11 +286,26 @@ impl Channel {
         }
     }
 
-    /// Reads one release at its SCR API; it takes one of the places for reads.
-    pub async fn release(&self, address: &str) -> Result<Option<Release>, Reply> {
+    /// The normal URL of that API.
+    pub fn scr_url(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Scr(releases) => Some(releases.gate.url()),
+            _ => None,
+        }
+    }
+
+    /// All that its SCR API tells of a release; it takes one of the places for reads.
+    pub async fn release_document(&self, address: &str) -> Result<Option<Value>, Reply> {
         let Kind::Scr(releases) = &self.kind else { return Ok(None) };
         let _room = releases.gate.reads.take(self.customer(), 0).await;
-        releases.gate.client.release(address).await
+        releases.gate.client.document(address).await
+    }
+
+    /// The next releases of a walk over its SCR API's list; it takes one of the places for reads.
+    pub async fn next_page(&self, walk: &mut Walk) -> Result<Option<Vec<Value>>, Reply> {
+        let Kind::Scr(releases) = &self.kind else { return Ok(None) };
+        let _room = releases.gate.reads.take(self.customer(), 0).await;
+        releases.gate.client.next_page(walk).await
     }
 
     /// Asks its SCR API for the connections and notes them; what went wrong, if something did.

@@ -32,7 +32,7 @@ pub struct Place {
     /// Its address, in lower case.
     pub address: String,
     /// What the API said of it, if it was asked.
-    pub release: Option<Release>,
+    pub release: Option<Box<Release>>,
     /// The leave of the read that found it.
     pub leave: Option<Leave>,
 }
@@ -97,7 +97,7 @@ impl Releases {
         match self.fit(job, &release) {
             Fit::Yes => Found::Place(Place {
                 address: address.to_owned(),
-                release: Some(release),
+                release: Some(Box::new(release)),
                 leave: Some(leave),
             }),
             other => Found::Outcome(Box::new(self.unfit(job, &other, address))),
@@ -146,7 +146,7 @@ impl Releases {
         match fit {
             Fit::Yes => Found::Place(Place {
                 address: release.address.to_lowercase(),
-                release: Some(release),
+                release: Some(Box::new(release)),
                 leave: Some(leave),
             }),
             other => Found::Outcome(Box::new(self.unfit(job, &other, container))),

@@ -265,7 +265,7 @@ impl Releases {
         let waited = self.turn_of(&address, prepared, &mut leave).await;
         let mine = message.age();
         let mut known = self.known(job, &address).await?;
-        let mut held = self.held(job, &address, release.as_ref()).await?;
+        let mut held = self.held(job, &address, release.as_deref()).await?;
         // What was read before this one's turn may be out of date.
         let is_unsure =
             known.away && assignment.action != Action::Revoke && (waited || release.is_none());
@@ -276,7 +276,7 @@ impl Releases {
                 Found::Halted => return Ok(None),
                 Found::Outcome(outcome) => return self.give_up_on(job, *outcome).await.map(Some),
             }
-            held = self.held(job, &address, release.as_ref()).await?;
+            held = self.held(job, &address, release.as_deref()).await?;
         }
         match may(assignment.action.bearing(), mine, &known, held == Held::Yes) {
             May::Go => {}

@@ -151,7 +151,12 @@ impl Check {
             }
             Entry::Tidied(_) | Entry::Known { .. } | Entry::Verdict { .. } => {}
             Entry::Connection { .. } | Entry::Connected { .. } => {}
-            Entry::Event(_) | Entry::Heard { .. } | Entry::Sender { .. } => {}
+            Entry::Event(_)
+            | Entry::Heard { .. }
+            | Entry::Sender { .. }
+            | Entry::Subscription { .. }
+            | Entry::Seen { .. }
+            | Entry::Walked { .. } => {}
             Entry::Outbox(outbox) => {
                 if outbox.passed > outbox.last || outbox.written > outbox.passed {
                     self.fault(line, "an outbox has written what was never queued");

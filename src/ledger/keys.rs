@@ -123,6 +123,28 @@ pub fn connection_key(api: &str, address: &str) -> Vec<u8> {
     format!("b/{api}/{address}").into_bytes()
 }
 
+/// What was registered at an SCR API for a type of event.
+pub fn subscription_key(api: &str, event_type: &str) -> Vec<u8> {
+    format!("u/{api}/{event_type}").into_bytes()
+}
+
+/// The API and the type of event in such a key.
+pub fn api_and_event(key: &[u8]) -> Option<(&str, &str)> {
+    // The name of a customer's own API holds a slash.
+    std::str::from_utf8(key.get(2..)?).ok()?.rsplit_once('/')
+}
+
+/// How a release of an SCR API was when it was last looked at.
+pub fn seen_key(api: &str, address: &str) -> Vec<u8> {
+    let api = blake3::hash(api.as_bytes());
+    [b"t/".as_slice(), &api.as_bytes()[..8], b"/", address.as_bytes()].concat()
+}
+
+/// How far the releases of an SCR API were walked.
+pub fn walked_key(api: &str) -> Vec<u8> {
+    [b"y/".as_slice(), &blake3::hash(api.as_bytes()).as_bytes()[..8]].concat()
+}
+
 /// How far an outbox has come. Neither name holds a slash.
 pub fn outbox_key(customer: &str, outbox: &str) -> Vec<u8> {
     format!("o/{customer}/{outbox}").into_bytes()

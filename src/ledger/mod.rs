@@ -17,7 +17,9 @@ pub mod ordinals;
 mod remote;
 pub mod renewal;
 pub mod salvage;
+mod seen;
 mod store;
+mod subscription;
 pub mod transfer;
 mod verdict;
 #[cfg(test)]
@@ -46,8 +48,10 @@ pub use login::LoginRefusals;
 pub use ordinals::Ordinals;
 pub use outbox::{Outbox, Queued};
 pub use remote::{Fetched, Known};
+pub use seen::{Doubtful, Seen, Walked};
 pub use store::hold::{Held, short_api};
 pub use store::{Store, WHOLE, Waits};
+pub use subscription::Subscription;
 pub use verdict::Told;
 
 use crate::model::{Arrival, Counts, State};

@@ -7,6 +7,8 @@ pub mod hold;
 mod memory;
 mod outbox;
 mod remote;
+mod subscription;
+mod seen;
 mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
