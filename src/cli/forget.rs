@@ -143,6 +143,7 @@ impl Belongings {
                     *sender == format!("cpu/{customer}")
                         || sender.starts_with(&format!("scr/{customer}/"))
                 }
+                Entry::Subscription { api, .. } => api.starts_with(&format!("{customer}/")),
                 Entry::Seen { seen, .. } => seen.customer.as_deref() == Some(customer),
                 Entry::Fetched { fetched, .. } => fetched.customer == customer,
                 Entry::Alarm(alarm) => alarm.customer == customer,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::config::{ChannelKind, Config, Fault, Faults};
 use crate::deliver;
 use crate::ledger::Ledger;
-use crate::map::{Bundle, Mapping};
+use crate::map::{Bundle, Direction, Mapping};
 use crate::pipeline::{Parts, Pinnable, Setup};
 use crate::spool::Spool;
 
@@ -84,7 +84,8 @@ pub fn load_mappings(config: &mut Config) -> BTreeMap<String, Arc<Pinnable>> {
     mappings
 }
 
-/// The customers with a route whose mapping writes what its channel does not announce.
+/// The customers with a route whose mapping goes the other way, or writes what its channel does not
+/// announce.
 fn unfit(config: &Config, mappings: &BTreeMap<String, Arc<Pinnable>>) -> Vec<(String, Vec<Fault>)> {
     let mut unfit = Vec::new();
     for customer in config.customers.values() {
@@ -94,6 +95,10 @@ fn unfit(config: &Config, mappings: &BTreeMap<String, Arc<Pinnable>>) -> Vec<(St
             let (Some(pinnable), Some(kind)) = (mappings.get(&route.mapping), kind) else {
                 continue;
             };
+            if let Some(what) = pinnable.mapping.wrong_way(Direction::In) {
+                faults.error(&customer.file, 0, what);
+                continue;
+            }
             let output = pinnable.mapping.output;
             let takes = match kind {
                 ChannelKind::Ingestion(channel) if !output.fits(&channel.media_type) => format!(
