@@ -47,6 +47,7 @@ mod cpu;
 
 // Notifications that come in: proven, durable, and worked on.
 mod receiver;
+mod releases;
 
 // A fault of the world is not a fault of the record: nothing is lost, nothing is set aside.
 mod world;

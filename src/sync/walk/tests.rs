@@ -84,14 +84,17 @@ impl Port {
              [scr.wallet]\nurl = \"{}/v1\"\nauth = {{ type = \"none\" }}\n",
             self.server.url
         );
-        let acme = "[channels.a]\ntype = \"scr\"\napi = \"wallet\"\n\
+        let acme = "vat = \"BE0403019261\"\n[channels.a]\ntype = \"scr\"\napi = \"wallet\"\n\
                     [[outbox]]\nmapping = \"out\"\npath = \"../erp\"\n";
         let out = "direction = \"out\"\n[output]\nformat = \"json\"\n\
                    [[fields]]\nto = \"event\"\nfrom = \"event\"\n";
         std::fs::write(folder.join("lighterman.toml"), provider).unwrap();
         std::fs::write(folder.join("mappings/out.toml"), out).unwrap();
         std::fs::write(folder.join("customers/acme.toml"), acme).unwrap();
-        assemble(load(Some(&folder.join("lighterman.toml")), None).unwrap().config).unwrap()
+        let loaded = load(Some(&folder.join("lighterman.toml")), None).unwrap();
+        let parts = assemble(loaded.config).unwrap();
+        assert_eq!(parts.setup().config.broken, BTreeMap::new());
+        parts
     }
 
     /// From the next request on, these changes come before requests of these numbers.
