@@ -5,6 +5,7 @@ mod door;
 mod event;
 mod inbox;
 mod lanes;
+pub mod outbox;
 mod proof;
 mod receiver;
 mod tls;
