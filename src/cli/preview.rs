@@ -186,7 +186,7 @@ fn preview(
             found.messages += 1;
             found.ready += count(&piece.records);
             if room > 0 {
-                let message = shorten(&mut cursor, piece, mapping.output, room)?;
+                let message = shorten(&mut cursor, piece, &mapping, room)?;
                 room -= message.shown;
                 shown.push(message);
             }
@@ -203,7 +203,12 @@ fn preview(
 
 /// A message of which at most `limit` records are shown. What is left out would still stand within
 /// the same frame, so a shorter message is made.
-fn shorten(cursor: &mut Cursor, piece: Piece, output: Output, limit: u64) -> anyhow::Result<Shown> {
+fn shorten(
+    cursor: &mut Cursor,
+    piece: Piece,
+    mapping: &Mapping,
+    limit: u64,
+) -> anyhow::Result<Shown> {
     let ordinals = || piece.records.iter().flat_map(|(first, last)| *first..=*last);
     let (first, last) = (ordinals().next().unwrap_or(0), ordinals().last().unwrap_or(0));
     let (count, bytes) = (count(&piece.records), piece.body.len());
@@ -220,7 +225,8 @@ fn shorten(cursor: &mut Cursor, piece: Piece, output: Output, limit: u64) -> any
                 .body
         }
     };
-    Ok(Shown { records: (first, last), count, shown, bytes, output, body })
+    let body = mapping.shown(body);
+    Ok(Shown { records: (first, last), count, shown, bytes, output: mapping.output, body })
 }
 
 /// Goes through the file once more and tells what would become of each record.
@@ -256,7 +262,7 @@ fn tell_each<W: io::Write>(
         let output = match mapped {
             Mapped::Ready if room > 0 => {
                 room -= 1;
-                Some(as_json(mapping.output, &body)?)
+                Some(as_json(mapping.output, &mapping.shown(body))?)
             }
             _ => None,
         };

@@ -54,9 +54,9 @@ impl Table {
                 row.within = row.within.to_lowercase();
             }
         }
-        let by_code = groups(rows.clone(), |row| row.code.clone());
-        let key = |row: &Row| if fold { row.alias.to_lowercase() } else { row.alias.clone() };
-        let mut by_alias = groups(rows, key);
+        let key = |text: &str| if fold { text.to_lowercase() } else { text.to_owned() };
+        let by_code = groups(rows.clone(), |row| key(&row.code));
+        let mut by_alias = groups(rows, |row| key(&row.alias));
         for rows in by_alias.values_mut() {
             rows.sort_by(|a, b| (&a.within, a.line).cmp(&(&b.within, b.line)));
             contradictions(rows, file, faults);
@@ -79,19 +79,34 @@ impl Table {
 
     /// Code to alias: the first such row of the file, where a customer's own row beats a general
     /// one. `within` as for [`Table::code`], but without it any row fits.
-    pub fn alias(&self, code: &str, within: Option<&str>, context: &Context) -> Option<&str> {
-        let rows = self.by_code.get(table::normal(code).as_str())?;
-        let within = within.map(|within| self.normal(within, str::to_owned));
-        let fits = |row: &&Row| {
-            holds(row, context)
-                && within
-                    .as_ref()
-                    .is_none_or(|within| row.within.is_empty() || row.within == *within)
+    ///
+    /// A row whose alias means another code to this customer today is passed over: who reads the
+    /// alias would take it for that.
+    pub fn alias(&self, code: &str, within: Option<&str>, context: &Context) -> Lookup<'_> {
+        let Some(rows) = self.normal(code, |code| self.by_code.get(code)) else {
+            return Lookup::Unknown;
         };
-        let mut fitting = rows.iter().filter(fits);
-        let first = fitting.clone().next()?;
-        let own = fitting.find(|row| !row.customer.is_empty());
-        Some(&own.unwrap_or(first).alias)
+        let folded = within.map(|within| self.normal(within, str::to_owned));
+        let fits = |row: &&Row| {
+            folded.as_ref().is_none_or(|within| row.within.is_empty() || row.within == *within)
+        };
+        let means_it = |row: &&Row| match self.code(&row.alias, within, context) {
+            Lookup::Found(found) => self.same(found, code),
+            Lookup::Unknown | Lookup::Expired | Lookup::Several(..) => true,
+        };
+        let fitting = rows.iter().filter(fits);
+        let mut usable = fitting.clone().filter(|row| holds(row, context)).filter(means_it);
+        let Some(first) = usable.clone().next() else {
+            let expired = |row: &Row| is_ours(row, context) && !holds(row, context);
+            return if fitting.clone().any(expired) { Lookup::Expired } else { Lookup::Unknown };
+        };
+        let own = usable.find(|row| !row.customer.is_empty());
+        Lookup::Found(&own.unwrap_or(first).alias)
+    }
+
+    /// Whether two texts are the same to this table.
+    fn same(&self, one: &str, other: &str) -> bool {
+        self.normal(one, |one| self.normal(other, |other| one == other))
     }
 
     /// The alias, among those that the customer may use, that is most like one that is not there;
@@ -307,7 +322,8 @@ mod tests {
         assert_eq!(table.code("ÉTÉ", Some(""), &acme()), Lookup::Found("E1"));
         let long = "x".repeat(100);
         assert_eq!(table.code(&long, None, &acme()), Lookup::Unknown);
-        assert_eq!(table.alias("1700", Some("BeAnr"), &acme()), Some("Gateway"));
+        assert_eq!(table.alias("1700", Some("BeAnr"), &acme()), Lookup::Found("Gateway"));
+        assert_eq!(table.alias("e1", None, &acme()), Lookup::Found("Été"));
     }
 
     #[test]
@@ -366,11 +382,26 @@ mod tests {
             false,
         );
         let other = on("other", date(2026, 1, 1));
-        assert_eq!(table.alias("1700", None, &other), Some("Gate"));
-        assert_eq!(table.alias(" 1700", Some("NLRTM"), &other), Some("Gateway"));
-        assert_eq!(table.alias("1700", Some("BEANR"), &other), Some("Gate"));
-        assert_eq!(table.alias("1700", None, &acme()), Some("Ours"));
-        assert_eq!(table.alias("1701", None, &acme()), None);
+        assert_eq!(table.alias("1700", None, &other), Lookup::Found("Gate"));
+        assert_eq!(table.alias(" 1700", Some("NLRTM"), &other), Lookup::Found("Gateway"));
+        assert_eq!(table.alias("1700", Some("BEANR"), &other), Lookup::Found("Gate"));
+        assert_eq!(table.alias("1700", None, &acme()), Lookup::Found("Ours"));
+        assert_eq!(table.alias("1701", None, &acme()), Lookup::Unknown);
+        let past = sound("alias,code,valid_until\nOld,1700,2020-12-31\n", false);
+        assert_eq!(past.alias("1700", None, &acme()), Lookup::Expired);
+    }
+
+    #[test]
+    fn an_alias_that_means_another_code_here_is_not_taken() {
+        let table =
+            sound("alias,code,within,customer\nT,G,,\nT,GB,BEANR,\nT,O,,acme\nU,G,,\n", false);
+        let other = on("other", date(2026, 1, 1));
+        assert_eq!(table.alias("G", Some("DEHAM"), &other), Lookup::Found("T"));
+        assert_eq!(table.alias("G", Some("BEANR"), &other), Lookup::Found("U"));
+        assert_eq!(table.alias("GB", Some("BEANR"), &other), Lookup::Found("T"));
+        assert_eq!(table.alias("G", None, &acme()), Lookup::Found("U"));
+        assert_eq!(table.alias("O", None, &acme()), Lookup::Found("T"));
+        assert_eq!(table.alias("GB", Some("BEANR"), &acme()), Lookup::Unknown);
     }
 
     #[test]

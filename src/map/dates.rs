@@ -6,9 +6,16 @@ use jiff::civil::{DateTime, date};
 use jiff::fmt::strtime;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 
+use super::Direction;
 use super::clean::trim;
 use super::pattern::{Moment, Pattern, example};
 use crate::config::Section;
+
+/// The word for dates with their offset (RFC 3339, section 5.6).
+const RFC3339: &str = "rfc3339";
+
+/// The format that this word reads: seconds may have a fraction, and the offset may be `Z`.
+const ANY_RFC3339: &str = "%Y-%m-%dT%H:%M:%S%.f%:z";
 
 /// How a field's dates are read and written.
 #[derive(Debug)]
@@ -29,19 +36,24 @@ enum Write {
 
 impl Dates {
     /// Reads `date` of a field; faults are noted.
-    pub fn parse(field: &mut Section) -> Option<Dates> {
+    pub fn parse(field: &mut Section, direction: Direction) -> Option<Dates> {
         let mut section = field.section("date")?;
         let sample = date(2026, 12, 31).at(23, 59, 58, 0);
-        if !section.has("read") {
-            section.missing("read");
-        }
-        let formats = section.texts("read");
+        let formats = match (section.has("read"), direction) {
+            (false, Direction::Out) => Some(vec![RFC3339.to_owned()]),
+            (false, Direction::In) => {
+                section.missing("read");
+                None
+            }
+            (true, _) => section.texts("read"),
+        };
         if formats.as_ref().is_some_and(Vec::is_empty) {
             section.error("read", "read lists no format");
         }
         let mut read = Vec::new();
         let mut looks = Vec::new();
         for format in formats.iter().flatten() {
+            let format = if format == RFC3339 { ANY_RFC3339 } else { format };
             let pattern = Pattern::new(format);
             match example(format, sample) {
                 Err(error) => section.error("read", format!("the format \"{format}\": {error}")),
@@ -59,7 +71,7 @@ impl Dates {
         }
         let zone = section.time_zone("timezone");
         let write = match section.text("write").as_deref() {
-            None | Some("rfc3339") => Write::Rfc3339,
+            None | Some(RFC3339) => Write::Rfc3339,
             Some(format) => write(&section, format, sample)?,
         };
         let offset_in_data = |pattern: &Pattern| {
@@ -68,11 +80,19 @@ impl Dates {
                 .and_then(|text| pattern.read(&text))
                 .is_none_or(|moment| moment.offset.is_some())
         };
-        let needs_zone = !matches!(write, Write::Local(_)) && !read.iter().all(offset_in_data);
+        let local = matches!(write, Write::Local(_));
+        let needs_zone = !local && !read.iter().all(offset_in_data);
         if needs_zone && !section.has("timezone") {
             section.error(
                 "timezone",
                 "timezone is missing: what is written has an offset, and what is read has none",
+            );
+        }
+        let drops_offset = local && read.iter().any(offset_in_data);
+        if direction == Direction::Out && drops_offset && !section.has("timezone") {
+            section.error(
+                "timezone",
+                "timezone is missing: what is read has an offset, and what is written has none",
             );
         }
         section.finish();
@@ -219,7 +239,7 @@ mod tests {
         let faults = Faults::default();
         let file = Path::new("m.toml");
         let mut section = Section::parse(file, text, &Environments::default(), &faults).unwrap();
-        let dates = Dates::parse(&mut section);
+        let dates = Dates::parse(&mut section, Direction::In);
         (dates, faults.take().iter().map(|fault| fault.to_string()).collect())
     }
 

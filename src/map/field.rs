@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::Direction;
 use super::aka::{Lookup, Table};
+use super::charset::{self, Charset, Fit};
 use super::checks::Check;
 use super::clean::{Clean, is_blank, trim};
 use super::condition::Condition;
@@ -40,6 +42,8 @@ pub struct Field {
     pub required: bool,
     /// Which records have the field.
     pub when: Option<Condition>,
+    /// The characters that may be written, if not all may.
+    pub charset: Option<Arc<Charset>>,
 }
 
 /// Where a field stands in the output record.
@@ -80,8 +84,10 @@ pub struct Aka {
     pub table: Arc<Table>,
     /// Name and slot of the second key.
     pub within: Option<(String, usize)>,
-    /// What becomes of an alias that is not in the table.
+    /// What becomes of an alias, or on the way out of a code, that is not in the table.
     pub unknown: Unknown,
+    /// In: alias to code. Out: code to alias.
+    pub direction: Direction,
 }
 
 /// What becomes of an alias that is not in its table.
@@ -196,6 +202,22 @@ impl Field {
                 return Fate::Refused;
             }
         }
+        let text = match &self.charset {
+            None => text,
+            Some(charset) => match charset.fit(&text) {
+                Fit::Well(text) => Cow::Owned(text),
+                Fit::Changed(fitting, lacking) => {
+                    let advice = charset.changed(&fitting, &lacking);
+                    report.note(Level::Warn, &self.label, raw, charset::RULE, advice);
+                    Cow::Owned(fitting)
+                }
+                Fit::Not(lacking) => {
+                    let advice = charset.lacks(lacking);
+                    report.note(Level::Reject, &self.label, raw, charset::RULE, advice);
+                    return Fate::Refused;
+                }
+            },
+        };
         match put(&text) {
             Ok(()) => Fate::Written,
             Err((rule, advice)) => {
@@ -302,7 +324,7 @@ impl Field {
 }
 
 impl Aka {
-    /// The code for an alias; `None` if it stays as it is.
+    /// The code for an alias, or on the way out the alias for a code; `None` if it stays as it is.
     fn code<'t>(&'t self, alias: &str, report: &Report<'_>) -> Result<Option<&'t str>, Broken> {
         let within = match &self.within {
             None => None,
@@ -317,7 +339,10 @@ impl Aka {
                 Some(first)
             }
         };
-        let found = self.table.code(alias, within, report.context);
+        let found = match self.direction {
+            Direction::In => self.table.code(alias, within, report.context),
+            Direction::Out => self.table.alias(alias, within, report.context),
+        };
         match (found, &self.unknown) {
             (Lookup::Found(code), _) => Ok(Some(code)),
             (Lookup::Unknown | Lookup::Expired, Unknown::Keep) => Ok(None),
@@ -335,7 +360,10 @@ impl Aka {
     ) -> String {
         let Aka { table, .. } = self;
         let (name, file) = (&table.name, table.file.display());
-        let mut what = quote(alias);
+        let mut what = match self.direction {
+            Direction::In => quote(alias),
+            Direction::Out => format!("the code {}", quote(alias)),
+        };
         if let (Some((column, _)), Some(within)) = (&self.within, within) {
             what += &match within.trim() {
                 "" => format!(" without a value in {column}"),
@@ -355,7 +383,9 @@ impl Aka {
             ),
             Lookup::Found(_) | Lookup::Unknown => {
                 let near = match table.nearest(alias, report.context) {
-                    Some(near) if near != alias => format!("; the nearest is {}", quote(near)),
+                    Some(near) if near != alias && self.direction == Direction::In => {
+                        format!("; the nearest is {}", quote(near))
+                    }
                     _ => String::new(),
                 };
                 format!("no row for {what} in table {name}; add one to {file}{near}")

@@ -1,7 +1,7 @@
 //! The `[input]` part of a mapping: the dialect its files are written in, and which records are
 //! wanted at all.
 
-mod tabular;
+pub mod tabular;
 
 use super::condition::Condition;
 use super::mapping::Compile;
@@ -71,6 +71,21 @@ pub fn parse(
     (format.map(|format| Dialect { format, encoding }), only)
 }
 
+/// What a mapping reads that writes files for the customer's system: one JSON document for each
+/// event.
+pub fn document(root: &mut Section, compile: &mut Compile<'_>) -> Dialect {
+    if root.has("input") {
+        let what = "a mapping with direction = \"out\" has no [input]: it reads the events of an \
+                    outbox, by paths into their JSON";
+        root.error("input", what);
+        // What stands in it is of no interest, and no fault of its own.
+        let _ = root.section("input");
+    }
+    let format = Format::Json(Json { records: String::new() });
+    compile.format = Some(format.clone());
+    Dialect { format, encoding: Encoding::UTF_8 }
+}
+
 fn xml(section: &mut Section) -> Option<Xml> {
     if !section.has("records") {
         section.missing("records");
@@ -87,7 +102,7 @@ fn xml(section: &mut Section) -> Option<Xml> {
 }
 
 /// Looks an encoding up by its label.
-fn encoding(section: &mut Section) -> Encoding {
+pub fn encoding(section: &mut Section) -> Encoding {
     let Some(label) = section.text("encoding") else { return Encoding::UTF_8 };
     Encoding::for_label(&label).unwrap_or_else(|| {
         const KNOWN: [&str; 8] = [

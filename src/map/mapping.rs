@@ -8,7 +8,8 @@ use super::aka::Table;
 use super::field::{Field, Target};
 use super::output::{Output, Settings};
 use super::paths::Paths;
-use super::{Bundle, Mapping, input, parse};
+use super::style::Style;
+use super::{Bundle, Direction, Mapping, input, parse};
 use crate::config::section::Weight;
 use crate::config::{Environments, Faults, Section};
 use crate::read::Format;
@@ -17,6 +18,10 @@ use crate::read::Format;
 pub struct Compile<'b> {
     bundle: &'b Bundle,
     faults: Faults,
+    /// Which way the mapping carries data.
+    pub direction: Direction,
+    /// How the bytes of what it writes are written.
+    pub style: Style,
     /// The selectors so far; a slot is a position in it.
     pub selectors: Vec<String>,
     /// The format of the input, if it is known.
@@ -99,16 +104,26 @@ pub fn compile(bundle: &Bundle, environments: &Environments, faults: &Faults) ->
 
 fn parse_all(bundle: &Bundle, environments: &Environments, faults: &Faults) -> Option<Mapping> {
     let mut root = Section::parse(&bundle.file, &bundle.text, environments, faults)?;
+    let directions = [("in", Direction::In), ("out", Direction::Out)];
+    let direction = root.choice("direction", &directions).unwrap_or(Direction::In);
     let mut compile = Compile {
         bundle,
         faults: faults.clone(),
+        direction,
+        style: Style::default(),
         selectors: Vec::new(),
         format: None,
         numbered: false,
         tables: BTreeMap::new(),
     };
-    let (dialect, only) = input::parse(&mut root, &mut compile);
-    let settings = Settings::parse(&mut root);
+    let (dialect, only) = match direction {
+        Direction::In => input::parse(&mut root, &mut compile),
+        Direction::Out => (Some(input::document(&mut root, &mut compile)), None),
+    };
+    let settings = Settings::parse(&mut root, direction);
+    if let Some(settings) = &settings {
+        compile.style = settings.style.clone();
+    }
     let output = settings.as_ref().map_or(Output::Json, |settings| settings.output);
     let fields = fields(&mut root, &mut compile, output);
     root.finish();
@@ -116,10 +131,12 @@ fn parse_all(bundle: &Bundle, environments: &Environments, faults: &Faults) -> O
     let form = settings.form(fields);
     Some(Mapping {
         name: bundle.name.clone(),
+        direction,
         dialect: dialect?,
         selectors: compile.selectors,
         output,
         frame: settings.frame(&form),
+        style: settings.style,
         only,
         form,
     })

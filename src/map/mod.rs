@@ -6,6 +6,8 @@ mod bundle;
 mod mapping;
 mod input;
 mod output;
+mod style;
+mod charset;
 mod parse;
 mod paths;
 mod shape;
@@ -30,12 +32,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Environments, Faults};
 use crate::model::{Level, Problem, Record};
-use crate::read::Dialect;
+use crate::read::{Dialect, Reader};
 
 use condition::Condition;
 use output::Form;
 pub use output::{Frame, Output};
 use report::Report;
+use style::Style;
 
 /// The texts of a mapping and of every table it uses: what a claim pins, kept by its hash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,17 +53,29 @@ pub struct Bundle {
     pub tables: BTreeMap<String, (PathBuf, String)>,
 }
 
+/// Which way a mapping carries data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the customer's files to the port.
+    In,
+    /// From what the port tells, as JSON, to files for the customer's system.
+    Out,
+}
+
 /// A compiled mapping: rules and tables, ready to be shared by threads.
 #[derive(Debug)]
 pub struct Mapping {
     /// Its name.
     pub name: String,
+    /// Which way it carries data.
+    pub direction: Direction,
     /// How its files are written.
     pub dialect: Dialect,
     /// What the reader is to look for: every distinct `from`, in the order of a record's slots.
     pub selectors: Vec<String>,
     /// How its messages are written.
     pub output: Output,
+    style: Style,
     frame: Frame,
     only: Option<Condition>,
     form: Form,
@@ -115,10 +130,57 @@ impl Mapping {
 
     /// What stands around the records of a message that may carry so many.
     pub fn frame(&self, records: u64) -> Frame {
-        match (self.output, records) {
-            (Output::Json, 1) => Frame::default(),
-            _ => self.frame.clone(),
+        let frame = match (self.output, records) {
+            (Output::Json, 1) => &Frame::default(),
+            _ => &self.frame,
+        };
+        match self.direction {
+            Direction::In => frame.clone(),
+            Direction::Out => frame.in_style(&self.style, self.output),
         }
+    }
+
+    /// What to tell where a mapping of the other direction is wanted.
+    pub fn wrong_way(&self, wanted: Direction) -> Option<String> {
+        let name = &self.name;
+        match (self.direction, wanted) {
+            (Direction::In, Direction::In) | (Direction::Out, Direction::Out) => None,
+            (Direction::Out, Direction::In) => Some(format!(
+                "the mapping \"{name}\" has direction = \"out\": it writes files for an outbox; name \
+                 one that reads the customer's files"
+            )),
+            (Direction::In, Direction::Out) => Some(format!(
+                "the mapping \"{name}\" reads the customer's files; name one that has direction = \
+                 \"out\" at its top"
+            )),
+        }
+    }
+
+    /// Appends the output record of a document of the outbox to `out`, without what stands around
+    /// it; `sequence` is its number, which problems tell. For mappings of the direction out.
+    pub fn write(
+        &self,
+        document: &[u8],
+        sequence: u64,
+        context: &Context,
+        out: &mut Vec<u8>,
+        problems: &mut Vec<Problem>,
+    ) -> Mapped {
+        let input = Box::new(std::io::Cursor::new(document.to_vec()));
+        let mut record = Record::default();
+        let read = Reader::open(&self.dialect, &self.selectors, input)
+            .and_then(|mut reader| reader.next(&mut record));
+        let unsound = match read {
+            Ok(true) => {
+                record.ordinal = sequence;
+                return self.apply(&record, context, out, problems);
+            }
+            Ok(false) => ("json", "the document is empty".to_owned()),
+            Err(unsound) => (unsound.rule, unsound.to_string()),
+        };
+        record.start(sequence);
+        Report::new(&record, context, problems).note(Level::Reject, "", "", unsound.0, unsound.1);
+        Mapped::Rejected
     }
 
     /// Appends the output record of `record` to `out`, without what stands around it.
@@ -148,6 +210,13 @@ impl Mapping {
         }
         let start = out.len();
         self.form.write(&mut report, out);
+        if !report.rejected && self.direction == Direction::Out {
+            let text = out.split_off(start);
+            if let Err(lacking) = self.style.append(&text, self.output, out) {
+                let advice = self.style.charset.lacks(lacking);
+                report.note(Level::Reject, "", &lacking.to_string(), charset::RULE, advice);
+            }
+        }
         if report.rejected {
             out.truncate(start);
             return Mapped::Rejected;

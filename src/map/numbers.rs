@@ -1,7 +1,9 @@
 //! Numbers: a number as people write it, made a JSON number digit by digit, never by way of a
 //! float, so that no digit changes.
 
+use super::Direction;
 use super::clean::trim;
+use super::output::Output;
 use crate::config::Section;
 
 /// More digits than this are no quantity, and JSON readers choke on them.
@@ -12,11 +14,13 @@ const MOST_DIGITS: usize = 100;
 pub struct Number {
     decimal: char,
     group: Option<char>,
+    /// In: these signs are read. Out: they are written.
+    direction: Direction,
 }
 
 impl Number {
     /// Reads `number` of a field: `decimal` (default ".") and `group` (default none).
-    pub fn parse(field: &mut Section) -> Option<Number> {
+    pub fn parse(field: &mut Section, direction: Direction, output: Output) -> Option<Number> {
         let mut section = field.section("number")?;
         let sign = |section: &mut Section, key: &str| {
             let text = section.text(key)?;
@@ -35,8 +39,13 @@ impl Number {
             let key = if section.has("decimal") { "decimal" } else { "group" };
             section.error(key, format!("decimal and group are both \"{decimal}\""));
         }
+        if direction == Direction::Out && output.is_json() && (decimal != '.' || group.is_some()) {
+            let key = if decimal != '.' { "decimal" } else { "group" };
+            let what = "a number in JSON has a point and no groups (RFC 8259, section 6)";
+            section.error(key, what);
+        }
         section.finish();
-        Some(Number { decimal, group })
+        Some(Number { decimal, group, direction })
     }
 
     /// Writes `text` as a JSON number, or says how numbers look.
@@ -44,6 +53,10 @@ impl Number {
     /// One sign, digits, and at most one decimal sign with digits behind it. Where groups are
     /// used at all, each but the first has exactly three digits.
     pub fn convert(&self, text: &str) -> Result<String, String> {
+        if self.direction == Direction::Out {
+            let plain = Number { decimal: '.', group: None, direction: Direction::In };
+            return plain.convert(text).map(|number| self.write(&number));
+        }
         self.try_convert(trim(text)).ok_or_else(|| match self.group {
             Some(group) => {
                 let decimal = self.decimal;
@@ -51,6 +64,31 @@ impl Number {
             }
             None => format!("numbers look like 1234{}5", self.decimal),
         })
+    }
+
+    /// Writes a JSON number with this field's signs.
+    fn write(&self, number: &str) -> String {
+        let (sign, digits) = match number.strip_prefix('-') {
+            Some(digits) => ("-", digits),
+            None => ("", number),
+        };
+        let (whole, fraction) = match digits.split_once('.') {
+            Some((whole, fraction)) => (whole, Some(fraction)),
+            None => (digits, None),
+        };
+        let mut written = sign.to_owned();
+        for (place, digit) in whole.chars().enumerate() {
+            if let Some(group) = self.group.filter(|_| place > 0 && (whole.len() - place) % 3 == 0)
+            {
+                written.push(group);
+            }
+            written.push(digit);
+        }
+        if let Some(fraction) = fraction {
+            written.push(self.decimal);
+            written.push_str(fraction);
+        }
+        written
     }
 
     fn try_convert(&self, text: &str) -> Option<String> {
@@ -115,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_number_keeps_every_digit() {
-        let dutch = Number { decimal: ',', group: Some('.') };
+        let dutch = Number { decimal: ',', group: Some('.'), direction: Direction::In };
         for (text, number) in [
             ("1.234,50", "1234.50"),
             ("1234,50", "1234.50"),
@@ -136,7 +174,7 @@ mod tests {
 
     #[test]
     fn what_is_not_a_number_is_told_how_numbers_look() {
-        let dutch = Number { decimal: ',', group: Some('.') };
+        let dutch = Number { decimal: ',', group: Some('.'), direction: Direction::In };
         for text in [
             "", "-", "+", ",", "5,", "1,2,3", "--1", "1-", "1e3", "0x10", "12.34", "1.2345",
             ".123", "1..234", "1.234.", "1,234.5", "1 234", "１２", "1234.567", "NaN", "€ 5",
@@ -144,14 +182,35 @@ mod tests {
             let advice = "numbers look like 1234,5 or 1.234,5".to_owned();
             assert_eq!(dutch.convert(text), Err(advice), "{text}");
         }
-        let plain = Number { decimal: '.', group: None };
+        let plain = Number { decimal: '.', group: None, direction: Direction::In };
         assert_eq!(plain.convert("1,234"), Err("numbers look like 1234.5".to_owned()));
         assert!(plain.convert(&"9".repeat(101)).is_err());
     }
 
     #[test]
     fn a_group_may_be_any_sign() {
-        let french = Number { decimal: ',', group: Some('\u{202f}') };
+        let french = Number { decimal: ',', group: Some('\u{202f}'), direction: Direction::In };
         assert_eq!(french.convert("1\u{202f}234,5").as_deref(), Ok("1234.5"));
+    }
+
+    #[test]
+    fn on_the_way_out_the_signs_are_written() {
+        let number = |decimal, group| Number { decimal, group, direction: Direction::Out };
+        let dutch = number(',', Some('.'));
+        for (text, written) in [
+            ("1234567.50", "1.234.567,50"),
+            ("-1234", "-1.234"),
+            ("123", "123"),
+            ("0.5", "0,5"),
+            ("-999999", "-999.999"),
+            ("007", "7"),
+        ] {
+            assert_eq!(dutch.convert(text).as_deref(), Ok(written), "{text}");
+        }
+        assert_eq!(number(',', None).convert("1234.5").as_deref(), Ok("1234,5"));
+        for text in ["1.234,5", "1e3", "", "NaN"] {
+            let advice = "numbers look like 1234.5".to_owned();
+            assert_eq!(dutch.convert(text), Err(advice), "{text}");
+        }
     }
 }

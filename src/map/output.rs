@@ -1,14 +1,16 @@
 //! Output: the format that messages are written in, what stands around their records, and a
 //! mapping's fields in the form that the format wants.
 
+use super::Direction;
 use super::element::{Element, is_name, push_text};
 use super::field::{Field, Target};
 use super::report::Report;
 use super::row::Row;
 use super::shape::Shape;
+use super::style::Style;
 use crate::config::Section;
 
-/// How a message is written; always in UTF-8.
+/// How a message, or a file that goes out, is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
     /// An array of records; with `batch.records = 1` one object.
@@ -34,9 +36,9 @@ pub struct Frame {
     /// Before the first record.
     pub head: Vec<u8>,
     /// Between two records.
-    pub between: &'static [u8],
+    pub between: Vec<u8>,
     /// Behind each record.
-    pub behind: &'static [u8],
+    pub behind: Vec<u8>,
     /// Behind the last record.
     pub foot: Vec<u8>,
 }
@@ -52,6 +54,8 @@ pub struct Settings {
     record: String,
     /// What these names belong to.
     namespace: Option<String>,
+    /// How all that becomes bytes.
+    pub style: Style,
 }
 
 /// A mapping's fields, ready to write a record.
@@ -114,12 +118,13 @@ fn announced(essence: &str) -> Option<Output> {
 
 impl Settings {
     /// Reads `[output]`; faults are noted.
-    pub fn parse(root: &mut Section) -> Option<Settings> {
+    pub fn parse(root: &mut Section, direction: Direction) -> Option<Settings> {
         let plain = |output| Settings {
             output,
             root: String::new(),
             record: String::new(),
             namespace: None,
+            style: Style::default(),
         };
         let Some(mut section) = root.section("output") else {
             return (!root.has("output")).then(|| plain(Output::Json));
@@ -148,23 +153,34 @@ impl Settings {
                 other.map(plain)
             }
         };
+        let style = Style::parse(&mut section, direction, output);
+        let mut settings = settings?;
+        settings.style = style?;
+        if output == Some(Output::Xml) {
+            for (key, name) in [("root", &settings.root), ("record", &settings.record)] {
+                settings.style.look_at_name(&section, key, name);
+            }
+        }
         section.finish();
-        settings
+        Some(settings)
     }
 
     /// What stands around the records of a message.
     pub fn frame(&self, form: &Form) -> Frame {
+        let style = &self.style;
         match form {
             Form::Object(_) if self.output == Output::Json => Frame {
                 head: b"[".to_vec(),
-                between: b",",
+                between: b",".to_vec(),
                 foot: b"]".to_vec(),
                 ..Frame::default()
             },
-            Form::Object(_) => Frame { behind: b"\n", ..Frame::default() },
+            Form::Object(_) => Frame { behind: b"\n".to_vec(), ..Frame::default() },
             Form::Element(_) => {
-                let mut head = b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<".to_vec();
-                head.extend_from_slice(self.root.as_bytes());
+                let encoding = style.charset.declared(style.bom);
+                let mut head =
+                    format!("<?xml version=\"1.0\" encoding=\"{encoding}\"?>\n<{}", self.root)
+                        .into_bytes();
                 if let Some(namespace) = &self.namespace {
                     head.extend_from_slice(b" xmlns=\"");
                     // It was looked at when it was read.
@@ -173,10 +189,15 @@ impl Settings {
                 }
                 head.extend_from_slice(b">\n");
                 let foot = format!("</{}>\n", self.root).into_bytes();
-                Frame { head, behind: b"\n", foot, ..Frame::default() }
+                Frame { head, behind: b"\n".to_vec(), foot, ..Frame::default() }
             }
             Form::Row(row) => {
-                Frame { head: row.header(), behind: super::row::LINE_END, ..Frame::default() }
+                let behind = style.line_end.as_bytes().to_vec();
+                let head = match style.header {
+                    true => [row.header(), behind.clone()].concat(),
+                    false => Vec::new(),
+                };
+                Frame { head, behind, ..Frame::default() }
             }
         }
     }
@@ -199,12 +220,27 @@ impl Settings {
                 Form::Element(element)
             }
             Output::Csv => {
-                let mut row = Row::default();
+                let mut row = Row::new(self.style.signs);
                 for (target, field) in fields {
                     row.add(target.path.join("."), field);
                 }
                 Form::Row(row)
             }
+        }
+    }
+}
+
+impl Frame {
+    /// The same in the bytes of a file that is written so. One that stands alone in its file has
+    /// nothing around it but the byte order mark.
+    pub fn in_style(&self, style: &Style, output: Output) -> Frame {
+        let bytes = |text: &[u8]| style.bytes(text, output);
+        let mark = if style.bom { bytes("\u{feff}".as_bytes()) } else { Vec::new() };
+        Frame {
+            head: [mark, bytes(&self.head)].concat(),
+            between: bytes(&self.between),
+            behind: bytes(&self.behind),
+            foot: bytes(&self.foot),
         }
     }
 }
@@ -226,7 +262,13 @@ fn xml(section: &mut Section) -> Option<Settings> {
     {
         section.error("namespace", "namespace holds a character that XML does not know");
     }
-    Some(Settings { output: Output::Xml, root: root?, record: record?, namespace })
+    Some(Settings {
+        output: Output::Xml,
+        root: root?,
+        record: record?,
+        namespace,
+        style: Style::default(),
+    })
 }
 
 impl Form {

@@ -1,5 +1,8 @@
 //! Parse: one `[[fields]]` as a mapping writes it, made a `Field`, or faults with their lines.
 
+use std::sync::Arc;
+
+use super::charset::Charset;
 use super::checks::Check;
 use super::clean::Clean;
 use super::condition::Condition;
@@ -26,6 +29,9 @@ pub fn field(
 ) -> Option<(Target, Field)> {
     let to = section.required("to");
     let target = to.as_deref().and_then(|to| target(&section, to, output));
+    if let Some(to) = &to {
+        compile.style.look_at_target(&section, to, output);
+    }
     let from = from(&mut section);
     let value = section.text("value");
     let join = section.text("join");
@@ -45,8 +51,8 @@ pub fn field(
         .text_table("values")
         .map(|values| values.into_iter().map(|(key, to)| (key.trim().to_owned(), to)).collect());
     let aka = aka(&mut section, compile);
-    let date = Dates::parse(&mut section);
-    let number = Number::parse(&mut section);
+    let date = Dates::parse(&mut section, compile.direction);
+    let number = Number::parse(&mut section, compile.direction, output);
     let check = check(&mut section);
     let required = section.boolean("required").unwrap_or(false);
     let when = Condition::parse(&mut section, "when", compile);
@@ -66,8 +72,15 @@ pub fn field(
         check,
         required,
         when,
+        charset: charset(compile, output),
     };
     Some((admitted?, field))
+}
+
+/// What a field's texts must fit into: JSON and XML have ways to write any character.
+fn charset(compile: &Compile<'_>, output: Output) -> Option<Arc<Charset>> {
+    let charset = &compile.style.charset;
+    (output == Output::Csv && !charset.is_unicode()).then(|| Arc::clone(charset))
 }
 
 /// Reads a path such as `container.containerNumber` or `references[]`.
@@ -209,7 +222,7 @@ fn aka(section: &mut Section, compile: &mut Compile<'_>) -> Option<Aka> {
     match aka {
         TextOrSection::Text(name) => {
             let table = compile.table(section, "aka", &name, false)?;
-            Some(Aka { table, within: None, unknown })
+            Some(Aka { table, within: None, unknown, direction: compile.direction })
         }
         TextOrSection::Section(mut section) => {
             let name = section.required("table");
@@ -227,7 +240,7 @@ fn aka(section: &mut Section, compile: &mut Compile<'_>) -> Option<Aka> {
             };
             let table = name.and_then(|name| compile.table(&section, "table", &name, fold));
             section.finish();
-            Some(Aka { table: table?, within, unknown })
+            Some(Aka { table: table?, within, unknown, direction: compile.direction })
         }
     }
 }

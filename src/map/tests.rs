@@ -3,6 +3,7 @@
 mod any_text;
 mod dialects;
 mod faults;
+mod out;
 mod outputs;
 mod read_back;
 

@@ -234,13 +234,13 @@ impl Cursor {
         if piece.body.capacity() == 0 {
             piece.body.reserve(self.length + self.length / 16);
         }
-        let before = if piece.body.is_empty() { &self.frame.head } else { self.frame.between };
+        let before = if piece.body.is_empty() { &self.frame.head } else { &self.frame.between };
         piece.body.extend_from_slice(before);
     }
 
     /// Writes what stands behind a record.
     fn end(&self, piece: &mut Piece) {
-        piece.body.extend_from_slice(self.frame.behind);
+        piece.body.extend_from_slice(&self.frame.behind);
     }
 
     /// Writes what stands behind the last record.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::config::{ChannelKind, Config, Customer, Fault, Faults};
 use crate::deliver;
 use crate::ledger::Ledger;
-use crate::map::{Bundle, Mapping};
+use crate::map::{Bundle, Direction, Mapping};
 use crate::pipeline::{Parts, Pinnable, Setup};
 use crate::spool::Spool;
 
@@ -90,7 +90,8 @@ fn names_in(customer: &Customer) -> impl Iterator<Item = &String> {
     routes.chain(customer.outboxes.values().map(|outbox| &outbox.mapping))
 }
 
-/// The customers with a route whose mapping writes what its channel does not announce.
+/// The customers with a route or an outbox whose mapping goes the other way, or a route whose
+/// mapping writes what its channel does not announce.
 fn unfit(config: &Config, mappings: &BTreeMap<String, Arc<Pinnable>>) -> Vec<(String, Vec<Fault>)> {
     let mut unfit = Vec::new();
     for customer in config.customers.values() {
@@ -100,6 +101,10 @@ fn unfit(config: &Config, mappings: &BTreeMap<String, Arc<Pinnable>>) -> Vec<(St
             let (Some(pinnable), Some(kind)) = (mappings.get(&route.mapping), kind) else {
                 continue;
             };
+            if let Some(what) = pinnable.mapping.wrong_way(Direction::In) {
+                faults.error(&customer.file, 0, what);
+                continue;
+            }
             let output = pinnable.mapping.output;
             let takes = match kind {
                 ChannelKind::Ingestion(channel) if !output.fits(&channel.media_type) => format!(
@@ -121,6 +126,13 @@ fn unfit(config: &Config, mappings: &BTreeMap<String, Arc<Pinnable>>) -> Vec<(St
                 route.channel
             );
             faults.error(&customer.file, 0, what);
+        }
+        for outbox in customer.outboxes.values() {
+            let pinnable = mappings.get(&outbox.mapping);
+            let what = pinnable.and_then(|of| of.mapping.wrong_way(Direction::Out));
+            if let Some(what) = what {
+                faults.error(&customer.file, 0, format!("outbox {}: {what}", outbox.name));
+            }
         }
         if faults.any_error() {
             unfit.push((customer.id.clone(), faults.take()));

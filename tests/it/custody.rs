@@ -3,8 +3,6 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::Path;
-use std::process::Command;
 
 use lighterman::sandbox::Fault;
 use serde_json::Value;

@@ -58,7 +58,7 @@ pub fn fixed(section: &mut Section) -> Option<Fixed> {
 }
 
 /// One ASCII sign that can part or enclose fields.
-fn sign(section: &Section, key: &str, text: &str) -> Option<u8> {
+pub fn sign(section: &Section, key: &str, text: &str) -> Option<u8> {
     match text.as_bytes() {
         [byte] if !byte.is_ascii_alphanumeric() && !matches!(byte, b'\r' | b'\n' | 0 | 128..) => {
             Some(*byte)

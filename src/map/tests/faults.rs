@@ -100,7 +100,8 @@ fn all_faults_of_mapping_and_tables_are_told_at_once() {
         faults,
         [
             "m.toml:3: unknown key \"skipp\" in [input]: did you mean \"skip\"?",
-            "m.toml:12: unknown key \"other\": known here are fields, input, output",
+            "m.toml:12: unknown key \"other\": known here are direction, fields, input, \
+             output",
             "mappings/aka/t.csv:3: \"a\" is 2 here, but 1 on line 2: correct one, or give them \
              days that do not overlap",
             "mappings/aka/t.csv:4: the header has 2 columns, but the row has 1",

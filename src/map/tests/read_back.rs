@@ -31,7 +31,7 @@ fn message(mapping: &Mapping, texts: &[(&str, &str)]) -> Result<Vec<u8>, Vec<Pro
     let frame = mapping.frame(2);
     match mapped {
         Mapped::Ready => {
-            Ok([&frame.head, record.as_bytes(), frame.behind, frame.foot.as_slice()].concat())
+            Ok([&frame.head, record.as_bytes(), &frame.behind, frame.foot.as_slice()].concat())
         }
         _ => Err(problems),
     }

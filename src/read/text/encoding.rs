@@ -80,6 +80,15 @@ impl Encoding {
         bytes.iter().map(character).collect()
     }
 
+    /// The characters of the bytes from 80 on, where every byte is a character; SUBSTITUTE stands
+    /// for none.
+    pub fn page(self) -> Option<Box<[char; 128]>> {
+        match self.units() {
+            Units::One(page) => Some(page),
+            Units::Utf8 | Units::Utf16(_) | Units::Several(_) => None,
+        }
+    }
+
     /// How many bytes make a character.
     pub(super) fn units(self) -> Units {
         match self {
@@ -104,7 +113,8 @@ impl Encoding {
         self == Encoding::Whatwg(ISO_2022_JP)
     }
 
-    pub(super) fn is_utf_16(self) -> bool {
+    /// Whether two bytes make a unit.
+    pub fn is_utf_16(self) -> bool {
         matches!(self, Encoding::Whatwg(encoding) if encoding == UTF_16LE || encoding == UTF_16BE)
     }
 }
