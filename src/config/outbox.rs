@@ -75,6 +75,11 @@ enum Kind {
 }
 
 impl Outbox {
+    /// Whether it takes any event of releases.
+    pub fn is_of_releases(&self) -> bool {
+        EVENTS[..OF_RELEASES].iter().any(|event| self.events.contains(event))
+    }
+
     /// Reads all outboxes of a customer.
     pub(super) fn parse_all(
         customer: &mut Section,

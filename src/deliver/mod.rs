@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
@@ -39,10 +40,10 @@ pub use scr::Gate;
 use crate::config::{self, Retry};
 use crate::ledger::{Alarm, AlarmKind, Ledger};
 use crate::model::{Problem, Reply};
-use crate::remote::release::Release;
+use crate::remote::scr::Walk;
 use consequence::consequence;
 use pace::Pace;
-use verdict::Verdict;
+use verdict::{Heard, Remote, Verdict, judge};
 
 /// The channels of all customers, by customer and name.
 pub type Channels = BTreeMap<(String, String), Arc<Channel>>;
@@ -202,6 +203,19 @@ impl Channel {
         Outcome { alarm, ..outcome }
     }
 
+    /// The alarm that an answer to a read asks for, if it does.
+    pub fn trouble(&self, reply: &Reply) -> Option<Alarm> {
+        match judge(Remote::Scr, reply, &BTreeMap::new()) {
+            Verdict::Pause(kind, advice) => Some(self.alarm(kind, advice)),
+            Verdict::Later { heard: Heard::Fault | Heard::Word | Heard::Busy, .. } => None,
+            Verdict::Later { reason, .. } => {
+                let advice = format!("the SCR API cannot be reached: {reason}; it is tried again");
+                Some(self.alarm(AlarmKind::Unreachable, advice))
+            }
+            _ => None,
+        }
+    }
+
     fn alarm(&self, kind: AlarmKind, advice: String) -> Alarm {
         Alarm {
             since: Timestamp::now(),
@@ -261,11 +275,26 @@ impl Channel {
         }
     }
 
-    /// Reads one release at its SCR API; it takes one of the places for reads.
-    pub async fn release(&self, address: &str) -> Result<Option<Release>, Reply> {
+    /// The normal URL of that API.
+    pub fn scr_url(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Scr(releases) => Some(releases.gate.url()),
+            _ => None,
+        }
+    }
+
+    /// All that its SCR API tells of a release; it takes one of the places for reads.
+    pub async fn release_document(&self, address: &str) -> Result<Option<Value>, Reply> {
         let Kind::Scr(releases) = &self.kind else { return Ok(None) };
         let _room = releases.gate.reads.take(self.customer(), 0).await;
-        releases.gate.client.release(address).await
+        releases.gate.client.document(address).await
+    }
+
+    /// The next releases of a walk over its SCR API's list; it takes one of the places for reads.
+    pub async fn next_page(&self, walk: &mut Walk) -> Result<Option<Vec<Value>>, Reply> {
+        let Kind::Scr(releases) = &self.kind else { return Ok(None) };
+        let _room = releases.gate.reads.take(self.customer(), 0).await;
+        releases.gate.client.next_page(walk).await
     }
 
     /// The customer's id.

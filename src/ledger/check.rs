@@ -150,7 +150,11 @@ impl Check {
                 }
             }
             Entry::Tidied(_) | Entry::Known { .. } | Entry::Verdict { .. } => {}
-            Entry::Event(_) | Entry::Heard { .. } | Entry::Sender { .. } => {}
+            Entry::Event(_)
+            | Entry::Heard { .. }
+            | Entry::Sender { .. }
+            | Entry::Seen { .. }
+            | Entry::Walked { .. } => {}
             Entry::Outbox(outbox) => {
                 if outbox.passed > outbox.last || outbox.written > outbox.passed {
                     self.fault(line, "an outbox has written what was never queued");

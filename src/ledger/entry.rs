@@ -15,8 +15,8 @@ use super::keys::{
 };
 use super::ordinals::Ordinals;
 use super::{
-    Alarm, Believed, Day, Event, Fetched, Known, LoginRefusals, Outbox, Queued, ReleaseAge, Sender,
-    Settled, Tally, Told,
+    Alarm, Believed, Day, Event, Fetched, Known, LoginRefusals, Outbox, Queued, ReleaseAge, Seen,
+    Sender, Settled, Tally, Told, Walked,
 };
 use crate::model::{Arrival, Identity, State};
 
@@ -149,6 +149,24 @@ pub enum Entry {
         #[serde(flatten)]
         known: Sender,
     },
+    /// How a release of an SCR API was when it was last looked at.
+    Seen {
+        /// The first 16 digits of the hash of the API's URL.
+        api: String,
+        /// The release's address.
+        address: String,
+        /// How it was.
+        #[serde(flatten)]
+        seen: Seen,
+    },
+    /// How far the releases of an SCR API were walked.
+    Walked {
+        /// The first 16 digits of the hash of the API's URL.
+        api: String,
+        /// How far.
+        #[serde(flatten)]
+        walked: Walked,
+    },
     /// How far an outbox has come.
     Outbox(Outbox),
     /// A document that is still to be written as a file for the ERP.
@@ -182,9 +200,9 @@ pub enum Entry {
 
 impl Entry {
     /// What keys start with, by kind: what belongs to no file comes first.
-    pub const PREFIXES: [&'static [u8]; 19] = [
+    pub const PREFIXES: [&'static [u8]; 21] = [
         b"m/", b"c/", b"d/", b"a/", b"l/", b"r/", b"i/", b"g/", b"p/", b"k/", b"v/", b"e/", b"h/",
-        b"n/", b"o/", b"q/", b"f/", b"s/", b"w/",
+        b"n/", b"t/", b"y/", b"o/", b"q/", b"f/", b"s/", b"w/",
     ];
 
     /// What a kind of entry is about, in words.
@@ -203,6 +221,8 @@ impl Entry {
             Some(b"e/") => "a notification to be worked on",
             Some(b"h/") => "that a notification came",
             Some(b"n/") => "one who sends notifications",
+            Some(b"t/") => "how a release was",
+            Some(b"y/") => "how far releases were walked",
             Some(b"o/") => "how far an outbox has come",
             Some(b"q/") => "a document for an outbox",
             Some(b"f/") => "the account of an open file",
@@ -273,6 +293,19 @@ impl Entry {
                 Entry::Heard { hash: to_hex(rest), at: parse(value)? }
             }
             b"n/" => Entry::Sender { sender: text()?, known: parse(value)? },
+            b"t/" => {
+                let (api, address) = rest.split_at_checked(8).context("a key is cut short")?;
+                let address = address.strip_prefix(b"/").context("a key is damaged")?;
+                Entry::Seen {
+                    api: to_hex(api),
+                    address: String::from_utf8(address.to_vec()).context("a key is no text")?,
+                    seen: parse(value)?,
+                }
+            }
+            b"y/" => {
+                ensure!(rest.len() == 8, "a key is damaged");
+                Entry::Walked { api: to_hex(rest), walked: parse(value)? }
+            }
             b"o/" => {
                 let outbox: Outbox = parse(value)?;
                 let own = outbox_key(&outbox.customer, &outbox.outbox);
@@ -347,6 +380,14 @@ impl Entry {
                 vec![pair(&heard_key(&hash), at)?]
             }
             Entry::Sender { sender, known } => vec![pair(&sender_key(sender), known)?],
+            Entry::Seen { api, address, seen } => {
+                let api = from_hex(api).context("api is not 16 hexadecimal digits")?;
+                vec![pair(&[b"t/", api.as_slice(), b"/", address.as_bytes()].concat(), seen)?]
+            }
+            Entry::Walked { api, walked } => {
+                let api = from_hex(api).context("api is not 16 hexadecimal digits")?;
+                vec![pair(&[b"y/".as_slice(), api.as_slice()].concat(), walked)?]
+            }
             Entry::Outbox(outbox) => {
                 vec![pair(&outbox_key(&outbox.customer, &outbox.outbox), outbox)?]
             }

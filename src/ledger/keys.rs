@@ -113,6 +113,17 @@ pub fn sender_key(sender: &str) -> Vec<u8> {
     [b"n/", sender.as_bytes()].concat()
 }
 
+/// How a release of an SCR API was when it was last looked at.
+pub fn seen_key(api: &str, address: &str) -> Vec<u8> {
+    let api = blake3::hash(api.as_bytes());
+    [b"t/".as_slice(), &api.as_bytes()[..8], b"/", address.as_bytes()].concat()
+}
+
+/// How far the releases of an SCR API were walked.
+pub fn walked_key(api: &str) -> Vec<u8> {
+    [b"y/".as_slice(), &blake3::hash(api.as_bytes()).as_bytes()[..8]].concat()
+}
+
 /// How far an outbox has come. Neither name holds a slash.
 pub fn outbox_key(customer: &str, outbox: &str) -> Vec<u8> {
     format!("o/{customer}/{outbox}").into_bytes()

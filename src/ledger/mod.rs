@@ -16,6 +16,7 @@ pub mod ordinals;
 mod remote;
 pub mod renewal;
 pub mod salvage;
+mod seen;
 mod store;
 pub mod transfer;
 mod verdict;
@@ -44,6 +45,7 @@ pub use login::LoginRefusals;
 pub use ordinals::Ordinals;
 pub use outbox::{Outbox, Queued};
 pub use remote::{Fetched, Known};
+pub use seen::{Doubtful, Seen, Walked};
 pub use store::{Store, WHOLE, Waits};
 pub use verdict::Told;
 

@@ -5,6 +5,7 @@ mod event;
 mod memory;
 mod outbox;
 mod remote;
+mod seen;
 mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -11,6 +11,9 @@ pub enum Event {
     Cpu {
         /// Whose notifications they are.
         customer: String,
+        /// What an outbox calls it by its `type`: `release-right`, `release-light` or
+        /// `terminal-event`; none if it is of no type that is known.
+        kind: Option<&'static str>,
         /// `PublicReferenceId`: that of the 202.
         reference: Option<String>,
         /// The event's name, as it was written.
@@ -52,6 +55,9 @@ pub enum ScrKind {
     Unknown,
 }
 
+/// Text fields hold 255 characters (SCR API 1.2.9, "Field lengths and definitions").
+const ADDRESS: usize = 255;
+
 impl Event {
     /// What a body says that came from this sender; none if the sender is no such thing.
     pub fn of(sender: &str, body: &Map<String, Value>) -> Option<Event> {
@@ -59,6 +65,7 @@ impl Event {
             ("scr", api) => Some(Event::Scr { api: api.to_owned(), kind: ScrKind::of(body) }),
             ("cpu", customer) => Some(Event::Cpu {
                 customer: customer.to_owned(),
+                kind: text(body, "type").and_then(|text| kind(&text)),
                 reference: text(body, "publicReferenceId"),
                 event: text(body, "event").unwrap_or_default(),
                 message: Notification::parse(&Value::Object(body.clone()))
@@ -84,6 +91,9 @@ impl ScrKind {
     fn of(body: &Map<String, Value>) -> ScrKind {
         let lower = |name| text(body, name).map(|text| text.to_lowercase());
         if let Some(address) = lower("release") {
+            if address.len() > ADDRESS {
+                return ScrKind::Unknown;
+            }
             return ScrKind::Release {
                 address,
                 event: lower("event").unwrap_or_default(),
@@ -95,6 +105,17 @@ impl ScrKind {
             (Some(reference), Some(status)) => ScrKind::Invitation { reference, status },
             _ => ScrKind::Unknown,
         }
+    }
+}
+
+/// What an outbox calls a type of CPu's, whose capitals differ between sources
+/// (reference/domain.md, section 3).
+fn kind(text: &str) -> Option<&'static str> {
+    match text.to_ascii_lowercase().as_str() {
+        "releaseright" => Some("release-right"),
+        "releaselight" => Some("release-light"),
+        "terminalevent" => Some("terminal-event"),
+        _ => None,
     }
 }
 
@@ -153,6 +174,7 @@ mod tests {
         });
         let event = Event::Cpu {
             customer: "acme".to_owned(),
+            kind: Some("release-right"),
             reference: Some("r-1".to_owned()),
             event: "NotValidated".to_owned(),
             message: Some("no such release".to_owned()),

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::Event;
+use super::work::Open;
 use crate::disk;
 use crate::ledger::{self, Ledger};
 use crate::spool::{Spool, write_whole};
@@ -91,9 +92,11 @@ impl Inbox {
 }
 
 /// What an open notification says; none if its file is gone or damaged.
-pub fn read(spool: &Spool, event: &ledger::Event) -> Option<Event> {
+pub fn read(spool: &Spool, event: &ledger::Event) -> Option<Open> {
     let bytes = fs::read(spool.event(event.number)).ok()?;
-    Event::of(&event.sender, &serde_json::from_slice(&bytes).ok()?)
+    let body = serde_json::from_slice(&bytes).ok()?;
+    let says = Event::of(&event.sender, &body)?;
+    Some(Open { says, body, event: event.clone() })
 }
 
 fn clear(spool: &Spool, open: &BTreeSet<u64>) -> anyhow::Result<()> {

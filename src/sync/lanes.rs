@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::work::{Worked, work};
+use super::work::{Open, Worked, work};
 use super::{Event, ScrKind, inbox};
 use crate::deliver::after;
 use crate::disk;
@@ -59,6 +59,23 @@ pub async fn work_on(parts: Arc<Parts>, stop: CancellationToken) {
         }
     }
     while running.join_next().await.is_some() {}
+}
+
+/// Works on what is open as far as it can be done now; tells how much is left.
+pub async fn work_once(parts: &Arc<Parts>, stop: &CancellationToken) -> anyhow::Result<u64> {
+    let senders: BTreeSet<String> = parts
+        .ledger
+        .change(|store| Ok(store.events.values().map(|event| event.sender.clone()).collect()))
+        .await?;
+    for sender in senders {
+        let mut lane = Lane::new(Arc::clone(parts), sender);
+        while !stop.is_cancelled() && lane.turn().await?.is_none() {}
+    }
+    let left = |store: &mut ledger::Store| {
+        let left = store.events.values().filter(|event| event.kept.is_none());
+        Ok(left.count() as u64)
+    };
+    parts.ledger.change(left).await
 }
 
 struct Lane {
@@ -135,7 +152,7 @@ impl Lane {
             return Ok(Some(pause.unwrap_or(UNREACHABLE)));
         }
         let mut done = Vec::new();
-        let mut groups: Vec<(Event, Vec<ledger::Event>)> = Vec::new();
+        let mut groups: Vec<Vec<Open>> = Vec::new();
         for event in events {
             let (spool, of) = (self.parts.spool.clone(), event.clone());
             match tokio::task::spawn_blocking(move || inbox::read(&spool, &of)).await? {
@@ -144,22 +161,25 @@ impl Lane {
                     tracing::error!("What notification {number} of {sender} said is gone");
                     done.push(number);
                 }
-                Some(says) => match groups.iter_mut().find(|(of, _)| is_answered_by(of, &says)) {
-                    Some((_, events)) => events.push(event),
-                    None => groups.push((says, vec![event])),
+                Some(open) => match groups.iter_mut().find(|group| is_answered_by(group, &open)) {
+                    Some(group) => group.push(open),
+                    None => groups.push(vec![open]),
                 },
             }
         }
         let parts = Arc::clone(&self.parts);
         let mut worked = stream::iter(groups)
-            .map(|(says, events)| {
+            .map(|group| {
                 let parts = &parts;
-                async move { (events, work(parts, &says).await) }
+                async move {
+                    let worked = work(parts, &group).await;
+                    (group, worked)
+                }
             })
             .buffer_unordered(TOGETHER);
         let mut outage = None;
         let mut failed = None;
-        while let Some((events, worked)) = worked.next().await {
+        while let Some((group, worked)) = worked.next().await {
             let worked = match worked {
                 Ok(worked) => worked,
                 Err(error) => {
@@ -167,7 +187,7 @@ impl Lane {
                     continue;
                 }
             };
-            for event in events {
+            for Open { event, .. } in group {
                 let number = event.number;
                 match worked.clone() {
                     Worked::Done => {
@@ -250,8 +270,9 @@ impl Lane {
 
 /// Whether the work for one event is that for another, too: of a release the latest state is asked
 /// for.
-fn is_answered_by(one: &Event, other: &Event) -> bool {
-    match (one, other) {
+fn is_answered_by(group: &[Open], other: &Open) -> bool {
+    let Some(one) = group.first() else { return false };
+    match (&one.says, &other.says) {
         (
             Event::Scr { kind: ScrKind::Release { address, vat, .. }, .. },
             Event::Scr { kind: ScrKind::Release { address: other, vat: whose, .. }, .. },

@@ -1,20 +1,30 @@
-//! Work: what is done with an event.
+//! Work: what is done with events.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use serde_json::{Map, Value, json};
 
+use super::release::{self, Happened};
 use super::{Event, ScrKind};
-use crate::deliver::{Channel, fault_of, names_of, same_vat};
-use crate::model::Reply;
-use crate::pipeline::Parts;
+use crate::ledger::{self, Store};
+use crate::pipeline::{Parts, Put};
 use crate::remote::cpu::Notification;
+
+/// An event that is to be worked on.
+#[derive(Clone, Debug)]
+pub struct Open {
+    /// What it says.
+    pub says: Event,
+    /// All that it said.
+    pub body: Map<String, Value>,
+    /// What the ledger keeps of it.
+    pub event: ledger::Event,
+}
 
 /// What became of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Worked {
     /// It is done.
     Done,
-    /// The API could not be asked; nothing else of it can be worked now.
+    /// The API could not be asked, or nothing can be kept; nothing else of it can be worked now.
     Unreachable(String),
     /// The API answered with a fault: it is tried again, and holds up no other.
     Refused(String),
@@ -24,16 +34,40 @@ pub enum Worked {
     Left,
 }
 
-/// Does what an event asks for. To do it twice is harmless.
-pub async fn work(parts: &Parts, event: &Event) -> anyhow::Result<Worked> {
-    match event {
+/// The events that end when what came of them is kept, in the same moment.
+#[derive(Clone, Debug, Default)]
+pub struct Ends(Vec<u64>);
+
+impl Ends {
+    /// Ends them.
+    pub fn note(&self, store: &mut Store) {
+        store.end_events(&self.0);
+    }
+}
+
+/// Does what events ask for that one answer is enough for; the first says what. To do it twice is
+/// harmless.
+pub async fn work(parts: &Parts, events: &[Open]) -> anyhow::Result<Worked> {
+    let Some(first) = events.first() else { return Ok(Worked::Done) };
+    let ends = Ends(events.iter().map(|open| open.event.number).collect());
+    match &first.says {
         Event::Scr { api, kind: ScrKind::Release { address, vat, .. } } => {
-            release_changed(parts, api, address, vat.as_deref()).await
+            let mut words: Vec<String> = Vec::new();
+            for open in events {
+                if let Event::Scr { kind: ScrKind::Release { event, .. }, .. } = &open.says
+                    && !words.contains(event)
+                {
+                    words.push(event.clone());
+                }
+            }
+            let received = first.event.received;
+            let happened = Happened { api, address, events: words, received };
+            release::work(parts, &happened, vat.as_deref(), ends).await
         }
         Event::Scr { kind: ScrKind::Unknown, .. } => {
             Ok(Worked::Nobody("it is nothing that the API's document knows".to_owned()))
         }
-        Event::Cpu { customer, reference, event, message } => {
+        Event::Cpu { customer, kind, reference, event, message } => {
             // Others tell of what was not our call: there is nothing that waits for them.
             if let Some(reference) = reference {
                 let (reference, event) = (reference.clone(), event.clone());
@@ -41,69 +75,18 @@ pub async fn work(parts: &Parts, event: &Event) -> anyhow::Result<Worked> {
                 let told = Notification { reference, event, message };
                 parts.take_notification(customer, &told).await?;
             }
-            Ok(Worked::Done)
+            let Some(kind) = kind else { return Ok(Worked::Done) };
+            let told = json!({
+                "event": kind, "received": first.event.received.to_string(),
+                "customer": customer, "notification": first.body,
+            });
+            Ok(
+                match parts.outbox_put(customer, kind, told, move |store| ends.note(store)).await? {
+                    Put::Queued(_) => Worked::Done,
+                    Put::Full(why) => Worked::Unreachable(why),
+                },
+            )
         }
         Event::Scr { kind: ScrKind::Invitation { .. }, .. } => Ok(Worked::Left),
     }
-}
-
-/// Wakes the records that wait for a release.
-async fn release_changed(
-    parts: &Parts,
-    api: &str,
-    address: &str,
-    vat: Option<&str>,
-) -> anyhow::Result<Worked> {
-    let setup = parts.setup();
-    let channels: Vec<Arc<Channel>> = setup.all_channels().into_values().collect();
-    let users: Vec<&Arc<Channel>> =
-        channels.iter().filter(|channel| channel.scr_api() == Some(api)).collect();
-    let customers: BTreeSet<&str> = users.iter().map(|channel| channel.customer()).collect();
-    let is_whose = |channel: &Channel| {
-        let customer = setup.of(channel.customer()).config.customers.get(channel.customer());
-        match (vat, customer.and_then(|customer| customer.vat.as_deref())) {
-            (Some(vat), Some(theirs)) => same_vat(vat, theirs),
-            (None, _) => true,
-            // Without a VAT number it is the only one's.
-            (Some(_), None) => customers.len() == 1,
-        }
-    };
-    let theirs: Vec<&Arc<Channel>> =
-        users.into_iter().filter(|channel| is_whose(channel)).collect();
-    let Some(channel) = theirs.first() else {
-        let vat = vat.unwrap_or_default();
-        return Ok(Worked::Nobody(format!("no customer of this API has the VAT number {vat}")));
-    };
-    let release = match channel.release(address).await {
-        Ok(release) => release,
-        Err(reply) => {
-            let is_answer = matches!(reply, Reply::Answered(_));
-            let why = fault_of(reply);
-            return Ok(match is_answer {
-                true => Worked::Refused(why),
-                false => Worked::Unreachable(why),
-            });
-        }
-    };
-    let names = names_of(address, release.as_ref());
-    let whose: Vec<(String, String)> = theirs
-        .iter()
-        .map(|channel| (channel.customer().to_owned(), channel.name().to_owned()))
-        .collect();
-    let arrivals = parts
-        .ledger
-        .change(move |store| {
-            let open = store.files.values().filter(|(account, _)| {
-                account.pinned.as_ref().is_some_and(|pinned| {
-                    let mut whose = whose.iter();
-                    whose.any(|(of, to)| *of == account.customer && *to == pinned.channel)
-                })
-            });
-            Ok(open.map(|(account, _)| account.arrival).collect::<Vec<_>>())
-        })
-        .await?;
-    for arrival in arrivals {
-        parts.wakes.ring(arrival, &names);
-    }
-    Ok(Worked::Done)
 }

@@ -30,6 +30,7 @@ use crate::ledger::{Ledger, Store};
 use crate::model::Arrival;
 use crate::pickup;
 use crate::pipeline::{Occasion, Parts};
+use crate::sync;
 use crate::tidy::tidy;
 
 /// Files of one customer that are worked on at once; those that only wait do not count.
@@ -80,7 +81,7 @@ struct Run {
     /// By customer.
     turns: Mutex<BTreeMap<String, Arc<Semaphore>>>,
     folders: Folders,
-    /// How many sources could not be looked into to the end by a run that is over.
+    /// How many sources, and APIs, could not be looked into to the end by a run that is over.
     unlooked: AtomicU64,
     /// What could not be done, by customer and source: for which files, and the look itself.
     faults: Mutex<BTreeMap<SourceKey, BTreeSet<Option<Arrival>>>>,
@@ -148,6 +149,7 @@ impl Worker {
         troubles::tell_broken_customers(&run.parts).await?;
         open::resume(run, Occasion::Start).await?;
         source::serve_all(run);
+        run.tasks.spawn(Arc::clone(run).catch_up());
         let listens = tokio::spawn(Arc::clone(run).listen());
         let mut tidies = tokio::spawn(Arc::clone(run).tidy());
         if run.span == Span::Forever {
@@ -187,6 +189,22 @@ impl Run {
                         tracing::error!("Files that were opened wait for the next run: {error:#}");
                     }
                 }
+            }
+        }
+    }
+
+    /// Works on what the port's APIs told while no run was there.
+    async fn catch_up(self: Arc<Run>) {
+        if self.span == Span::Forever {
+            return sync::catch_up(Arc::clone(&self.parts), self.stop.clone()).await;
+        }
+        match sync::catch_up_once(&self.parts, &self.stop).await {
+            Ok(left) => {
+                self.unlooked.fetch_add(left, Ordering::Relaxed);
+            }
+            Err(error) => {
+                tracing::error!("What the port told waits for the next run: {error:#}");
+                self.unlooked.fetch_add(1, Ordering::Relaxed);
             }
         }
     }

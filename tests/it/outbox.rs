@@ -296,12 +296,15 @@ fn is_killed_at_every_step(lines: &str, documents: &[&str], wanted: &[(String, S
     let of_outbox: BTreeSet<(usize, &str)> =
         cases[first.saturating_sub(3)..].iter().copied().collect();
     assert!(of_outbox.len() > 8, "{taken}");
+    let (all, mut kills) = (of_outbox.len(), 0);
     for (nth, step) in of_outbox {
         let provider = scene();
         let fault = format!("kill;at;{nth};{step}");
         let killed = provider.start_in(&["run", "--once"], &[("LIGHTERMAN_FAULT", &fault)]).end();
         let case = format!("before {step} ({nth}): {killed}");
+        // How many changes are committed together is not the same in every run.
         assert!([0, 137].contains(&killed.code), "{case}");
+        kills += usize::from(killed.code == 137);
         // What a reader may take up by now is whole, and has the right name.
         for file in files(provider.path("erp")) {
             assert!(wanted.contains(&file) || file.0.starts_with(".lighterman-"), "{case}");
@@ -312,6 +315,7 @@ fn is_killed_at_every_step(lines: &str, documents: &[&str], wanted: &[(String, S
         assert_eq!(files(provider.path("erp")), wanted, "{case}");
         is_empty(&provider, documents.len() as u64);
     }
+    assert!(kills > all / 2, "{kills} of {all}");
 }
 
 #[test]

@@ -1,0 +1,44 @@
+//! How releases were when they were last looked at.
+
+use jiff::Timestamp;
+
+use super::Store;
+use crate::ledger::entries::parse;
+use crate::ledger::keys::{seen_key, walked_key};
+use crate::ledger::{Seen, Walked};
+
+impl Store {
+    /// How a release of an SCR API was when it was last looked at.
+    pub fn seen(&self, api: &str, address: &str) -> anyhow::Result<Option<Seen>> {
+        self.entries.get(&seen_key(api, address))
+    }
+
+    /// Keeps how a release is.
+    pub fn note_seen(&mut self, api: &str, address: &str, seen: &Seen) {
+        self.entries.put(seen_key(api, address), seen);
+    }
+
+    /// Forgets releases that were last looked at before.
+    pub fn forget_seen(&mut self, before: Timestamp) -> anyhow::Result<u64> {
+        let mut gone = Vec::new();
+        self.entries.each(b"t/", &mut |key, value| {
+            if parse::<Seen>(value)?.at < before {
+                gone.push(key.to_vec());
+            }
+            Ok(())
+        })?;
+        let forgotten = gone.len() as u64;
+        gone.into_iter().for_each(|key| self.entries.remove(key));
+        Ok(forgotten)
+    }
+
+    /// How far the releases of an SCR API were walked.
+    pub fn walked(&self, api: &str) -> anyhow::Result<Walked> {
+        Ok(self.entries.get(&walked_key(api))?.unwrap_or_default())
+    }
+
+    /// Keeps how far they were walked.
+    pub fn note_walked(&mut self, api: &str, walked: &Walked) {
+        self.entries.put(walked_key(api), walked);
+    }
+}

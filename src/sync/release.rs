@@ -1,0 +1,203 @@
+//! Release: one that came or changed is fetched; what waits for it wakes, and the ERP is told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::change;
+use super::work::{Ends, Worked};
+use crate::deliver::{Channel, fault_of, names_of, same_vat};
+use crate::ledger::{Seen, Store};
+use crate::model::Reply;
+use crate::pipeline::{Parts, Put, Setup};
+use crate::remote::Release;
+
+/// How long a release that was taken from us may be unreadable before its event is told without it:
+/// an API may answer 500 for a moment, too.
+const TAKEN: SignedDuration = SignedDuration::from_mins(1);
+
+/// Those of an SCR API's users whom a release concerns.
+pub struct Concerned {
+    channels: Vec<Arc<Channel>>,
+}
+
+/// What happened to a release.
+pub struct Happened<'a> {
+    /// The API's name in the config.
+    pub api: &'a str,
+    /// The release's address, in lower case.
+    pub address: &'a str,
+    /// The events, in their order.
+    pub events: Vec<String>,
+    /// When the first came.
+    pub received: Timestamp,
+}
+
+impl Concerned {
+    /// The customers who use an API and have this VAT number; all of them if there is none.
+    pub fn of(setup: &Arc<Setup>, api: &str, vat: Option<&str>) -> Concerned {
+        let users: Vec<Arc<Channel>> = setup
+            .all_channels()
+            .into_values()
+            .filter(|channel| channel.scr_api() == Some(api))
+            .collect();
+        let customers: BTreeSet<&str> = users.iter().map(|channel| channel.customer()).collect();
+        let is_whose = |channel: &Channel| {
+            let customer = setup.of(channel.customer()).config.customers.get(channel.customer());
+            match (vat, customer.and_then(|customer| customer.vat.as_deref())) {
+                (Some(vat), Some(theirs)) => same_vat(vat, theirs),
+                (None, _) => true,
+                // Without a VAT number it is the only one's.
+                (Some(_), None) => customers.len() == 1,
+            }
+        };
+        let whose: Vec<bool> = users.iter().map(|channel| is_whose(channel)).collect();
+        let channels = users.into_iter().zip(whose).filter(|(_, is_whose)| *is_whose);
+        Concerned { channels: channels.map(|(channel, _)| channel).collect() }
+    }
+
+    /// One of their channels.
+    pub fn channel(&self) -> Option<&Arc<Channel>> {
+        self.channels.first()
+    }
+
+    /// The customers.
+    pub fn customers(&self) -> BTreeSet<&str> {
+        self.channels.iter().map(|channel| channel.customer()).collect()
+    }
+
+    /// The customer, if it is one.
+    pub fn one(&self) -> Option<&str> {
+        let customers = self.customers();
+        customers.first().copied().filter(|_| customers.len() == 1)
+    }
+
+    /// Wakes the records of theirs that wait for a release.
+    pub async fn wake(&self, parts: &Parts, names: &[String]) -> anyhow::Result<()> {
+        let whose: Vec<(String, String)> = self
+            .channels
+            .iter()
+            .map(|channel| (channel.customer().to_owned(), channel.name().to_owned()))
+            .collect();
+        let arrivals = parts
+            .ledger
+            .change(move |store| {
+                let open = store.files.values().filter(|(account, _)| {
+                    account.pinned.as_ref().is_some_and(|pinned| {
+                        let mut whose = whose.iter();
+                        whose.any(|(of, to)| *of == account.customer && *to == pinned.channel)
+                    })
+                });
+                Ok(open.map(|(account, _)| account.arrival).collect::<Vec<_>>())
+            })
+            .await?;
+        for arrival in arrivals {
+            parts.wakes.ring(arrival, names);
+        }
+        Ok(())
+    }
+}
+
+/// Works on events of one release, which one look at it answers.
+pub async fn work(
+    parts: &Parts,
+    happened: &Happened<'_>,
+    vat: Option<&str>,
+    ends: Ends,
+) -> anyhow::Result<Worked> {
+    let concerned = Concerned::of(&parts.setup(), happened.api, vat);
+    let Some(channel) = concerned.channel() else {
+        let vat = vat.unwrap_or_default();
+        return Ok(Worked::Nobody(format!("no customer of this API has the VAT number {vat}")));
+    };
+    let document = match channel.release_document(happened.address).await {
+        Ok(document) => document,
+        // Who has lost a release may not be told of it any more.
+        Err(Reply::Answered(_)) if happened.has_taken() => None,
+        Err(reply) => {
+            let is_answer = matches!(reply, Reply::Answered(_));
+            let why = fault_of(reply);
+            return Ok(match is_answer {
+                true => Worked::Refused(why),
+                false => Worked::Unreachable(why),
+            });
+        }
+    };
+    let release = document.as_ref().and_then(Release::parse);
+    let api = channel.scr_url().unwrap_or_default().to_owned();
+    concerned.wake(parts, &names_of(happened.address, release.as_ref())).await?;
+    let (of, address) = (api.clone(), happened.address.to_owned());
+    let before = parts.ledger.change(move |store| store.seen(&of, &address)).await?;
+    let now = Timestamp::now();
+    let seen = document.as_ref().and_then(|document| change::seen(document, concerned.one(), now));
+    let document = document.unwrap_or_else(|| stub(happened.address, before.as_ref()));
+    tell(parts, &concerned, happened, &document, &api, seen, ends).await
+}
+
+/// Queues what happened for the ERPs of all whom it concerns, and keeps how the release is now.
+pub async fn tell(
+    parts: &Parts,
+    concerned: &Concerned,
+    happened: &Happened<'_>,
+    document: &Value,
+    api: &str,
+    seen: Option<Seen>,
+    ends: Ends,
+) -> anyhow::Result<Worked> {
+    let puts: Vec<(&str, &String)> = concerned
+        .customers()
+        .into_iter()
+        .flat_map(|customer| happened.events.iter().map(move |event| (customer, event)))
+        .collect();
+    let (api, address) = (api.to_owned(), happened.address.to_owned());
+    let mut noted = Some(move |store: &mut Store| {
+        if let Some(seen) = seen {
+            store.note_seen(&api, &address, &seen);
+        }
+        ends.note(store);
+    });
+    let last = puts.len().saturating_sub(1);
+    for (at, (customer, event)) in puts.into_iter().enumerate() {
+        let told = json!({
+            "event": event, "received": happened.received.to_string(), "customer": customer,
+            "api": happened.api, "release": document,
+        });
+        let noted = noted.take_if(|_| at == last);
+        let put = parts.outbox_put(customer, event, told, |store| {
+            if let Some(noted) = noted {
+                noted(store);
+            }
+        });
+        if let Put::Full(why) = put.await? {
+            return Ok(Worked::Unreachable(why));
+        }
+    }
+    if let Some(noted) = noted {
+        parts.ledger.update(noted).await?;
+    }
+    Ok(Worked::Done)
+}
+
+impl Happened<'_> {
+    /// Whether it says that the release was taken from us, and was not just told.
+    fn has_taken(&self) -> bool {
+        let mut events = self.events.iter();
+        events.any(|event| matches!(event.as_str(), "revoke" | "delete"))
+            && Timestamp::now().duration_since(self.received) >= TAKEN
+    }
+}
+
+/// What is known of a release that cannot be read any more.
+fn stub(address: &str, before: Option<&Seen>) -> Value {
+    let mut known = BTreeMap::from([("address", json!(address))]);
+    if let Some(seen) = before {
+        let data = json!({
+            "container": { "containerNumber": seen.container },
+            "billOfLading": { "blNumber": seen.bl },
+        });
+        known.insert("release_data", data);
+    }
+    json!(known)
+}

@@ -1,0 +1,256 @@
+//! Walk: at the start of a run one look at all releases that changed since the last. It stands for
+//! the notifications that nobody took meanwhile, as under a timer without a receiver; more would be
+//! polling, which the API asks to be left alone with (SCR API 1.2.9, "Implementation guidelines").
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures::stream::{self, StreamExt, TryStreamExt};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::change;
+use super::release::{Concerned, Happened, tell};
+use super::work::{Ends, Worked};
+use crate::deliver::{Channel, fault_of, names_of};
+use crate::ledger::{AlarmKind, Doubtful, Walked};
+use crate::model::Reply;
+use crate::pipeline::{Parts, Setup};
+use crate::remote::Release;
+use crate::remote::scr::{Query, Walk};
+
+/// How far before the latest change that was seen the next walk begins: clocks differ, and changes
+/// that are made together become visible one after the other.
+const OVERLAP: SignedDuration = SignedDuration::from_mins(10);
+
+/// How often the list is walked at most, where it changes while it is walked.
+const ROUNDS: usize = 5;
+
+/// Releases that are looked at together.
+const TOGETHER: usize = 64;
+
+/// How long what is known of a release may stay unconfirmed before it is noted anew.
+const FRESH: SignedDuration = SignedDuration::from_hours(24);
+
+/// Text fields hold 255 characters (SCR API 1.2.9, "Field lengths and definitions").
+const ADDRESS: usize = 255;
+
+/// Why a walk did not come to its end.
+pub enum Broken {
+    /// The API did not tell.
+    Api(Arc<Channel>, Reply),
+    /// Nothing more can be kept.
+    Full(String),
+    /// The ledger failed.
+    Ledger(anyhow::Error),
+}
+
+/// The SCR APIs whose releases an outbox of one of their users waits for.
+pub fn wanted(setup: &Arc<Setup>) -> BTreeSet<String> {
+    let waits = |channel: &&Arc<Channel>| {
+        let customer = setup.of(channel.customer()).config.customers.get(channel.customer());
+        customer.is_some_and(|customer| {
+            customer.outboxes.values().any(|outbox| outbox.is_of_releases())
+        })
+    };
+    let channels = setup.all_channels();
+    channels.values().filter(waits).filter_map(|it| it.scr_api().map(str::to_owned)).collect()
+}
+
+/// Looks at what changed at an API; tells how many releases had.
+pub async fn walk(parts: &Parts, api: &str) -> Result<usize, Broken> {
+    let setup = parts.setup();
+    let all = Concerned::of(&setup, api, None);
+    let Some(channel) = all.channel() else { return Ok(0) };
+    let url = channel.scr_url().unwrap_or_default().to_owned();
+    let of = url.clone();
+    let walked = parts.ledger.change(move |store| store.walked(&of)).await?;
+    let mut round = Round { parts, setup: &setup, api, url: &url, all: &all, of: BTreeMap::new() };
+    let begun = Timestamp::now();
+    let mut since = walked.since;
+    let mut before = walked.doubtful;
+    let mut latest: Option<Timestamp> = None;
+    let mut changed = 0;
+    let mut doubtful = None;
+    for _ in 0..ROUNDS {
+        let from = Timestamp::now();
+        let query = Query { since: since.map(|since| format!("{since:.3}")), ..Query::default() };
+        let mut list = Walk::new(query);
+        let (mut new, mut hidden) = (0, false);
+        loop {
+            let page = channel.next_page(&mut list).await;
+            let page = page.map_err(|reply| Broken::Api(Arc::clone(channel), reply))?;
+            let Some(page) = page else { break };
+            for changed in round.look(page).await? {
+                latest = latest.max(changed.at);
+                new += usize::from(changed.is_new);
+                hidden |= before.as_ref().is_some_and(|before| changed.was_in(before));
+            }
+        }
+        changed += new;
+        doubtful = (list.pages() > 1).then(|| Doubtful { since, from, until: Timestamp::now() });
+        match before.take() {
+            // What changed during the last walk may have moved others from a page that was still to
+            // be read to one that had been.
+            Some(earlier) if hidden => since = earlier.since.min(since),
+            _ if list.pages() <= 1 || new == 0 => break,
+            _ => {}
+        }
+    }
+    let next = latest.map(|latest| latest.min(begun)).and_then(|it| it.checked_sub(OVERLAP).ok());
+    let walked = Walked { since: next.max(walked.since), doubtful };
+    parts.ledger.update(move |store| store.note_walked(&url, &walked)).await?;
+    Ok(changed)
+}
+
+/// One look at the whole list.
+struct Round<'a> {
+    parts: &'a Parts,
+    setup: &'a Arc<Setup>,
+    api: &'a str,
+    url: &'a str,
+    all: &'a Concerned,
+    /// Whom releases concern, by the VAT number of their owner.
+    of: BTreeMap<String, Arc<Concerned>>,
+}
+
+/// What a look at one release brought.
+struct Looked {
+    /// When it was changed, as the API tells.
+    at: Option<Timestamp>,
+    /// Whether it was not known to be as it is.
+    is_new: bool,
+}
+
+impl Looked {
+    fn was_in(&self, walk: &Doubtful) -> bool {
+        let around = |at: Timestamp| {
+            at >= walk.from.saturating_sub(OVERLAP).unwrap_or(Timestamp::MIN)
+                && at <= walk.until.saturating_add(OVERLAP).unwrap_or(Timestamp::MAX)
+        };
+        self.is_new && self.at.is_none_or(around)
+    }
+}
+
+impl Round<'_> {
+    async fn look(&mut self, page: Vec<Value>) -> Result<Vec<Looked>, Broken> {
+        let mut whose = Vec::new();
+        for document in page {
+            let Some(release) = Release::parse(&document) else { continue };
+            if release.address.len() <= ADDRESS {
+                let concerned = self.concerned(&release);
+                whose.push((document, release, concerned));
+            }
+        }
+        let round = &*self;
+        stream::iter(whose)
+            .map(|(document, release, concerned)| async move {
+                round.compare(&document, &release, &concerned).await
+            })
+            .buffer_unordered(TOGETHER)
+            .try_collect()
+            .await
+    }
+
+    /// Whom a release concerns: at an API of several customers only whose VAT number it has.
+    fn concerned(&mut self, release: &Release) -> Arc<Concerned> {
+        let vat = match self.all.one() {
+            Some(_) => None,
+            None => Some(release.self_owner_vat.clone().unwrap_or_default()),
+        };
+        let key = vat.clone().unwrap_or_default();
+        let made = || Arc::new(Concerned::of(self.setup, self.api, vat.as_deref()));
+        Arc::clone(self.of.entry(key).or_insert_with(made))
+    }
+
+    async fn compare(
+        &self,
+        document: &Value,
+        release: &Release,
+        concerned: &Concerned,
+    ) -> Result<Looked, Broken> {
+        let now = Timestamp::now();
+        let at = release.updated_at.as_deref().and_then(|at| at.parse().ok());
+        let (url, address) = (self.url.to_owned(), release.address.to_lowercase());
+        let of = address.clone();
+        let before = self.parts.ledger.change(move |store| store.seen(&url, &of)).await?;
+        let Some(seen) = change::seen(document, concerned.one(), now) else {
+            return Ok(Looked { at, is_new: false });
+        };
+        let events = change::events(before.as_ref(), &seen);
+        let events: Vec<String> = events.into_iter().map(str::to_owned).collect();
+        let is_new = !events.is_empty();
+        if is_new {
+            concerned.wake(self.parts, &names_of(&address, Some(release))).await?;
+        } else if before.is_some_and(|before| now.duration_since(before.at) < FRESH) {
+            return Ok(Looked { at, is_new });
+        }
+        let happened = Happened { api: self.api, address: &address, events, received: now };
+        let (seen, ends) = (Some(seen), Ends::default());
+        match tell(self.parts, concerned, &happened, document, self.url, seen, ends).await? {
+            Worked::Unreachable(why) => Err(Broken::Full(why)),
+            _ => Ok(Looked { at, is_new }),
+        }
+    }
+}
+
+impl From<anyhow::Error> for Broken {
+    fn from(error: anyhow::Error) -> Broken {
+        Broken::Ledger(error)
+    }
+}
+
+/// Looks at all that is wanted; tells how many APIs could not be asked to the end.
+pub async fn walk_all(parts: &Parts, left: &mut BTreeSet<String>) {
+    let setup = parts.setup();
+    for api in std::mem::take(left) {
+        let broken = match walk(parts, &api).await {
+            Ok(changed) => {
+                tracing::debug!(api = %api, "{changed} releases had changed");
+                clear(parts, &setup, &api).await;
+                continue;
+            }
+            Err(broken) => broken,
+        };
+        match broken {
+            Broken::Api(channel, reply) => {
+                if let Some(alarm) = channel.trouble(&reply) {
+                    let raised = parts.ledger.update(|store| {
+                        store.raise(alarm);
+                    });
+                    if let Err(error) = raised.await {
+                        tracing::error!("The alarm cannot be noted: {error:#}");
+                    }
+                }
+                tracing::warn!("The releases of scr/{api} are not looked at: {}", fault_of(reply));
+            }
+            Broken::Full(why) => {
+                tracing::warn!("The releases of scr/{api} are not looked at: {why}");
+            }
+            Broken::Ledger(error) => {
+                tracing::error!("The releases of scr/{api} are not looked at: {error:#}");
+            }
+        }
+        left.insert(api);
+    }
+}
+
+/// The API answers: what was wrong with it is over.
+async fn clear(parts: &Parts, setup: &Arc<Setup>, api: &str) {
+    let users: BTreeSet<(String, String)> = setup
+        .all_channels()
+        .into_iter()
+        .filter(|(_, channel)| channel.scr_api() == Some(api) && channel.lane.is_open())
+        .map(|(key, _)| key)
+        .collect();
+    let cleared = parts.ledger.update(move |store| {
+        store.clear(|alarm| {
+            let kinds = [AlarmKind::Unreachable, AlarmKind::LoginRefused];
+            let channel = alarm.channel.clone().unwrap_or_default();
+            kinds.contains(&alarm.kind) && users.contains(&(alarm.customer.clone(), channel))
+        });
+    });
+    if let Err(error) = cleared.await {
+        tracing::error!("The alarm cannot be cleared: {error:#}");
+    }
+}
