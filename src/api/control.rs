@@ -17,8 +17,9 @@ use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
 use super::resend::{self, Resent, Wish};
+use super::scr::{self, Act, Look, Question};
 use super::selection::Selection;
-use super::{quarantine, status};
+use super::{cpu, quarantine, status};
 use crate::pipeline::Parts;
 use crate::pipeline::again::Desk;
 
@@ -47,6 +48,9 @@ pub fn serve(parts: &Arc<Parts>) -> anyhow::Result<Control> {
         .route("/quarantine/retry", post(answer_retry))
         .route("/resend", post(answer_resend))
         .route("/check-ledger", get(answer_check_ledger))
+        .route("/scr/look", post(answer_scr_look))
+        .route("/scr/act", post(answer_scr_act))
+        .route("/cpu/entities", post(answer_entities))
         .with_state(Arc::clone(parts));
     let stop = CancellationToken::new();
     let stopped = stop.clone();
@@ -186,6 +190,32 @@ async fn answer_resend(
 ) -> Answer<Vec<Resent>> {
     let desk = desk(&parts);
     to_its_end(async move { resend::resend(&desk, &wish).await }).await
+}
+
+async fn answer_scr_look(
+    State(parts): State<Arc<Parts>>,
+    Json(question): Json<Question<Look>>,
+) -> Answer<scr::Answer> {
+    let setup = parts.setup();
+    answer(scr::look(&setup.config, &setup.shared, &question).await)
+}
+
+async fn answer_scr_act(
+    State(parts): State<Arc<Parts>>,
+    Json(question): Json<Question<Act>>,
+) -> Answer<scr::Answer> {
+    let setup = parts.setup();
+    to_its_end(
+        async move { scr::act(&setup.config, &setup.shared, &parts.ledger, &question).await },
+    )
+    .await
+}
+
+async fn answer_entities(
+    State(parts): State<Arc<Parts>>,
+    Json(search): Json<cpu::Search>,
+) -> Answer<cpu::Answer> {
+    answer(cpu::entities(&parts.setup().all_channels(), &parts.ledger, &search).await)
 }
 
 fn desk(parts: &Parts) -> Desk {

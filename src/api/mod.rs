@@ -3,7 +3,9 @@
 
 pub mod audit;
 pub mod control;
+pub mod cpu;
 pub mod quarantine;
 pub mod resend;
+pub mod scr;
 pub mod selection;
 pub mod status;

@@ -1,13 +1,13 @@
 //! What is where: per customer and file, and the alarms.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::deliver::{self, Channels, InUse};
-use crate::ledger::{Alarm, AlarmKind, FileCounts, Ledger, Store, Tally};
+use crate::ledger::{Alarm, AlarmKind, FileCounts, Ledger, Store, Subscription, Tally};
 use crate::model::{Arrival, Counts};
 use crate::pickup::{Sight, Sights, Waiting};
 
@@ -23,6 +23,30 @@ pub struct Status {
     /// Who has sent notifications: `scr/<api>` or `cpu/<customer>`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub notifications: BTreeMap<String, OfSender>,
+    /// What of SCR APIs calls us, by API: those with a `callback`, and those that something was
+    /// registered at.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub subscriptions: BTreeMap<String, OfApi>,
+}
+
+/// What was registered at one SCR API, as far as it is remembered: the API does not tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfApi {
+    /// By type of event.
+    pub registered: BTreeMap<String, Registered>,
+    /// When its last notification came.
+    pub last_event: Option<Timestamp>,
+    /// What is to be done, if something is.
+    pub advice: Option<String>,
+}
+
+/// A URL that was registered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registered {
+    /// The URL.
+    pub url: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// The notifications of one sender.
@@ -126,7 +150,7 @@ pub async fn gather(
             tallies.entry(id.clone()).or_default().files.waiting += count;
         }
     }
-    let (alarms, open, notifications, mut outboxes) = ledger
+    let (alarms, open, notifications, registered, mut outboxes) = ledger
         .change(|store| {
             let open = store.files.values().map(|(account, progress)| {
                 let pinned = account.pinned.as_ref();
@@ -159,9 +183,11 @@ pub async fn gather(
                     of.kept += u64::from(event.kept.is_some());
                 }
             }
-            Ok((store.alarms.clone(), open.collect(), senders, outboxes(store)?))
+            let (registered, outboxes) = (store.subscriptions()?, outboxes(store)?);
+            Ok((store.alarms.clone(), open.collect(), senders, registered, outboxes))
         })
         .await?;
+    let subscriptions = subscriptions(config, registered, &notifications);
     let mut in_use = deliver::in_use(channels);
     let customers = tallies
         .into_iter()
@@ -178,7 +204,61 @@ pub async fn gather(
             (id, OfCustomer { files, records, requests, sources, outboxes })
         })
         .collect();
-    Ok(Status { customers, alarms, open, notifications })
+    Ok(Status { customers, alarms, open, notifications, subscriptions })
+}
+
+/// What was registered where, beside what the config says today.
+fn subscriptions(
+    config: &Config,
+    registered: BTreeMap<(String, String), Subscription>,
+    senders: &BTreeMap<String, OfSender>,
+) -> BTreeMap<String, OfApi> {
+    let mut all: BTreeMap<String, OfApi> = BTreeMap::new();
+    if config.listen.notifications.is_some() {
+        let called = config.scr.iter().filter(|(_, api)| api.callback.is_some());
+        all.extend(called.map(|(name, _)| (name.clone(), OfApi::default())));
+    }
+    let mut moved: BTreeSet<String> = BTreeSet::new();
+    for ((name, event_type), subscription) in registered {
+        let Subscription { url, registered, at } = subscription;
+        if config.scr.get(&name).is_some_and(|api| api.normal != at) {
+            moved.insert(name.clone());
+        }
+        let of = all.entry(name).or_default();
+        of.registered.insert(event_type, Registered { url, at: registered });
+    }
+    for (name, of) in &mut all {
+        of.last_event = senders.get(&format!("scr/{name}")).map(|sender| sender.last);
+        of.advice = advice(config, name, of, moved.contains(name));
+    }
+    all
+}
+
+/// What is to be done about the callbacks of an API. One that calls us was registered, if not from
+/// here.
+fn advice(config: &Config, name: &str, of: &OfApi, is_moved: bool) -> Option<String> {
+    let register = format!(
+        "register it: lighterman scr subscribe --api {name} --url \
+         https://<this machine>/notifications/scr/{name}"
+    );
+    let Some(api) = config.scr.get(name) else {
+        return Some("the config has no such API any more, so what it sends is refused".to_owned());
+    };
+    let path = format!("/notifications/scr/{name}");
+    let is_elsewhere = |of: &Registered| !of.url.ends_with(&path);
+    if config.listen.notifications.is_none() {
+        Some("nothing listens here: see [listen] notifications".to_owned())
+    } else if api.callback.is_none() {
+        Some(format!("[scr.{name}] has no callback, so what it sends is refused"))
+    } else if is_moved {
+        Some(format!("the API's own URL has changed since; {register}"))
+    } else if of.registered.values().any(is_elsewhere) {
+        Some(format!("notifications are taken at {path} now; {register}"))
+    } else if of.registered.is_empty() && of.last_event.is_none() {
+        Some(format!("nothing was registered from here, and nothing came; {register}"))
+    } else {
+        None
+    }
 }
 
 /// The outboxes that something was queued in, by customer and name.

@@ -147,6 +147,7 @@ impl Belongings {
                     *sender == format!("cpu/{customer}")
                         || sender.starts_with(&format!("scr/{customer}/"))
                 }
+                Entry::Subscription { api, .. } => api.starts_with(&format!("{customer}/")),
                 Entry::Seen { seen, .. } => seen.customer.as_deref() == Some(customer),
                 Entry::Fetched { fetched, .. } => fetched.customer == customer,
                 Entry::Outbox(outbox) => outbox.customer == customer,

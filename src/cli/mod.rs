@@ -4,6 +4,7 @@ mod check;
 mod check_ledger;
 mod completions;
 mod connect;
+mod cpu;
 mod demo;
 mod forget;
 mod ledger;
@@ -17,8 +18,10 @@ mod reach;
 mod resend;
 mod run;
 mod sandbox;
+mod scr;
 mod status;
 mod sum;
+mod table;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -83,6 +86,12 @@ enum Command {
     Quarantine(quarantine::Action),
     /// Send delivered records again that the receiver lost
     Resend(resend::Options),
+    /// Ask an SCR API: releases, pins, connections, invitations, subscriptions
+    #[command(subcommand)]
+    Scr(scr::Action),
+    /// Ask Certified Pick up: its phone book of companies
+    #[command(subcommand)]
+    Cpu(cpu::Action),
     /// Prove that every record is accounted for
     CheckLedger,
     /// Take a customer out, with its account as files
@@ -110,6 +119,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Command::Status(options) => status::run(&setting, options).await,
         Command::Quarantine(action) => quarantine::run(&setting, action).await,
         Command::Resend(options) => resend::run(&setting, options).await,
+        Command::Scr(action) => scr::run(&setting, action).await,
+        Command::Cpu(action) => cpu::run(&setting, action).await,
         Command::CheckLedger => check_ledger::run(&setting).await,
         Command::Forget(options) => forget::run(&setting, options).await,
         Command::Ledger(action) => ledger::run(&setting, action).await,

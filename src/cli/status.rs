@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::reach::{Reached, reach};
 use super::{FATAL, LATER, Setting, WELL, say};
-use crate::api::status::{self, Status};
+use crate::api::status::{self, Registered, Status};
 use crate::deliver::{Channels, InUse};
 use crate::pickup::{Sights, Waiting};
 
@@ -90,6 +90,14 @@ fn shown(status: &Status) -> Result<String, std::fmt::Error> {
             "notifications {sender}: last {last:.0}, {} open, {} kept",
             of.open, of.kept
         )?;
+    }
+    for (api, of) in &status.subscriptions {
+        for (event_type, Registered { url, at }) in &of.registered {
+            writeln!(text, "subscription {api}: {event_type} to {url}, registered {at:.0}")?;
+        }
+        if let Some(advice) = &of.advice {
+            writeln!(text, "subscription {api}: {advice}")?;
+        }
     }
     for file in &status.open {
         let due = file.due.map(|due| format!(", next try {due}")).unwrap_or_default();

@@ -51,6 +51,13 @@ impl Care {
         Ok(Asked::Rests(Box::new(outcome)))
     }
 
+    /// As `ask`, for what is no message; none if the login rests.
+    pub async fn may(&self, ledger: &Ledger) -> anyhow::Result<Option<Tried>> {
+        let (refusals, mark) = self.refusals(ledger).await?;
+        let rests = refusals.rests(mark, Timestamp::now());
+        Ok((!rests).then_some(Tried(refusals.times > 0)))
+    }
+
     /// Notes how it went. The lane is to be told before: while the ledger notes a refusal, none may
     /// ask for a token.
     pub async fn note(&self, ledger: &Ledger, reply: &Reply, tried: Tried) -> anyhow::Result<()> {

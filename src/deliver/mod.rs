@@ -1,6 +1,7 @@
 //! Deliver: gets each message to its channel, and says what became of it. It does not know how a
 //! message was made.
 
+mod ask;
 pub mod assignment;
 pub mod call;
 mod care;
@@ -265,6 +266,11 @@ impl Channel {
             Kind::Scr(releases) => releases.reload(),
         }
         self.lane.retry_now();
+    }
+
+    /// Whether it sends to Certified Pick up.
+    pub fn is_cpu(&self) -> bool {
+        matches!(self.kind, Kind::Cpu(_))
     }
 
     /// The SCR API that it sends to, if it does.

@@ -166,7 +166,7 @@ impl Shared {
     }
 
     /// The gate of an API.
-    fn gate(&self, api: &ScrApi) -> anyhow::Result<Arc<Gate>> {
+    pub fn gate(&self, api: &ScrApi) -> anyhow::Result<Arc<Gate>> {
         let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
         let held = gates.get(&api.normal);
         if let Some((_, gate)) = held.filter(|(of, _)| of == api) {

@@ -153,6 +153,7 @@ impl Check {
             Entry::Event(_)
             | Entry::Heard { .. }
             | Entry::Sender { .. }
+            | Entry::Subscription { .. }
             | Entry::Seen { .. }
             | Entry::Walked { .. } => {}
             Entry::Outbox(outbox) => {

@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 use super::account::{Account, Waiting};
 use super::entries::{Pair, parse};
 use super::keys::{
-    account_key, alarm_key, chunk_key, day_key, event_key, fetched_key, generation_key, heard_key,
-    identity_key, known_key, login_key, outbox_key, queued_key, sender_key, tally_key, verdict_key,
-    waiting_key,
+    account_key, alarm_key, api_and_event, chunk_key, day_key, event_key, fetched_key,
+    generation_key, heard_key, identity_key, known_key, login_key, outbox_key, queued_key,
+    sender_key, subscription_key, tally_key, verdict_key, waiting_key,
 };
 use super::ordinals::Ordinals;
 use super::{
     Alarm, Believed, Day, Event, Fetched, Known, LoginRefusals, Outbox, Queued, ReleaseAge, Seen,
-    Sender, Settled, Tally, Told, Walked,
+    Sender, Settled, Subscription, Tally, Told, Walked,
 };
 use crate::model::{Arrival, Identity, State};
 
@@ -149,6 +149,16 @@ pub enum Entry {
         #[serde(flatten)]
         known: Sender,
     },
+    /// A callback URL that was registered at an SCR API.
+    Subscription {
+        /// The API's name in the config.
+        api: String,
+        /// `onRelease` or `onAcceptInvitation`.
+        event_type: String,
+        /// What was registered.
+        #[serde(flatten)]
+        subscription: Subscription,
+    },
     /// How a release of an SCR API was when it was last looked at.
     Seen {
         /// The first 16 digits of the hash of the API's URL.
@@ -200,9 +210,9 @@ pub enum Entry {
 
 impl Entry {
     /// What keys start with, by kind: what belongs to no file comes first.
-    pub const PREFIXES: [&'static [u8]; 21] = [
+    pub const PREFIXES: [&'static [u8]; 22] = [
         b"m/", b"c/", b"d/", b"a/", b"l/", b"r/", b"i/", b"g/", b"p/", b"k/", b"v/", b"e/", b"h/",
-        b"n/", b"t/", b"y/", b"o/", b"q/", b"f/", b"s/", b"w/",
+        b"n/", b"u/", b"t/", b"y/", b"o/", b"q/", b"f/", b"s/", b"w/",
     ];
 
     /// What a kind of entry is about, in words.
@@ -221,6 +231,7 @@ impl Entry {
             Some(b"e/") => "a notification to be worked on",
             Some(b"h/") => "that a notification came",
             Some(b"n/") => "one who sends notifications",
+            Some(b"u/") => "a callback that was registered",
             Some(b"t/") => "how a release was",
             Some(b"y/") => "how far releases were walked",
             Some(b"o/") => "how far an outbox has come",
@@ -293,6 +304,14 @@ impl Entry {
                 Entry::Heard { hash: to_hex(rest), at: parse(value)? }
             }
             b"n/" => Entry::Sender { sender: text()?, known: parse(value)? },
+            b"u/" => {
+                let (api, event_type) = api_and_event(key).context("a key is damaged")?;
+                Entry::Subscription {
+                    api: api.to_owned(),
+                    event_type: event_type.to_owned(),
+                    subscription: parse(value)?,
+                }
+            }
             b"t/" => {
                 let (api, address) = rest.split_at_checked(8).context("a key is cut short")?;
                 let address = address.strip_prefix(b"/").context("a key is damaged")?;
@@ -380,6 +399,9 @@ impl Entry {
                 vec![pair(&heard_key(&hash), at)?]
             }
             Entry::Sender { sender, known } => vec![pair(&sender_key(sender), known)?],
+            Entry::Subscription { api, event_type, subscription } => {
+                vec![pair(&subscription_key(api, event_type), subscription)?]
+            }
             Entry::Seen { api, address, seen } => {
                 let api = from_hex(api).context("api is not 16 hexadecimal digits")?;
                 vec![pair(&[b"t/", api.as_slice(), b"/", address.as_bytes()].concat(), seen)?]

@@ -113,6 +113,17 @@ pub fn sender_key(sender: &str) -> Vec<u8> {
     [b"n/", sender.as_bytes()].concat()
 }
 
+/// What was registered at an SCR API for a type of event.
+pub fn subscription_key(api: &str, event_type: &str) -> Vec<u8> {
+    format!("u/{api}/{event_type}").into_bytes()
+}
+
+/// The API and the type of event in such a key.
+pub fn api_and_event(key: &[u8]) -> Option<(&str, &str)> {
+    // The name of a customer's own API holds a slash.
+    std::str::from_utf8(key.get(2..)?).ok()?.rsplit_once('/')
+}
+
 /// How a release of an SCR API was when it was last looked at.
 pub fn seen_key(api: &str, address: &str) -> Vec<u8> {
     let api = blake3::hash(api.as_bytes());

@@ -18,6 +18,7 @@ pub mod renewal;
 pub mod salvage;
 mod seen;
 mod store;
+mod subscription;
 pub mod transfer;
 mod verdict;
 #[cfg(test)]
@@ -47,6 +48,7 @@ pub use outbox::{Outbox, Queued};
 pub use remote::{Fetched, Known};
 pub use seen::{Doubtful, Seen, Walked};
 pub use store::{Store, WHOLE, Waits};
+pub use subscription::Subscription;
 pub use verdict::Told;
 
 use crate::model::{Arrival, Counts, State};

@@ -5,6 +5,7 @@ mod event;
 mod memory;
 mod outbox;
 mod remote;
+mod subscription;
 mod seen;
 mod verdict;
 

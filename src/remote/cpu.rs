@@ -71,6 +71,24 @@ impl Cpu {
     pub async fn notifications(&self, reference: &str) -> Result<Vec<Notification>, Reply> {
         let mut url = self.path(&["notifications"]);
         url.query_pairs_mut().append_pair("PublicReferenceId", reference);
+        let told = self.list(url).await?;
+        let mut found: Vec<Notification> = told.iter().filter_map(Notification::parse).collect();
+        found.retain(|told| told.reference.eq_ignore_ascii_case(reference));
+        Ok(found)
+    }
+
+    /// The companies in the phone book that fit, by `Eori`, `Duns`, `Vat`, `EntityName` or
+    /// `ApcsCode`; any answer but a success is the error.
+    pub async fn entities(&self, query: &[(String, String)]) -> Result<Vec<Value>, Reply> {
+        let mut url = self.path(&["entities"]);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        self.list(url).await
+    }
+
+    /// The elements of a list that is answered at once.
+    async fn list(&self, url: Url) -> Result<Vec<Value>, Reply> {
         let request = self.bearer.client().get(url);
         let received = self.bearer.send(request, LIST_LIMIT).await?;
         if !(200..300).contains(&received.status) {
@@ -86,10 +104,7 @@ impl Cpu {
             // The parser's message tells places, never contents.
             Reply::Broken(format!("CPu did not answer with valid JSON: {error}"))
         })?;
-        let mut found: Vec<Notification> =
-            elements(&list).iter().filter_map(Notification::parse).collect();
-        found.retain(|told| told.reference.eq_ignore_ascii_case(reference));
-        Ok(found)
+        Ok(elements(&list).to_vec())
     }
 
     /// Forgets what was read from secrets, so that they are read anew, and the certificate.

@@ -97,6 +97,9 @@ mod contract_commands;
 mod contract_secrets;
 mod contract_map;
 
+// Every endpoint of the SCR document, asked and answered.
+mod scr_endpoints;
+
 // What was set aside can be looked at, discarded and tried again.
 mod aside;
 mod again;

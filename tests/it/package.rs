@@ -115,7 +115,15 @@ fn the_package_asks_for_what_the_program_needs() {
 #[test]
 fn every_command_has_a_man_page_and_bash_completes_it() {
     let pages = files("usr/share/man/man1");
-    for command in ["run", "check", "status", "quarantine-retry", "ledger-export", "completions"] {
+    for command in [
+        "run",
+        "check",
+        "status",
+        "quarantine-retry",
+        "scr-pincode",
+        "cpu-entities",
+        "ledger-export",
+    ] {
         let page = format!("usr/share/man/man1/lighterman-{command}.1.gz");
         assert!(pages.contains(&page), "{page}: {pages:?}");
         let text = run(Command::new("gzip").arg("-dc").arg(TREE.join(page)));

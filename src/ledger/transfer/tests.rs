@@ -1,5 +1,6 @@
 //! What an export says, and that a ledger comes back from it as it was.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -229,6 +230,13 @@ fn acknowledged_notifications_are_exported_and_come_back() {
         kept: None,
     };
     assert!(store.add_event(event.clone(), &[7; 16]).unwrap());
+    let subscription = Subscription {
+        url: "https://acme.example/notifications/scr/acme/own".to_owned(),
+        registered: at(8),
+        at: "https://localhost:4431/tmining/api/v1".to_owned(),
+    };
+    // A customer's own API has a slash in its name.
+    store.subscribed("acme/own", "onRelease", &subscription);
     store.commit().unwrap();
     drop(store);
     let text = exported(&ledger);
@@ -238,6 +246,8 @@ fn acknowledged_notifications_are_exported_and_come_back() {
     assert_eq!(store.events.get(&1), Some(&event));
     assert!(store.heard(&[7; 16]).unwrap());
     assert_eq!(store.senders["scr/wallet-a"].number, 1);
+    let key = ("acme/own".to_owned(), "onRelease".to_owned());
+    assert_eq!(store.subscriptions().unwrap(), BTreeMap::from([(key, subscription)]));
 }
 
 #[test]

@@ -2,14 +2,14 @@
 //! notifications").
 
 use reqwest::Method;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Scr;
 use crate::model::Reply;
 
 /// A company that releases can be transferred to ("Get connections"). Its public key is not kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connection {
     /// The reference of the invitation, if it was made through the API.
     pub reference: Option<String>,
@@ -22,11 +22,11 @@ pub struct Connection {
 }
 
 /// An invitation to connect ("Invite an organization").
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Invitation {
     /// What the answer to it is known by.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
     /// The company's name.
     pub name: String,

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use reqwest::{Method, Url};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Scr;
@@ -18,7 +19,7 @@ const PAGES: usize = 100;
 const NOTHING: Option<&Value> = None;
 
 /// Which releases are asked for; what is set must all hold ("Get all releases").
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Query {
     /// The container's number.
     pub container: Option<String>,

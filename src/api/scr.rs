@@ -1,0 +1,349 @@
+//! Scr: what a person asks of an SCR API, the same with and without a run. While one works, it asks for
+//! them, so that its gate counts their calls.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::quarantine::Refused;
+use crate::config::{ChannelKind, Config, Customer, ScrApi};
+use crate::deliver::verdict::{Heard, Remote, Verdict, judge};
+use crate::deliver::{Gate, Shared, fault_of, same_vat};
+use crate::ledger::{Ledger, Subscription};
+use crate::model::Reply;
+use crate::remote::scr::{Connection, Invitation, Query, Walk};
+
+/// Exit statuses (design, section 4.3).
+const FATAL: u8 = 1;
+const USAGE: u8 = 2;
+const PERSON: u8 = 4;
+const LATER: u8 = 75;
+
+/// How many pages of releases are read at most for one question.
+const PAGES: usize = 100;
+
+/// Which API is meant, and for whom.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Which {
+    /// The API's name in the config; may be left out where there is only one.
+    pub api: Option<String>,
+    /// The customer's id: of an API that several share, only its releases are meant.
+    pub customer: Option<String>,
+}
+
+/// What is only read, and needs no state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Look {
+    /// Releases; without a limit, all pages of them.
+    Releases(Query),
+    /// The release of an address.
+    Release(String),
+    /// The companies that releases can be transferred to.
+    Connections,
+}
+
+/// What changes something at the API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Act {
+    /// Reads the pin of the release of an address: it cannot be transferred any more.
+    Pincode(String),
+    /// Invites a company to connect.
+    Invite(Invitation),
+    /// Has this URL called on these types of events; `{api}` in it stands for the API's name.
+    Subscribe {
+        /// `onRelease`, `onAcceptInvitation`.
+        event_types: Vec<String>,
+        /// The URL.
+        url: String,
+    },
+}
+
+/// A question, and which API it is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question<T> {
+    /// Which API is meant, and for whom.
+    pub which: Which,
+    /// What is asked.
+    pub ask: T,
+}
+
+/// What came of it. It may hold a pin, so that it has no `Debug`.
+#[derive(Serialize, Deserialize)]
+pub enum Said {
+    /// Releases, each as the API tells it, but no pin.
+    Releases {
+        /// The releases.
+        list: Vec<Value>,
+        /// Whether there are more, which were not read.
+        more: bool,
+    },
+    /// Companies that releases can be transferred to.
+    Connections(Vec<Connection>),
+    /// The pin.
+    Pincode(String),
+    /// It was done, at the API of this name.
+    Done {
+        /// The API's name.
+        api: String,
+        /// The URL that was registered, if one was.
+        url: Option<String>,
+    },
+}
+
+/// What came of it, or why it was not done.
+pub type Answer = Result<Said, Refused>;
+
+/// Reads something.
+pub async fn look(
+    config: &Config,
+    shared: &Shared,
+    question: &Question<Look>,
+) -> anyhow::Result<Answer> {
+    let api = match Api::find(config, &question.which) {
+        Ok(api) => api,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let gate = shared.gate(api.settings)?;
+    let said = match &question.ask {
+        Look::Releases(query) => api.releases(&gate, query).await,
+        Look::Release(address) => api
+            .release(&gate, address)
+            .await
+            .map(|release| Said::Releases { list: vec![release], more: false }),
+        Look::Connections => {
+            let call = gate.read(api.whose).await;
+            call.client
+                .connections()
+                .await
+                .map(Said::Connections)
+                .map_err(|reply| api.fault(&reply))
+        }
+    };
+    Ok(said)
+}
+
+/// Does something.
+pub async fn act(
+    config: &Config,
+    shared: &Shared,
+    ledger: &Ledger,
+    question: &Question<Act>,
+) -> anyhow::Result<Answer> {
+    let api = match Api::find(config, &question.which) {
+        Ok(api) => api,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let gate = shared.gate(api.settings)?;
+    match &question.ask {
+        Act::Pincode(address) => Ok(api.pincode(&gate, address).await),
+        Act::Invite(invitation) => {
+            let call = gate.change(api.whose).await;
+            let reply = call.client.invite(invitation).await;
+            Ok(api.done(&reply, "see `lighterman scr connections` before it is sent again"))
+        }
+        Act::Subscribe { event_types, url } => {
+            let url = url.replace("{api}", api.name);
+            for event_type in event_types {
+                let reply = {
+                    let call = gate.change(api.whose).await;
+                    call.client.subscribe(event_type, &url).await
+                };
+                if let Err(refused) = api.done(&reply, "registering it once more does no harm") {
+                    let why = format!("{event_type}: {}", refused.why);
+                    return Ok(Err(Refused { why, ..refused }));
+                }
+                let (api, event_type) = (api.name.to_owned(), event_type.clone());
+                let subscription = Subscription {
+                    url: url.clone(),
+                    registered: Timestamp::now(),
+                    at: config.scr[&api].normal.clone(),
+                };
+                let noted = move |store: &mut crate::ledger::Store| {
+                    store.subscribed(&api, &event_type, &subscription);
+                };
+                ledger.update(noted).await?;
+            }
+            Ok(Ok(Said::Done { api: api.name.to_owned(), url: Some(url) }))
+        }
+    }
+}
+
+/// The API that is meant.
+struct Api<'a> {
+    name: &'a str,
+    settings: &'a ScrApi,
+    /// In whose name places are taken.
+    whose: &'a str,
+    /// Whose releases alone are meant, by VAT number, if not all are.
+    only: Option<&'a str>,
+}
+
+impl<'a> Api<'a> {
+    fn find(config: &'a Config, which: &'a Which) -> Result<Api<'a>, Refused> {
+        let usage = |why: String| Refused { why, code: USAGE };
+        let customer = match &which.customer {
+            None => None,
+            Some(id) if config.broken.contains_key(id) => {
+                return Err(usage(format!(
+                    "the config of {id} has faults: see `lighterman check`"
+                )));
+            }
+            Some(id) => match config.customers.get(id) {
+                Some(customer) => Some(customer),
+                None => return Err(usage(format!("there is no customer {id:?}"))),
+            },
+        };
+        let known: BTreeSet<&str> = match customer {
+            Some(customer) => apis_of(customer).collect(),
+            None => config.scr.keys().map(String::as_str).collect(),
+        };
+        let listed = known.iter().copied().collect::<Vec<_>>().join(", ");
+        let of = customer.map(|customer| format!("{} has", customer.id));
+        let of = of.unwrap_or_else(|| "the config has".to_owned());
+        let name = match (&which.api, known.len()) {
+            (_, 0) => return Err(usage(format!("{of} no SCR API"))),
+            (None, 1) => known.first().copied().unwrap_or_default(),
+            (None, _) => return Err(usage(format!("say which SCR API, by --api: {listed}"))),
+            (Some(asked), _) => {
+                let own = customer.map(|customer| format!("{}/{asked}", customer.id));
+                let meant = |name: &&&str| ***name == *asked || own.as_deref() == Some(**name);
+                match known.iter().find(meant) {
+                    Some(name) => *name,
+                    None => {
+                        let why = format!("{of} no SCR API {asked:?}, only {listed}");
+                        return Err(usage(why));
+                    }
+                }
+            }
+        };
+        let Some(settings) = config.scr.get(name) else {
+            return Err(usage(format!("{of} no SCR API {name:?}")));
+        };
+        let users = config.customers.values().filter(|customer| {
+            let mut apis = apis_of(customer).filter_map(|name| config.scr.get(name));
+            apis.any(|api| api.normal == settings.normal)
+        });
+        // What a customer uses whose file is broken is not known.
+        let is_shared = users.count() > 1 || !config.broken.is_empty();
+        Ok(Api {
+            name,
+            settings,
+            whose: customer.map_or("", |customer| customer.id.as_str()),
+            only: customer.filter(|_| is_shared).map(|of| of.vat.as_deref().unwrap_or_default()),
+        })
+    }
+
+    async fn releases(&self, gate: &Gate, query: &Query) -> Answer {
+        let fault = |reply: Reply| self.fault(&reply);
+        let mut list = Vec::new();
+        let mut more = false;
+        if query.limit.is_some() || query.page.is_some() {
+            list = gate.read(self.whose).await.client.releases(query).await.map_err(fault)?;
+        } else {
+            let mut walk = Walk::new(query.clone());
+            loop {
+                let call = gate.read(self.whose).await;
+                match call.client.next_page(&mut walk).await.map_err(fault)? {
+                    Some(page) if walk.pages() < PAGES => list.extend(page),
+                    Some(page) => {
+                        list.extend(page);
+                        more = true;
+                        break;
+                    }
+                    None => break,
+                }
+            }
+        }
+        list.retain(|release| self.shows(release));
+        Ok(Said::Releases { list, more })
+    }
+
+    async fn release(&self, gate: &Gate, address: &str) -> Result<Value, Refused> {
+        let call = gate.read(self.whose).await;
+        let found = call.client.document(address).await.map_err(|reply| self.fault(&reply))?;
+        found.filter(|release| self.shows(release)).ok_or_else(|| {
+            let whose = self.only.map(|_| format!(" of {}", self.whose)).unwrap_or_default();
+            let why = format!("{}: there is no release {address}{whose}", self.name);
+            Refused { why, code: FATAL }
+        })
+    }
+
+    async fn pincode(&self, gate: &Gate, address: &str) -> Answer {
+        if self.only.is_some() {
+            self.release(gate, address).await?;
+        }
+        let call = gate.change(self.whose).await;
+        let read = call.client.pincode(address).await;
+        let pin = read.map_err(|reply| {
+            self.refused(&reply, "`lighterman scr release` shows whether the pin was read")
+        })?;
+        tracing::info!("The pin of release {address} was read at {}, by a command", self.name);
+        match pin {
+            Some(pin) => Ok(Said::Pincode(pin.reveal().to_owned())),
+            None => {
+                let why = format!("{}: the API answered without a pin", self.name);
+                Err(Refused { why, code: FATAL })
+            }
+        }
+    }
+
+    /// Whether a release is one of those that are meant.
+    fn shows(&self, release: &Value) -> bool {
+        let vat = release["selfOwnerVat"].as_str();
+        self.only.is_none_or(|only| vat.is_some_and(|vat| same_vat(vat, only)))
+    }
+
+    fn done(&self, reply: &Reply, unknown: &str) -> Answer {
+        match reply {
+            Reply::Answered(answer) if (200..300).contains(&answer.status) => {
+                Ok(Said::Done { api: self.name.to_owned(), url: None })
+            }
+            reply => Err(self.refused(reply, unknown)),
+        }
+    }
+
+    /// Why a read came to nothing. It changed nothing, so nothing can have been taken.
+    fn fault(&self, reply: &Reply) -> Refused {
+        match reply {
+            Reply::TimedOut | Reply::Lost(_) => {
+                let why = format!("{}: {}; try again later", self.name, fault_of(reply.clone()));
+                Refused { why, code: LATER }
+            }
+            reply => self.refused(reply, ""),
+        }
+    }
+
+    /// Why a call came to nothing, or that nobody knows what came of it; then `unknown` is to be done.
+    fn refused(&self, reply: &Reply, unknown: &str) -> Refused {
+        let (why, code) = refusal(Remote::Scr, reply, unknown);
+        Refused { why: format!("{}: {why}", self.name), code }
+    }
+}
+
+/// Why a call came to nothing, and the exit status for that.
+pub(super) fn refusal(remote: Remote, reply: &Reply, unknown: &str) -> (String, u8) {
+    if let Reply::NoLogin(why) = reply {
+        return (why.clone(), PERSON);
+    }
+    match judge(remote, reply, &Default::default()) {
+        Verdict::Pause(_, why) => (why, PERSON),
+        Verdict::Later { reason, heard, .. } if heard.may_have_arrived() => {
+            (format!("{reason}; it may have been done all the same: {unknown}"), PERSON)
+        }
+        // The API's own word: no repeat changes it by itself.
+        Verdict::Later { reason, heard: Heard::Word, .. } => (reason, FATAL),
+        Verdict::Later { reason, .. } => (format!("{reason}; try again later"), LATER),
+        Verdict::Refused(why) | Verdict::TooLarge(why) => (why, FATAL),
+        Verdict::Delivered | Verdict::Accepted => ("it was done".to_owned(), FATAL),
+    }
+}
+
+/// The names of the SCR APIs that a customer's channels send to.
+fn apis_of(customer: &Customer) -> impl Iterator<Item = &str> {
+    customer.channels.values().filter_map(|channel| match &channel.kind {
+        ChannelKind::Scr(scr) => Some(scr.api.as_str()),
+        ChannelKind::Ingestion(_) | ChannelKind::Cpu(_) => None,
+    })
+}
