@@ -49,6 +49,9 @@ mod cpu;
 mod receiver;
 mod releases;
 
+// What is queued for the ERP becomes files in its own dialect.
+mod outbox;
+
 // A fault of the world is not a fault of the record: nothing is lost, nothing is set aside.
 mod world;
 
