@@ -268,7 +268,8 @@ fn of_what_was_acknowledged_before_fifty_kills_nothing_is_lost() {
         let wanted = random.below(EACH) + 1;
         for n in round * EACH..round * EACH + wanted {
             let body = on_release("UPDATE", &address(n), VAT).to_string();
-            if try_post(stage.at, API, &[&signed()], body.as_bytes()).is_ok_and(|code| code == 200) {
+            if try_post(stage.at, API, &[&signed()], body.as_bytes()).is_ok_and(|code| code == 200)
+            {
                 acknowledged.insert(container(n));
             }
         }
