@@ -275,7 +275,7 @@ fn invalid_input_is_the_records_fault_and_stops_nobody_else() {
     assert_eq!(provider.alarms(), [""; 0]);
     // What was refused at once never waited.
     let verdicts = provider.verdicts("acme", "R.ndjson");
-    assert_eq!(verdicts.iter().map(Verdict::told).collect::<Vec<_>>().len(), 1);
+    assert_eq!(verdicts.len(), 1);
     assert_eq!((verdicts[0].line, verdicts[0].outcome.as_str()), (2, "delivered"));
 }
 
@@ -307,13 +307,11 @@ fn the_verdicts_file_has_a_row_for_each_record_that_waits_or_did_by_the_lines_of
     assert_eq!(run.code, 3, "{run}");
     counts(&provider, 2, 1, 1);
     let rows = || {
-        let rows = provider.verdicts("acme", "R.ndjson");
-        let row = |row: &Verdict| (row.line, row.reference.clone(), row.outcome.clone());
-        rows.iter().map(row).collect::<Vec<_>>()
+        let rows = provider.verdicts("acme", "R.ndjson").into_iter();
+        rows.map(|row| (row.line, row.reference, row.outcome)).collect::<Vec<_>>()
     };
-    let row = |line, reference: &str, outcome: &str| {
-        (line, reference.to_owned(), outcome.to_owned())
-    };
+    let row =
+        |line, reference: &str, outcome: &str| (line, reference.to_owned(), outcome.to_owned());
     let expected = [
         row(1, "WAITS-1", "parked"),
         row(2, "GOOD", "delivered"),
