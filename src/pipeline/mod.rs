@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-pub use outboxes::{Outboxes, Payload, Put, alarm_place, clear};
+pub use outboxes::{Outboxes, Payload, Put, clear};
 pub use setup::{Pinnable, Setup};
 pub use wakes::{Bell, Wakes};
 
@@ -32,6 +32,7 @@ use crate::deliver::{Channel, Turn};
 use crate::ledger::{Account, Ledger, Phase};
 use crate::map::{Bundle, Mapping};
 use crate::model::{Arrival, Counts};
+use crate::pickup::sftp::Logins;
 use crate::pickup::{Sights, Waiting};
 use crate::spool::Spool;
 
@@ -56,6 +57,8 @@ pub struct Parts {
     pub notified: Notify,
     /// Tells the outboxes that something was queued for them.
     pub outboxes: Outboxes,
+    /// At partners' servers.
+    pub logins: Logins,
     /// How many files wait in the sources' folders.
     pub waiting: Waiting,
     /// What came of the looks into the sources.
@@ -152,17 +155,24 @@ pub async fn advance(
     if let Some(until) = work.is_held_until() {
         return Ok(Left::Waiting(Some(until)));
     }
+    let mut behind = None;
     if work.account.phase == Phase::Open {
         match pass::run(parts, &work, occasion, turn, stop).await {
             Err(error) if error.is::<pass::Changed>() => work.set_aside_the_rest().await?,
-            passed => {
-                if let Err(missing) = passed? {
-                    return Ok(Left::Missing(missing));
-                }
-            }
+            passed => match passed? {
+                Ok(until) => behind = until,
+                Err(missing) => return Ok(Left::Missing(missing)),
+            },
         }
     }
-    work.finish().await
+    let left = work.finish().await?;
+    Ok(match (behind, left) {
+        (Some(until), Left::Halves) => Left::Waiting(Some(until)),
+        (Some(until), Left::Waiting(due)) => {
+            Left::Waiting(Some(due.map_or(until, |due| due.max(until))))
+        }
+        (_, left) => left,
+    })
 }
 
 impl Parts {
@@ -179,6 +189,7 @@ impl Parts {
             wakes: Wakes::default(),
             notified: Notify::new(),
             outboxes: Outboxes::default(),
+            logins: Logins::default(),
             waiting: Waiting::default(),
             sights: Sights::default(),
         }

@@ -42,11 +42,18 @@ mod package;
 // Assignments: at most 20 at a time, one call a release, in order.
 mod scr;
 
+// Transfers and revokes: confirmed, and overtaken by nothing.
+mod transfers;
+
 // Certified Pick up: what is accepted is parked until its verdict.
 mod cpu;
 
 // Notifications that come in: proven, durable, and worked on.
 mod receiver;
+mod releases;
+
+// What is queued for the ERP becomes files in its own dialect.
+mod outbox;
 
 // A fault of the world is not a fault of the record: nothing is lost, nothing is set aside.
 mod world;
