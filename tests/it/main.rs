@@ -42,6 +42,9 @@ mod package;
 // Assignments: at most 20 at a time, one call a release, in order.
 mod scr;
 
+// Drivers' names stay at home where others see what is sent.
+mod stand_ins;
+
 // Certified Pick up: what is accepted is parked until its verdict.
 mod cpu;
 
