@@ -16,6 +16,6 @@ pub struct LateAnswer {
     pub message: String,
     /// When it was told.
     pub time: Timestamp,
-    /// Whether the record was parked until then.
-    pub was_parked: bool,
+    /// Whether the record was parked until then, or accepted and looked up at once.
+    pub is_late: bool,
 }

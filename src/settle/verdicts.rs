@@ -1,5 +1,5 @@
-//! The verdicts file: one row for each record that is parked or was, beside the receipt, for systems
-//! that read CSV.
+//! The verdicts file: one row for each record that is parked or was, or whose channel only accepted it
+//! at first; beside the receipt, for systems that read CSV.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -73,7 +73,7 @@ impl Rows<'_> {
             if let Some(before) = last.take() {
                 match before.record == answer.record {
                     // Of a record what came last stands.
-                    true => answer.was_parked |= before.was_parked,
+                    true => answer.is_late |= before.is_late,
                     false => self.settled(&before)?,
                 }
             }
@@ -108,7 +108,7 @@ impl Rows<'_> {
     /// Writes a record that was parked, unless it is still, or again.
     fn settled(&mut self, answer: &LateAnswer) -> anyhow::Result<()> {
         self.parked_before(answer.record)?;
-        if !answer.was_parked || self.parked.contains_key(&answer.record) {
+        if !answer.is_late || self.parked.contains_key(&answer.record) {
             return Ok(());
         }
         self.push(Row {

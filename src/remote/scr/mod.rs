@@ -19,9 +19,9 @@ use reqwest::{Method, RequestBuilder, Url};
 use serde::Serialize;
 use serde_json::Value;
 
+use self::stand_in::StandIns;
 use super::http::{self, Caller, Clients, exchange, without_secrets};
 use super::jwt::Signer;
-use self::stand_in::StandIns;
 use crate::config::{ScrApi, ScrAuth};
 use crate::model::{Answer, Reply};
 

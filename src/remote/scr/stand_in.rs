@@ -240,7 +240,8 @@ mod tests {
         let one = stand_in(&KEY, &driver("205402090"));
         let married = Driver { last_name: "Peeters-Maes".to_owned(), ..driver("205402090") };
         assert!(one == stand_in(&KEY, &married));
-        for other in [stand_in(&KEY, &driver("205402091")), stand_in(&[8; 32], &driver("205402090"))]
+        for other in
+            [stand_in(&KEY, &driver("205402091")), stand_in(&[8; 32], &driver("205402090"))]
         {
             assert_ne!(one.identification, other.identification);
             assert_ne!((&one.first_name, &one.last_name), (&other.first_name, &other.last_name));
