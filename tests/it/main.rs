@@ -47,6 +47,7 @@ mod cpu;
 
 // Notifications that come in: proven, durable, and worked on.
 mod receiver;
+mod releases;
 
 // What is queued for the ERP becomes files in its own dialect.
 mod outbox;
