@@ -4,7 +4,9 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::{FATAL, Setting, WELL, connect};
-use crate::config::{ChannelKind, ScrAuth};
+use crate::api::control;
+use crate::api::status::{self, Status};
+use crate::config::{ChannelKind, Config, ScrAuth};
 use crate::remote::jwt::Signer;
 use crate::schedule::{Crontab, Schedule};
 use crate::worker;
@@ -52,6 +54,9 @@ pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
     if options.connect {
         wrong += connect::everywhere(&config, &channels).await?;
     }
+    for (api, advice) in unheard(&config).await {
+        eprintln!("hint: [scr.{api}]: {advice}");
+    }
     if wrong > 0 {
         eprintln!("{wrong} problems");
         return Ok(FATAL);
@@ -79,6 +84,19 @@ pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
         config.environments.current
     );
     Ok(WELL)
+}
+
+/// What is to be done so that SCR APIs call us: as a run knows it, or where nothing was done yet. The
+/// ledger is not opened for it: a check may be made by any user.
+async fn unheard(config: &Config) -> Vec<(String, String)> {
+    let known = match control::ask(&config.state, "status").await {
+        Ok(Some(Status { subscriptions, .. })) => subscriptions,
+        _ if !config.state.exists() => {
+            status::subscriptions(config, Default::default(), &Default::default())
+        }
+        _ => return Vec::new(),
+    };
+    known.into_iter().filter_map(|(api, of)| Some((api, of.advice?))).collect()
 }
 
 /// When a source is looked into next, by the clock of its time zone.
