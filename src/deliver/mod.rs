@@ -42,6 +42,7 @@ use crate::config::{self, Retry};
 use crate::ledger::{Alarm, AlarmKind, Ledger};
 use crate::model::{Problem, Reply};
 use crate::remote::scr::Walk;
+use call::Alike;
 use consequence::consequence;
 use pace::Pace;
 use verdict::{Heard, Remote, Verdict, judge};
@@ -266,6 +267,14 @@ impl Channel {
             Kind::Scr(releases) => releases.reload(),
         }
         self.lane.retry_now();
+    }
+
+    /// What mapped records must have in common to go in one request, where that matters.
+    pub fn alike(&self) -> Option<Alike> {
+        match &self.kind {
+            Kind::Cpu(_) => Some(call::alike),
+            Kind::Ingestion(_) | Kind::Scr(_) => None,
+        }
     }
 
     /// Whether it sends to Certified Pick up.

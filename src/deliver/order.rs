@@ -27,6 +27,17 @@ impl OrderBook {
     /// Lines up for a release; the place is taken at once, whenever it is waited for.
     pub fn line_up(&self, release: &str) -> Turn {
         let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        self.place(&mut book, release)
+    }
+
+    /// Lines up for several at once: no other takes a place among theirs, so that no two wait for
+    /// each other. None may be named twice.
+    pub fn line_up_all<'a>(&self, releases: impl IntoIterator<Item = &'a str>) -> Vec<Turn> {
+        let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        releases.into_iter().map(|release| self.place(&mut book, release)).collect()
+    }
+
+    fn place(&self, book: &mut HashMap<String, VecDeque<Place>>, release: &str) -> Turn {
         let queue = book.entry(release.to_owned()).or_default();
         let number = queue.back().map_or(0, |last| last.number + 1);
         let (wake, called) = match queue.is_empty() {

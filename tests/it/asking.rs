@@ -56,9 +56,12 @@ fn refused(provider: &Provider, code: i32, arguments: &[&str]) -> String {
 
 #[test]
 fn while_a_daemon_runs_its_gate_counts_what_is_asked() {
-    let (port, provider) = wilgen(releases(21));
+    let (port, provider) = wilgen(releases(22));
     let daemon = provider.start();
-    until_true("the socket", || provider.path("state/test/control.sock").exists());
+    // One shows that the channel works.
+    let first = Assignment::at(&address(21), Wanted::Driver("21".to_owned()));
+    provider.drop_file("wilgen", "0.xml", xml([first]));
+    until_true("the first", || provider.records("wilgen", "delivered") == 1);
     port.set_latency(SCR, AN_HOUR).unwrap();
     let file = (0..20).map(|n| Assignment::at(&address(n), Wanted::Driver(n.to_string())));
     provider.drop_file("wilgen", "1.xml", xml(file));
@@ -70,7 +73,7 @@ fn while_a_daemon_runs_its_gate_counts_what_is_asked() {
     until_true("the twenty-first waits", || waiting() == 1);
     assert_eq!(port.stats().scr[SCR].pin_reads, 0);
     // Reads wait for none of them.
-    assert_eq!(listed(&provider, &["--bl", "BL1"]).len(), 21);
+    assert_eq!(listed(&provider, &["--bl", "BL1"]).len(), 22);
     port.set_latency(SCR, Duration::ZERO).unwrap();
     let ended = asked.end();
     assert_eq!(ended.code, 0, "{ended}");
