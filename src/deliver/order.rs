@@ -90,6 +90,23 @@ mod tests {
     use super::*;
 
     #[tokio::test]
+    async fn who_lines_up_for_several_waits_for_none_who_waits_for_it() {
+        let book = OrderBook::default();
+        let mut first = book.line_up_all(["a", "b"]);
+        let mut second = book.line_up_all(["b", "a"]);
+        for turn in &mut first {
+            turn.wait().await;
+        }
+        assert!(second[0].wait().now_or_never().is_none());
+        drop(first);
+        for turn in &mut second {
+            turn.wait().await;
+        }
+        drop(second);
+        assert_eq!(book.busy(), 0);
+    }
+
+    #[tokio::test]
     async fn calls_for_one_release_go_one_by_one_in_the_order_of_lining_up() {
         let book = OrderBook::default();
         let mut first = book.line_up("0xa");

@@ -83,8 +83,8 @@ fn what_a_channel_to_cpu_lacks_is_told() {
         told_of("foo = 1"),
         told(
             32,
-            "unknown key \"foo\" in [channels.pickup]: known here are ca, concurrency, confirm, \
-             login, rate, retry, timeout, type, verdict_within"
+            "unknown key \"foo\" in [channels.pickup]: known here are batch, ca, concurrency, \
+             confirm, login, rate, retry, timeout, type, verdict_within"
         )
     );
 }
