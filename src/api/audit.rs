@@ -10,6 +10,9 @@ use crate::model::{Arrival, Counts};
 use crate::settle::kept;
 use crate::spool::Spool;
 
+/// How many documents of an outbox are looked at in one step.
+const OUTBOX_PAGE: usize = 1000;
+
 /// What an audit found.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Audit {
@@ -59,18 +62,46 @@ async fn look(ledger: &Ledger, spool: &Spool) -> anyhow::Result<Audit> {
         records.add(&progress.counts(total, account.held_until.is_some()));
     }
     let files = open.len() as u64;
-    let spool = spool.clone();
+    let at = spool.clone();
     let found = tokio::task::spawn_blocking(move || {
         let mut found = Vec::new();
         for (account, progress) in &open {
-            found.extend(of_file(account, progress, &spool));
+            found.extend(of_file(account, progress, &at));
         }
         let open: Vec<Arrival> = open.iter().map(|(account, _)| account.arrival).collect();
-        found.extend(of_quarantine(&left, &open, &tallies, &spool));
+        found.extend(of_quarantine(&left, &open, &tallies, &at));
         found
     });
     faults.extend(found.await?);
+    faults.extend(of_outboxes(ledger, spool).await?);
     Ok(Audit { files, records, faults })
+}
+
+/// What every document says that waits in an outbox must be there.
+async fn of_outboxes(ledger: &Ledger, spool: &Spool) -> anyhow::Result<Vec<String>> {
+    let outboxes: Vec<(String, String)> =
+        ledger.change(|store| Ok(store.outboxes.keys().cloned().collect())).await?;
+    let mut faults = Vec::new();
+    for (customer, outbox) in outboxes {
+        let mut after = 0;
+        loop {
+            let (of, name) = (customer.clone(), outbox.clone());
+            let page =
+                ledger.change(move |store| store.queued(&of, &name, after, OUTBOX_PAGE)).await?;
+            let Some(last) = page.last() else { break };
+            after = last.sequence;
+            let spool = spool.clone();
+            let gone = tokio::task::spawn_blocking(move || {
+                let gone = page.iter().filter(|queued| !spool.payload(&queued.payload).is_file());
+                gone.map(|queued| queued.sequence).collect::<Vec<u64>>()
+            });
+            let gone = gone.await?.into_iter().map(|sequence| {
+                format!("{customer}: outbox {outbox}: what document {sequence} says is gone")
+            });
+            faults.extend(gone);
+        }
+    }
+    Ok(faults)
 }
 
 /// What settled files left set aside must be what is counted, and must be kept.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::deliver::{self, Channels, InUse};
-use crate::ledger::{Alarm, AlarmKind, FileCounts, Ledger, Subscription, Tally};
+use crate::ledger::{Alarm, AlarmKind, FileCounts, Ledger, Store, Subscription, Tally};
 use crate::model::{Arrival, Counts};
 use crate::pickup::{Sight, Sights, Waiting};
 
@@ -73,6 +73,25 @@ pub struct OfCustomer {
     /// What came of the looks into its sources, while a run goes on.
     #[serde(default)]
     pub sources: BTreeMap<String, Sight>,
+    /// Its outboxes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outboxes: BTreeMap<String, OfOutbox>,
+}
+
+/// What waits to be written as files for the ERP.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfOutbox {
+    /// How many documents wait, the refused ones too.
+    pub waiting: u64,
+    /// How many of them cannot be written as things are.
+    pub refused: u64,
+    /// Since when the oldest waits.
+    pub oldest: Option<Timestamp>,
+    /// The highest sequence number that is written; 0 at first.
+    pub last_written: u64,
+    /// What keeps it from being written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alarm: Option<String>,
 }
 
 /// A file that is not settled.
@@ -131,7 +150,7 @@ pub async fn gather(
             tallies.entry(id.clone()).or_default().files.waiting += count;
         }
     }
-    let (alarms, open, notifications, registered) = ledger
+    let (alarms, open, notifications, registered, mut outboxes) = ledger
         .change(|store| {
             let open = store.files.values().map(|(account, progress)| {
                 let pinned = account.pinned.as_ref();
@@ -164,7 +183,8 @@ pub async fn gather(
                     of.kept += u64::from(event.kept.is_some());
                 }
             }
-            Ok((store.alarms.clone(), open.collect(), senders, store.subscriptions()?))
+            let (registered, outboxes) = (store.subscriptions()?, outboxes(store)?);
+            Ok((store.alarms.clone(), open.collect(), senders, registered, outboxes))
         })
         .await?;
     let subscriptions = subscriptions(config, registered, &notifications);
@@ -176,7 +196,12 @@ pub async fn gather(
             let sources = config.customers.get(&id).map(|customer| customer.sources.keys());
             let sight = |source: &String| (source.clone(), sights.of(&id, source));
             let sources = sources.into_iter().flatten().map(sight).collect();
-            (id, OfCustomer { files, records, requests, sources })
+            let mut outboxes = outboxes.remove(&id).unwrap_or_default();
+            let configured = config.customers.get(&id).map(|customer| customer.outboxes.keys());
+            for outbox in configured.into_iter().flatten() {
+                outboxes.entry(outbox.clone()).or_default();
+            }
+            (id, OfCustomer { files, records, requests, sources, outboxes })
         })
         .collect();
     Ok(Status { customers, alarms, open, notifications, subscriptions })
@@ -234,4 +259,25 @@ fn advice(config: &Config, name: &str, of: &OfApi, is_moved: bool) -> Option<Str
     } else {
         None
     }
+}
+
+/// The outboxes that something was queued in, by customer and name.
+fn outboxes(store: &Store) -> anyhow::Result<BTreeMap<String, BTreeMap<String, OfOutbox>>> {
+    let mut all: BTreeMap<String, BTreeMap<String, OfOutbox>> = BTreeMap::new();
+    for ((customer, name), waits) in &store.outboxes {
+        let oldest = store.queued(customer, name, 0, 1)?.first().map(|queued| queued.queued);
+        let alarm = store
+            .alarms
+            .iter()
+            .find(|alarm| alarm.customer == *customer && alarm.source == Alarm::of_outbox(name));
+        let of = OfOutbox {
+            waiting: waits.waiting,
+            refused: waits.refused,
+            oldest,
+            last_written: waits.outbox.written,
+            alarm: alarm.map(|alarm| alarm.advice.clone()),
+        };
+        all.entry(customer.clone()).or_default().insert(name.clone(), of);
+    }
+    Ok(all)
 }

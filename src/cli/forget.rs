@@ -13,7 +13,7 @@ use super::{FATAL, LATER, Setting, WELL};
 use crate::config::Config;
 use crate::disk;
 use crate::ledger::renewal::{beside, sync_all};
-use crate::ledger::{self, Account, Entry, Phase, transfer};
+use crate::ledger::{self, Account, Entry, Phase, Queued, transfer};
 use crate::model::Arrival;
 use crate::settle::{Kept, Receipt, kept, write_problems};
 use crate::spool::Spool;
@@ -39,6 +39,8 @@ struct Belongings {
     open: Vec<Account>,
     /// What quarantine keeps.
     rounds: Vec<Kept>,
+    /// What waits in its outboxes.
+    queued: Vec<Queued>,
 }
 
 pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
@@ -64,10 +66,12 @@ fn forget(config: &Config, options: &Options) -> anyhow::Result<()> {
         bail!("the state in {} knows no customer {customer}", config.state.display());
     }
     let (open, kept) = (belongings.open.len(), belongings.rounds.len());
-    if open + kept > 0 && !options.with_open {
+    let waiting = belongings.queued.len();
+    if open + kept + waiting > 0 && !options.with_open {
         bail!(
-            "{open} files of {customer} are open, and {kept} have left something in quarantine; let \
-             them end first, or export them unsent with --with-open"
+            "{open} files of {customer} are open, {kept} have left something in quarantine, and \
+             {waiting} documents wait in its outboxes; let them end first, or export them unsent \
+             with --with-open"
         );
     }
     let to = &options.export;
@@ -125,7 +129,7 @@ impl Belongings {
             .map(|account| account.again.map_or(account.arrival, |again| again.age))
             .collect();
         let mut freed = Vec::new();
-        let mut entries = Vec::new();
+        let (mut entries, mut queued) = (Vec::new(), Vec::new());
         let login = format!("{customer}/");
         transfer::each_entry(&spool.ledger(), &mut |entry| {
             if let Entry::Release { api, address, age } = entry
@@ -146,6 +150,11 @@ impl Belongings {
                 Entry::Subscription { api, .. } => api.starts_with(&format!("{customer}/")),
                 Entry::Seen { seen, .. } => seen.customer.as_deref() == Some(customer),
                 Entry::Fetched { fetched, .. } => fetched.customer == customer,
+                Entry::Outbox(outbox) => outbox.customer == customer,
+                Entry::Queued(of) if of.customer == customer => {
+                    queued.push(of.clone());
+                    true
+                }
                 Entry::Alarm(alarm) => alarm.customer == customer,
                 Entry::Login { login: of, .. } => of.starts_with(&login),
                 Entry::File(account) => account.customer == customer,
@@ -159,7 +168,7 @@ impl Belongings {
             }
             Ok(())
         })?;
-        Ok(Belongings { entries, freed, open, rounds })
+        Ok(Belongings { entries, freed, open, rounds, queued })
     }
 
     fn export(
@@ -194,6 +203,14 @@ impl Belongings {
             let problems = kept.data(spool).with_file_name("problems.json");
             put(&problems, &folder, "problems.json")?;
         }
+        for queued in &self.queued {
+            let folder = to.join("outbox").join(queued.outbox.replace('/', "_"));
+            let from = spool.payload(&queued.payload);
+            // What is gone cannot be written any more, either.
+            if from.exists() {
+                put(&from, &folder, &format!("{:08}.json", queued.sequence))?;
+            }
+        }
         let sources = config.customers.get(customer).map(|customer| &customer.sources);
         for source in sources.into_iter().flat_map(|sources| sources.values()) {
             let Ok(receipts) = fs::read_dir(&source.receipts) else { continue };
@@ -224,6 +241,9 @@ impl Belongings {
         }
         for kept in &self.rounds {
             disk::remove_folder(&spool.quarantined(kept.of))?;
+        }
+        for queued in &self.queued {
+            disk::remove(&spool.payload(&queued.payload))?;
         }
         Ok(disk::remove_folder(&spool.looks(customer, "").with_file_name(""))?)
     }

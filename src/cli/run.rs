@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{FATAL, LATER, PERSON, QUARANTINED, Setting, WELL};
 use super::{notify, progress};
 use crate::api::control;
+use crate::sync::outbox::Writers;
 use crate::sync::{self, Receiver};
 use crate::worker::{self, Outcome, Span, StateLock, Worker};
 
@@ -62,6 +63,7 @@ pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
         false => Span::Forever,
     };
     let worker = Worker::start(Arc::clone(&parts), span, stop.clone()).await?;
+    let writers = Writers::start(&parts, stop.clone()).await?;
     let control = control::serve(&parts).context("the control socket cannot be opened")?;
     let receiver = match span {
         Span::Forever => Receiver::open(&parts).await?,
@@ -91,6 +93,8 @@ pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
             let _ = serves.await;
         }
     }
+    let unwritten = writers.finish().await;
+    let outcome = worker.outcome_with(outcome, unwritten).await?;
     signals.abort();
     hangups.abort();
     let _ = hangups.await;

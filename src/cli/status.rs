@@ -74,6 +74,14 @@ fn shown(status: &Status) -> Result<String, std::fmt::Error> {
                 writeln!(text, "  {source}: {error}")?;
             }
         }
+        for (outbox, of) in &of.outboxes {
+            let since = of.oldest.map(|oldest| format!(" since {oldest:.0}")).unwrap_or_default();
+            writeln!(
+                text,
+                "  outbox {outbox}: {} waiting{since}, {} of them refused, last written {}",
+                of.waiting, of.refused, of.last_written
+            )?;
+        }
     }
     for (sender, of) in &status.notifications {
         let last = of.last;

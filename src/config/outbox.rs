@@ -181,7 +181,7 @@ impl Gather {
             section.error("every", "every must be at least \"1s\"");
         }
         let rows = match section.has("rows") {
-            true => section.integer("rows", 1, 100_000).and_then(|rows| u64::try_from(rows).ok()),
+            true => section.integer("rows", 1, 10_000).and_then(|rows| u64::try_from(rows).ok()),
             false => None,
         };
         let is_sound = rows.is_some() || !section.has("rows");

@@ -124,6 +124,23 @@ pub fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
     fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
+/// What to do about an error, where it is one of the disk.
+pub fn what_to_do(error: &anyhow::Error) -> &'static str {
+    let io = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>());
+    match io.map(io::Error::kind) {
+        Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+            "free some of the disk; it is tried again by itself"
+        }
+        Some(ErrorKind::PermissionDenied) => {
+            "let lighterman's user write there; it is tried again by itself"
+        }
+        Some(ErrorKind::ReadOnlyFilesystem) => {
+            "make the file system writable; it is tried again by itself"
+        }
+        _ => "it is tried again by itself",
+    }
+}
+
 /// Removes a file; one that is not there is removed.
 pub fn remove(path: &Path) -> io::Result<()> {
     step("remove", path)?;

@@ -3,6 +3,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+/// What the place of an alarm about an outbox starts with.
+const OF_OUTBOX: &str = "outbox/";
+
 /// Something that a person should look at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alarm {
@@ -12,7 +15,7 @@ pub struct Alarm {
     pub customer: String,
     /// The channel, where one is concerned.
     pub channel: Option<String>,
-    /// The source, where one is concerned.
+    /// The source, where one is concerned; or `outbox/` and the name of an outbox.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     /// What it is about.
@@ -77,6 +80,17 @@ impl AlarmKind {
 }
 
 impl Alarm {
+    /// Where an alarm about an outbox stands among those of the customer's sources, none of which has
+    /// a slash in its name.
+    pub fn of_outbox(outbox: &str) -> Option<String> {
+        Some(format!("{OF_OUTBOX}{outbox}"))
+    }
+
+    /// Whether it is about an outbox.
+    pub fn is_of_outbox(&self) -> bool {
+        self.source.as_ref().is_some_and(|source| source.starts_with(OF_OUTBOX))
+    }
+
     /// Whether both are about the same thing.
     pub fn same(&self, other: &Alarm) -> bool {
         let about = |alarm: &Alarm| {

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
-use super::Context;
 use super::clean::trim;
 use super::table::{self, Row};
+use super::{Context, Direction};
 use crate::config::Faults;
 
 /// A table that is ready for lookups.
@@ -46,8 +46,16 @@ impl Table {
     /// Compiles a table's text; with `fold`, upper and lower case are the same. Faults are noted.
     ///
     /// Rows that give one alias two codes on one day, for the same customer and second key,
-    /// contradict each other: that is a fault with both lines.
-    pub fn parse(name: &str, file: &Path, text: &str, fold: bool, faults: &Faults) -> Table {
+    /// contradict each other where aliases are read: that is a fault with both lines. On the way
+    /// out one alias may stand for several codes.
+    pub fn parse(
+        name: &str,
+        file: &Path,
+        text: &str,
+        fold: bool,
+        direction: Direction,
+        faults: &Faults,
+    ) -> Table {
         let mut rows = table::rows(file, text, faults);
         if fold {
             for row in &mut rows {
@@ -59,7 +67,9 @@ impl Table {
         let mut by_alias = groups(rows, |row| key(&row.alias));
         for rows in by_alias.values_mut() {
             rows.sort_by(|a, b| (&a.within, a.line).cmp(&(&b.within, b.line)));
-            contradictions(rows, file, faults);
+            if direction == Direction::In {
+                contradictions(rows, file, faults);
+            }
         }
         Table { name: name.to_owned(), file: file.to_owned(), fold, by_alias, by_code }
     }
@@ -80,7 +90,7 @@ impl Table {
     /// Code to alias: the first such row of the file, where a customer's own row beats a general
     /// one. `within` as for [`Table::code`], but without it any row fits.
     ///
-    /// A row whose alias means another code to this customer today is passed over: who reads the
+    /// A row is passed over if another, that beats it, gives its alias another code: who reads the
     /// alias would take it for that.
     pub fn alias(&self, code: &str, within: Option<&str>, context: &Context) -> Lookup<'_> {
         let Some(rows) = self.normal(code, |code| self.by_code.get(code)) else {
@@ -90,9 +100,17 @@ impl Table {
         let fits = |row: &&Row| {
             folded.as_ref().is_none_or(|within| row.within.is_empty() || row.within == *within)
         };
-        let means_it = |row: &&Row| match self.code(&row.alias, within, context) {
-            Lookup::Found(found) => self.same(found, code),
-            Lookup::Unknown | Lookup::Expired | Lookup::Several(..) => true,
+        let rank =
+            |row: &Row| (!row.customer.is_empty(), within.is_some() && !row.within.is_empty());
+        let means_it = |row: &&Row| {
+            let others = self.normal(&row.alias, |alias| self.by_alias.get(alias));
+            let beats = |other: &&Row| {
+                holds(other, context)
+                    && fits(other)
+                    && rank(other) > rank(row)
+                    && !self.same(&other.code, &row.code)
+            };
+            !others.into_iter().flatten().any(|other| beats(&other))
         };
         let fitting = rows.iter().filter(fits);
         let mut usable = fitting.clone().filter(|row| holds(row, context)).filter(means_it);
@@ -288,7 +306,8 @@ mod tests {
 
     fn table(text: &str, fold: bool) -> (Table, Vec<String>) {
         let faults = Faults::default();
-        let table = Table::parse("terminals", Path::new("t.csv"), text, fold, &faults);
+        let table =
+            Table::parse("terminals", Path::new("t.csv"), text, fold, Direction::In, &faults);
         (table, faults.take().iter().map(|fault| fault.to_string()).collect())
     }
 
@@ -420,6 +439,16 @@ mod tests {
         let cases = "alias,code\nab,1\nAB,2\n";
         assert_eq!(table(cases, false).1, Vec::<String>::new());
         assert!(table(cases, true).1[0].starts_with("t.csv:3: \"AB\" is 2 here, but 1 on line 2"));
+    }
+
+    #[test]
+    fn on_the_way_out_one_alias_may_stand_for_several_codes() {
+        let (faults, text) = (Faults::default(), "alias,code\nANTW,1700\nANTW,913\nK,913\n");
+        let table = Table::parse("t", Path::new("t.csv"), text, false, Direction::Out, &faults);
+        assert!(faults.take().is_empty());
+        assert_eq!(table.alias("1700", None, &acme()), Lookup::Found("ANTW"));
+        assert_eq!(table.alias("913", None, &acme()), Lookup::Found("ANTW"));
+        assert_eq!(table.alias("913", Some("BEANR"), &acme()), Lookup::Found("ANTW"));
     }
 
     #[test]

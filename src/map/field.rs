@@ -82,12 +82,21 @@ pub enum Several {
 pub struct Aka {
     /// The table.
     pub table: Arc<Table>,
-    /// Name and slot of the second key.
-    pub within: Option<(String, usize)>,
+    /// The second key.
+    pub within: Option<Within>,
     /// What becomes of an alias, or on the way out of a code, that is not in the table.
     pub unknown: Unknown,
     /// In: alias to code. Out: code to alias.
     pub direction: Direction,
+}
+
+/// The second key of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Within {
+    /// The text of a slot, and the name of what it holds.
+    Slot(String, usize),
+    /// The same for every record.
+    Constant(String),
 }
 
 /// What becomes of an alias that is not in its table.
@@ -328,7 +337,8 @@ impl Aka {
     fn code<'t>(&'t self, alias: &str, report: &Report<'_>) -> Result<Option<&'t str>, Broken> {
         let within = match &self.within {
             None => None,
-            Some((column, slot)) => {
+            Some(Within::Constant(text)) => Some(text.as_str()),
+            Some(Within::Slot(column, slot)) => {
                 let mut texts = report.record.texts(*slot);
                 let first = texts.next().unwrap_or_default();
                 if texts.any(|text| trim(text) != trim(first)) {
@@ -364,11 +374,12 @@ impl Aka {
             Direction::In => quote(alias),
             Direction::Out => format!("the code {}", quote(alias)),
         };
-        if let (Some((column, _)), Some(within)) = (&self.within, within) {
-            what += &match within.trim() {
-                "" => format!(" without a value in {column}"),
-                within => format!(" within {}", quote(within)),
-            };
+        match (&self.within, within.map(str::trim)) {
+            (Some(Within::Slot(column, _)), Some("")) => {
+                what += &format!(" without a value in {column}");
+            }
+            (_, Some(within)) => what += &format!(" within {}", quote(within)),
+            (_, None) => {}
         }
         match missed {
             Lookup::Several(one, other) => format!(

@@ -78,7 +78,7 @@ impl Compile<'_> {
             section.error(key, format!("the table \"{name}\" is missing"));
             return None;
         };
-        let table = Arc::new(Table::parse(name, file, text, fold, &self.faults));
+        let table = Arc::new(Table::parse(name, file, text, fold, self.direction, &self.faults));
         self.tables.insert(known, Arc::clone(&table));
         Some(table)
     }

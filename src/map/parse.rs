@@ -8,7 +8,7 @@ use super::clean::Clean;
 use super::condition::Condition;
 use super::dates::Dates;
 use super::element;
-use super::field::{Aka, Field, Several, Source, Target, Unknown};
+use super::field::{Aka, Field, Several, Source, Target, Unknown, Within};
 use super::mapping::Compile;
 use super::numbers::Number;
 use super::output::Output;
@@ -226,10 +226,7 @@ fn aka(section: &mut Section, compile: &mut Compile<'_>) -> Option<Aka> {
         }
         TextOrSection::Section(mut section) => {
             let name = section.required("table");
-            let within = section.text("within").map(|column| {
-                let slot = compile.slot(&section, "within", &column);
-                (column, slot)
-            });
+            let within = within(&mut section, compile);
             let fold = match section.text("case").as_deref() {
                 None => false,
                 Some("ignore") => true,
@@ -241,6 +238,21 @@ fn aka(section: &mut Section, compile: &mut Compile<'_>) -> Option<Aka> {
             let table = name.and_then(|name| compile.table(&section, "table", &name, fold));
             section.finish();
             Some(Aka { table: table?, within, unknown, direction: compile.direction })
+        }
+    }
+}
+
+/// The second key: a column or path, or `{ value = "BEANR" }`.
+fn within(section: &mut Section, compile: &mut Compile<'_>) -> Option<Within> {
+    match section.text_or_section("within")? {
+        TextOrSection::Text(column) => {
+            let slot = compile.slot(section, "within", &column);
+            Some(Within::Slot(column, slot))
+        }
+        TextOrSection::Section(mut section) => {
+            let value = section.required("value");
+            section.finish();
+            value.map(Within::Constant)
         }
     }
 }

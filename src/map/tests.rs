@@ -6,6 +6,7 @@ mod faults;
 mod out;
 mod outputs;
 mod read_back;
+mod shipped;
 
 use jiff::civil::date;
 

@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-pub use outboxes::{Outboxes, Payload, Put, alarm_place, clear};
+pub use outboxes::{Outboxes, Payload, Put, clear};
 pub use setup::{Pinnable, Setup};
 pub use wakes::{Bell, Wakes};
 
@@ -31,6 +31,7 @@ use crate::deliver::{Channel, Turn};
 use crate::ledger::{Account, Ledger, Phase};
 use crate::map::{Bundle, Mapping};
 use crate::model::{Arrival, Counts};
+use crate::pickup::sftp::Logins;
 use crate::pickup::{Sights, Waiting};
 use crate::spool::Spool;
 
@@ -55,6 +56,8 @@ pub struct Parts {
     pub notified: Notify,
     /// Tells the outboxes that something was queued for them.
     pub outboxes: Outboxes,
+    /// At partners' servers.
+    pub logins: Logins,
     /// How many files wait in the sources' folders.
     pub waiting: Waiting,
     /// What came of the looks into the sources.
@@ -178,6 +181,7 @@ impl Parts {
             wakes: Wakes::default(),
             notified: Notify::new(),
             outboxes: Outboxes::default(),
+            logins: Logins::default(),
             waiting: Waiting::default(),
             sights: Sights::default(),
         }

@@ -162,7 +162,7 @@ impl Parts {
             since: Timestamp::now(),
             customer: customer.to_owned(),
             channel: None,
-            source: Some(alarm_place(outbox)),
+            source: Alarm::of_outbox(outbox),
             kind: AlarmKind::Disk,
             advice: format!("nothing more is queued for the outbox {outbox}: {why}"),
         };
@@ -174,12 +174,6 @@ impl Parts {
             tracing::error!("The alarm cannot be noted: {error:#}");
         }
     }
-}
-
-/// Where alarms about an outbox stand among those of the customer's sources, none of which has a
-/// slash in its name.
-pub fn alarm_place(outbox: &str) -> String {
-    format!("outbox/{outbox}")
 }
 
 /// A document that is in the spool, and not in the ledger yet.

@@ -22,7 +22,7 @@ pub use release::{Assignee, Barge, Driver, Release};
 pub use scr::Scr;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use anyhow::Context;
 

@@ -5,11 +5,13 @@
 mod aside;
 mod files;
 mod memory;
+mod outboxes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use self::outboxes::Waiting;
 use super::Found;
 use crate::ledger::{Account, Entry, Ordinals, Progress, Settled, Tally, transfer};
 use crate::model::{Arrival, Identity, State};
@@ -40,6 +42,7 @@ struct Mending<'a> {
     identities: BTreeMap<(String, String, Identity), Settled>,
     files: BTreeMap<Arrival, Account>,
     progress: BTreeMap<Arrival, Progress>,
+    outboxes: BTreeMap<(String, String), Waiting>,
 }
 
 /// Mends what was saved of a ledger. Identities are taken from receipts that are younger than
@@ -66,6 +69,7 @@ pub fn mend(
         identities: BTreeMap::new(),
         files: BTreeMap::new(),
         progress: BTreeMap::new(),
+        outboxes: BTreeMap::new(),
     };
     saved.into_iter().for_each(|entry| mending.sort_in(entry));
     let given_out = mending.next;
@@ -78,6 +82,7 @@ pub fn mend(
     mending.quarantine()?;
     mending.identities(remembered);
     mending.counters();
+    mending.outboxes()?;
     let findings = std::mem::take(&mut mending.findings);
     Ok(Mended { entries: mending.entries(), findings })
 }
@@ -110,6 +115,14 @@ impl Mending<'_> {
             }
             Entry::Generation { arrival, generation } => {
                 self.generations.insert(arrival, generation);
+            }
+            Entry::Outbox(outbox) => {
+                let key = (outbox.customer.clone(), outbox.outbox.clone());
+                self.outboxes.entry(key).or_default().outbox = Some(outbox);
+            }
+            Entry::Queued(queued) => {
+                let key = (queued.customer.clone(), queued.outbox.clone());
+                self.outboxes.entry(key).or_default().queued.insert(queued.sequence, queued);
             }
             other => self.others.push(other),
         }
@@ -165,6 +178,7 @@ impl Mending<'_> {
         let tally = |(customer, tally)| Entry::Tally { customer, tally };
         all.extend(self.tallies.into_iter().map(tally));
         all.extend(self.others);
+        all.extend(self.outboxes.into_values().flat_map(Waiting::entries));
         let generation = |(arrival, generation)| Entry::Generation { arrival, generation };
         all.extend(self.generations.into_iter().map(generation));
         all.extend(self.identities.into_iter().map(|((customer, source, identity), settled)| {

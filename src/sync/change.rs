@@ -13,7 +13,13 @@ const KEPT: usize = 60;
 pub fn seen(document: &Value, customer: Option<&str>, at: Timestamp) -> Option<Seen> {
     let release = Release::parse(document)?;
     let mut rest = document.clone();
-    let lights = rest.get_mut("greenLights").map(Value::take).unwrap_or_default();
+    let mut lights = rest.get_mut("greenLights").map(Value::take).unwrap_or_default();
+    if let Some(events) = lights.get_mut("events").and_then(Value::as_object_mut) {
+        // The same light at another time is no other light.
+        for light in events.values_mut().filter_map(Value::as_object_mut) {
+            light.remove("updatedAt");
+        }
+    }
     let mut owners = Vec::new();
     if let Some(members) = rest.as_object_mut() {
         for name in ["owner", "previousOwner", "nextOwner"] {
@@ -134,9 +140,15 @@ mod tests {
     fn the_time_of_a_change_and_the_names_of_owners_alone_are_no_event() {
         let now = json!({
             "updatedAt": "2023-02-16T08:52:13.251Z", "selfOwnerVat": "BE1", "version": "1.2.2",
-            "previousOwnerName": "Carrier NV", "nextOwnerVat": ""
+            "previousOwnerName": "Carrier NV", "nextOwnerVat": "",
+            "greenLights": { "total": "red",
+                             "events": { "customs": { "color": "red", "updatedAt": "2023-07-10" } } }
         });
-        assert_eq!(between(json!({}), now), [""; 0]);
+        let before = json!({
+            "greenLights": { "total": "red",
+                             "events": { "customs": { "color": "red", "updatedAt": "" } } }
+        });
+        assert_eq!(between(before, now), [""; 0]);
     }
 
     #[test]

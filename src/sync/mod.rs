@@ -7,6 +7,7 @@ mod door;
 mod event;
 mod inbox;
 mod lanes;
+pub mod outbox;
 mod proof;
 mod receiver;
 mod release;

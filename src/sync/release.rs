@@ -19,6 +19,7 @@ use crate::remote::Release;
 const TAKEN: SignedDuration = SignedDuration::from_mins(1);
 
 /// Those of an SCR API's users whom a release concerns.
+#[derive(Clone)]
 pub struct Concerned {
     channels: Vec<Arc<Channel>>,
 }
@@ -126,14 +127,26 @@ pub async fn work(
         }
     };
     let release = document.as_ref().and_then(Release::parse);
+    let whose = match (vat, concerned.one(), &release) {
+        // The event does not tell whose it is, so that the release has to.
+        (None, None, Some(Release { self_owner_vat: Some(vat), .. })) => {
+            Concerned::of(&parts.setup(), happened.api, Some(vat))
+        }
+        (None, None, _) => Concerned { channels: Vec::new() },
+        _ => concerned.clone(),
+    };
+    if whose.channels.is_empty() {
+        let why = "neither it nor the release tells whose it is, of several customers";
+        return Ok(Worked::Nobody(why.to_owned()));
+    }
     let api = channel.scr_url().unwrap_or_default().to_owned();
     concerned.wake(parts, &names_of(happened.address, release.as_ref())).await?;
     let (of, address) = (api.clone(), happened.address.to_owned());
     let before = parts.ledger.change(move |store| store.seen(&of, &address)).await?;
     let now = Timestamp::now();
-    let seen = document.as_ref().and_then(|document| change::seen(document, concerned.one(), now));
+    let seen = document.as_ref().and_then(|document| change::seen(document, whose.one(), now));
     let document = document.unwrap_or_else(|| stub(happened.address, before.as_ref()));
-    tell(parts, &concerned, happened, &document, &api, seen, ends).await
+    tell(parts, &whose, happened, &document, &api, seen, ends).await
 }
 
 /// Queues what happened for the ERPs of all whom it concerns, and keeps how the release is now.

@@ -254,3 +254,6 @@ async fn clear(parts: &Parts, setup: &Arc<Setup>, api: &str) {
         tracing::error!("The alarm cannot be cleared: {error:#}");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,10 @@
 //! Assemble: from a checked configuration to what pipelines work with. A customer whose mappings or
 //! channels cannot be used is moved to the broken ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::config::{ChannelKind, Config, Fault, Faults};
+use crate::config::{ChannelKind, Config, Customer, Fault, Faults};
 use crate::deliver;
 use crate::ledger::Ledger;
 use crate::map::{Bundle, Direction, Mapping};
@@ -36,13 +36,12 @@ pub fn set_up(mut config: Config, earlier: Option<&Arc<Setup>>) -> Setup {
     Setup { config, shared, channels, mappings, kept: BTreeMap::new() }
 }
 
-/// Loads every mapping that a route names, once. A customer whose mapping has faults is broken.
+/// Loads every mapping that a route or an outbox names, once. A customer whose mapping has faults is broken.
 pub fn load_mappings(config: &mut Config) -> BTreeMap<String, Arc<Pinnable>> {
     let mut mappings: BTreeMap<String, Arc<Pinnable>> = BTreeMap::new();
     let mut faulty = BTreeMap::new();
     for customer in config.customers.values() {
-        for route in &customer.routes {
-            let name = &route.mapping;
+        for name in names_in(customer) {
             if mappings.contains_key(name) || faulty.contains_key(name) {
                 continue;
             }
@@ -70,22 +69,29 @@ pub fn load_mappings(config: &mut Config) -> BTreeMap<String, Arc<Pinnable>> {
     let broken: Vec<String> = config
         .customers
         .values()
-        .filter(|customer| customer.routes.iter().any(|route| faulty.contains_key(&route.mapping)))
+        .filter(|customer| names_in(customer).any(|name| faulty.contains_key(name)))
         .map(|customer| customer.id.clone())
         .collect();
     for id in broken {
         if let Some(customer) = config.customers.remove(&id) {
             let faults = config.broken.entry(id).or_default();
-            for route in &customer.routes {
-                faults.extend(faulty.get(&route.mapping).into_iter().flatten().cloned());
+            let names: BTreeSet<&String> = names_in(&customer).collect();
+            for name in names {
+                faults.extend(faulty.get(name).into_iter().flatten().cloned());
             }
         }
     }
     mappings
 }
 
-/// The customers with a route whose mapping goes the other way, or writes what its channel does not
-/// announce.
+/// The mappings that a customer names.
+fn names_in(customer: &Customer) -> impl Iterator<Item = &String> {
+    let routes = customer.routes.iter().map(|route| &route.mapping);
+    routes.chain(customer.outboxes.values().map(|outbox| &outbox.mapping))
+}
+
+/// The customers with a route or an outbox whose mapping goes the other way, or a route whose
+/// mapping writes what its channel does not announce.
 fn unfit(config: &Config, mappings: &BTreeMap<String, Arc<Pinnable>>) -> Vec<(String, Vec<Fault>)> {
     let mut unfit = Vec::new();
     for customer in config.customers.values() {
@@ -120,6 +126,13 @@ fn unfit(config: &Config, mappings: &BTreeMap<String, Arc<Pinnable>>) -> Vec<(St
                 route.channel
             );
             faults.error(&customer.file, 0, what);
+        }
+        for outbox in customer.outboxes.values() {
+            let pinnable = mappings.get(&outbox.mapping);
+            let what = pinnable.and_then(|of| of.mapping.wrong_way(Direction::Out));
+            if let Some(what) = what {
+                faults.error(&customer.file, 0, format!("outbox {}: {what}", outbox.name));
+            }
         }
         if faults.any_error() {
             unfit.push((customer.id.clone(), faults.take()));

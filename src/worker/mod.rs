@@ -26,10 +26,9 @@ pub use assemble::{assemble, load_mappings};
 pub use lock::StateLock;
 
 use self::folders::{Folders, SourceKey};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Store};
 use crate::model::Arrival;
 use crate::pickup;
-use crate::pickup::sftp::Logins;
 use crate::pipeline::{Occasion, Parts};
 use crate::sync;
 use crate::tidy::tidy;
@@ -82,8 +81,6 @@ struct Run {
     /// By customer.
     turns: Mutex<BTreeMap<String, Arc<Semaphore>>>,
     folders: Folders,
-    /// At partners' servers.
-    logins: Logins,
     /// How many sources, and APIs, could not be looked into to the end by a run that is over.
     unlooked: AtomicU64,
     /// What could not be done, by customer and source: for which files, and the look itself.
@@ -122,7 +119,6 @@ impl Worker {
             stop,
             turns: Mutex::default(),
             folders: Folders::new(span == Span::Forever),
-            logins: Logins::default(),
             unlooked: AtomicU64::default(),
             faults: Mutex::default(),
             tasks: TaskTracker::new(),
@@ -137,6 +133,12 @@ impl Worker {
         let turned = self.0.turned.notified();
         self.0.turn.notify_one();
         turned.await;
+    }
+
+    /// What a run leaves behind, with what is left in so many outboxes.
+    pub async fn outcome_with(&self, outcome: Outcome, unwritten: u64) -> anyhow::Result<Outcome> {
+        let person_needed = self.0.parts.ledger.change(|store| Ok(person_needed(store))).await?;
+        Ok(Outcome { left: outcome.left + unwritten, person_needed, ..outcome })
     }
 
     /// Works until the span is over or the run is told to stop; what is in flight then is
@@ -251,13 +253,16 @@ impl Run {
             .ledger
             .change(|store| {
                 let left = store.files.len() as u64 + store.fetched_count()?;
-                let person = store.alarms.iter().any(|alarm| alarm.kind.needs_a_person());
-                Ok((left, person))
+                Ok((left, person_needed(store)))
             })
             .await?;
         let left = left + self.unlooked.load(Ordering::Relaxed);
         Ok(Outcome { newly_quarantined: after.saturating_sub(before), left, person_needed })
     }
+}
+
+fn person_needed(store: &Store) -> bool {
+    store.alarms.iter().any(|alarm| alarm.kind.needs_a_person())
 }
 
 async fn set_aside(ledger: &Ledger) -> anyhow::Result<u64> {

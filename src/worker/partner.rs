@@ -21,7 +21,7 @@ use crate::config::{After, ChannelKind, Retry, Sftp, Source};
 use crate::deliver::retry;
 use crate::ledger::{Alarm, AlarmKind};
 use crate::pickup::Looks;
-use crate::pickup::sftp::{Line, Refusal, Session};
+use crate::pickup::sftp::{Line, Session, alarm_of};
 
 /// A poll ends after so long; what it was fetching then goes on with the next.
 const WITHIN: Duration = Duration::from_secs(3600);
@@ -50,16 +50,6 @@ pub async fn poll(
         poll.tell(polled.as_ref().err()).await;
     }
     polled
-}
-
-/// What alarm an error of the server raises; none if it is no fault of the server's or the login.
-pub fn alarm_of(error: &anyhow::Error) -> Option<AlarmKind> {
-    match error.downcast_ref::<Refusal>() {
-        Some(Refusal::HostKey { .. }) => Some(AlarmKind::HostKey),
-        Some(Refusal::Login { .. } | Refusal::Secret(_)) => Some(AlarmKind::LoginRefused),
-        Some(Refusal::Unreachable(_)) => Some(AlarmKind::Unreachable),
-        None => Session::is_broken(error).then_some(AlarmKind::Unreachable),
-    }
 }
 
 /// How long a server is left alone that did not let us in so often in a row, or could not be
@@ -147,7 +137,7 @@ impl Poll {
 
     /// Logs in.
     async fn connect(&self) -> anyhow::Result<Line> {
-        Ok(self.run.logins.open(&self.sftp, &self.run.parts.ledger, &self.stop).await??)
+        Ok(self.run.parts.logins.open(&self.sftp, &self.run.parts.ledger, &self.stop).await??)
     }
 
     /// Whether what a file holds is to come in the order in which files do (design, section 3.4).

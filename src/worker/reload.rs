@@ -45,6 +45,7 @@ impl Worker {
         }
         run.again.send_replace(());
         run.parts.notified.notify_one();
+        run.parts.outboxes.try_again();
         source::serve_all(run);
         run.folders.wake_all();
     }

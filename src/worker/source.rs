@@ -16,6 +16,7 @@ use super::troubles::{clear_fault, raise_fault};
 use super::{Run, Span, partner};
 use crate::config::{Folder, Source};
 use crate::model::Arrival;
+use crate::pickup::sftp::alarm_of;
 use crate::pickup::{self, Looks, Remembered, claim};
 use crate::pipeline::Occasion;
 use crate::schedule::Schedule;
@@ -140,7 +141,7 @@ async fn serve(run: Arc<Run>, key: SourceKey, wake: Arc<Notify>) {
             Err(error) => {
                 faults += 1;
                 is_left = true;
-                pause = Some(match partner::alarm_of(&error) {
+                pause = Some(match alarm_of(&error) {
                     Some(_) => partner::after_refusal(faults, name),
                     None => {
                         raise_fault(&run, customer, name, None, &error).await;

@@ -1,11 +1,10 @@
 //! Troubles: what keeps the worker itself from working for a customer, as alarms.
 
-use std::io::{self, ErrorKind};
-
 use jiff::Timestamp;
 
 use super::Run;
 use super::file::OpenFile;
+use crate::disk;
 use crate::ledger::{Account, Alarm, AlarmKind};
 use crate::model::Arrival;
 use crate::pipeline::{Missing, Parts};
@@ -48,7 +47,9 @@ pub async fn tell_broken_customers(parts: &Parts) -> anyhow::Result<()> {
         .change(move |store| {
             let open: Vec<Account> =
                 store.files.values().map(|(account, _)| account.clone()).collect();
+            // An outbox takes its own back.
             store.clear(|held| match (held.kind, &held.channel) {
+                _ if held.is_of_outbox() => false,
                 (AlarmKind::Config, _) => !alarms.iter().any(|alarm| alarm.same(held)),
                 // Whatever fails still raises its own again.
                 (AlarmKind::Disk, _) => true,
@@ -117,7 +118,7 @@ pub async fn raise_fault(
     of: Option<Arrival>,
     error: &anyhow::Error,
 ) {
-    let advice = format!("{error:#}; {}", what_to_do(error));
+    let advice = format!("{error:#}; {}", disk::what_to_do(error));
     tracing::error!(customer = %customer, "{advice}");
     let key = (customer.to_owned(), source.to_owned());
     run.faults().entry(key).or_default().insert(of);
@@ -127,22 +128,6 @@ pub async fn raise_fault(
         ..of_config(customer, advice)
     };
     raise(run, alarm).await;
-}
-
-fn what_to_do(error: &anyhow::Error) -> &'static str {
-    let io = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>());
-    match io.map(io::Error::kind) {
-        Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
-            "free some of the disk; it is tried again by itself"
-        }
-        Some(ErrorKind::PermissionDenied) => {
-            "let lighterman's user write there; it is tried again by itself"
-        }
-        Some(ErrorKind::ReadOnlyFilesystem) => {
-            "make the file system writable; it is tried again by itself"
-        }
-        _ => "it is tried again by itself",
-    }
 }
 
 /// Notes an alarm.

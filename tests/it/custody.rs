@@ -3,8 +3,6 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::Path;
-use std::process::Command;
 
 use lighterman::sandbox::Fault;
 use serde_json::Value;
@@ -327,52 +325,13 @@ fn thousands_of_files_at_once_do_not_cost_a_look_each() {
     assert!(looks < FILES / 10, "{looks} looks");
 }
 
-/// A file system of this size at a folder, for as long as this lives.
-struct Small {
-    folder: std::path::PathBuf,
-}
-
-impl Small {
-    fn mount(folder: &Path, size: &str) -> Option<Small> {
-        fs::create_dir_all(folder).unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size},mode=0755"), "none"])
-            .arg(folder)
-            .status();
-        let is_mounted = mounted.is_ok_and(|status| status.success());
-        is_mounted.then(|| Small { folder: folder.to_owned() })
-    }
-
-    /// Leaves not a byte free.
-    fn fill(&self) {
-        let mut file = fs::File::create(self.folder.join("ballast")).unwrap();
-        let block = vec![0; 4096];
-        while file.write_all(&block).is_ok() {}
-    }
-
-    fn free(&self) {
-        fs::remove_file(self.folder.join("ballast")).unwrap();
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.folder).status();
-    }
-}
-
 #[test]
 fn a_full_disk_pauses_and_goes_on_by_itself_when_there_is_room() {
     for folder in ["state", "inbox/acme/archive", "inbox/acme/rejects", "inbox/acme/receipts"] {
         let port = Port::open(Port::world(&["acme"]));
         let provider = provider_of(&port, &["acme"]);
-        let Some(disk) = Small::mount(&provider.path(folder), "8m") else {
-            // The steps of `faults` fail with ENOSPC one by one; here nothing was shown.
-            let told = "NOT SHOWN: no small file system can be mounted here; run as root\n";
-            // Past the harness, which keeps what a test prints that does not fail.
-            let _ = std::io::stderr().write_all(told.as_bytes());
-            return;
-        };
+        // The steps of `faults` fail with ENOSPC one by one; without it nothing is shown here.
+        let Some(disk) = SmallDisk::mount(&provider.path(folder), "8m") else { return };
         provider.drop_file("acme", "A.csv", rows(9));
         let daemon = provider.start();
         until_true("the first file", || is_settled(&provider, "acme", "A.csv"));

@@ -47,6 +47,10 @@ mod cpu;
 
 // Notifications that come in: proven, durable, and worked on.
 mod receiver;
+mod releases;
+
+// What is queued for the ERP becomes files in its own dialect.
+mod outbox;
 
 // A fault of the world is not a fault of the record: nothing is lost, nothing is set aside.
 mod world;

@@ -87,7 +87,16 @@ fn the_package_holds_the_program_its_units_its_user_and_its_config() {
         let text = read(&format!("usr/lib/systemd/system/{service}"));
         assert!(text.contains("ExecStart=/usr/bin/lighterman "), "{service}");
     }
-    for document in ["README.md", "CHANGELOG.md", "copyright", "examples/folders.conf"] {
+    for document in [
+        "README.md",
+        "CHANGELOG.md",
+        "copyright",
+        "examples/folders.conf",
+        "examples/mappings/releases-out.toml",
+        "examples/mappings/aka/creators.csv",
+        "examples/mappings/aka/green-lights.csv",
+        "examples/mappings/aka/green-light-meanings.csv",
+    ] {
         assert!(!read(&format!("usr/share/doc/lighterman/{document}")).is_empty());
     }
 }

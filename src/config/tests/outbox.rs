@@ -68,7 +68,7 @@ fn all_faults_of_an_outbox_are_told_at_once() {
         (32, "warning: the folder customers/../nowhere does not exist"),
         (33, "file must hold {sequence}: each file has a name of its own"),
         (34, "[outbox.gather] lacks \"every\""),
-        (34, "rows is 0, but must be a whole number from 1 to 100000"),
+        (34, "rows is 0, but must be a whole number from 1 to 10000"),
         (35, "marker must hold {name} or {stem}: each file has a marker of its own"),
         (36, "unknown key \"mark\" in [outbox]: did you mean \"marker\"?"),
     ]

@@ -133,6 +133,9 @@ fn tables_are_read_from_code_to_alias() {
     let document = |port: &str| format!(r#"{{"code":"X","port":"{port}"}}"#);
     assert_eq!(written(&within, &document("BEANR")), "{\"t\":\"A1\"}");
     assert_eq!(written(&within, &document("NLRTM")), "{\"t\":\"A2\"}");
+    let always = mapping(", within = { value = \"NLRTM\" } }");
+    assert_eq!(written(&always, r#"{"code":"X"}"#), "{\"t\":\"A2\"}");
+    assert!(told(&always, r#"{"code":"Q"}"#).1[0].contains("\"Q\" within \"NLRTM\" in table t"));
     let keep = mapping(" }\nunknown = \"keep\"");
     assert_eq!(written(&keep, r#"{"code":"Z"}"#), "{\"t\":\"Z\"}");
     let instead = mapping(" }\nunknown = { use = \"?\" }");

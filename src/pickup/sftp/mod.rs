@@ -21,5 +21,5 @@ pub use fetch::{Download, fetch};
 pub use guard::Logins;
 pub use line::Line;
 pub use listing::{listing, path_of};
-pub use refusal::Refusal;
+pub use refusal::{Refusal, alarm_of};
 pub use session::{Entry, Kind, Session, Stat};

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use super::Session;
+use crate::ledger::AlarmKind;
+
 /// Why there is no session.
 #[derive(Debug)]
 pub enum Refusal {
@@ -43,3 +46,13 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+/// What alarm an error of the server raises; none if it is no fault of the server's or the login.
+pub fn alarm_of(error: &anyhow::Error) -> Option<AlarmKind> {
+    match error.downcast_ref::<Refusal>() {
+        Some(Refusal::HostKey { .. }) => Some(AlarmKind::HostKey),
+        Some(Refusal::Login { .. } | Refusal::Secret(_)) => Some(AlarmKind::LoginRefused),
+        Some(Refusal::Unreachable(_)) => Some(AlarmKind::Unreachable),
+        None => Session::is_broken(error).then_some(AlarmKind::Unreachable),
+    }
+}

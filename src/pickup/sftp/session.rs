@@ -2,14 +2,16 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
-use ssh2::{ErrorCode, FileStat, FileType, MethodType, RenameFlags, Sftp as Channel};
+use ssh2::{
+    ErrorCode, FileStat, FileType, MethodType, OpenFlags, OpenType, RenameFlags, Sftp as Channel,
+};
 
 use super::cord::Cord;
 use super::host_key::KnownHosts;
@@ -207,6 +209,30 @@ impl Session {
         Ok(Remote { session: self, file })
     }
 
+    /// Whether a file holds just these bytes.
+    pub fn holds(&self, path: &str, bytes: &[u8]) -> anyhow::Result<bool> {
+        let mut held = Vec::new();
+        let most = bytes.len() as u64 + 1;
+        let read = self.read(path, 0)?.take(most).read_to_end(&mut held);
+        read.with_context(|| format!("cannot read {}", self.at(path)))?;
+        Ok(held == bytes)
+    }
+
+    /// Writes a file anew, whatever it held before, as durably as the server lets us.
+    pub fn write(&self, path: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        let doing = || format!("cannot write {}", self.at(path));
+        disk::step("remote write", Path::new(path)).with_context(doing)?;
+        let anew = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::TRUNCATE;
+        let file = self.sftp.open_mode(path, anew, 0o640, OpenType::File);
+        let mut remote = Remote { file: self.told(file).with_context(doing)?, session: self };
+        remote.write_all(bytes).with_context(doing)?;
+        match self.told(remote.file.fsync()) {
+            Err(error) if is_broken(&error) => Err(error).with_context(doing),
+            // Only some servers know how to (fsync@openssh.com).
+            _ => Ok(()),
+        }
+    }
+
     /// The folder that a path leads to, links followed, as the server names it; none where it does
     /// not say so.
     pub fn real_path(&self, path: &str) -> anyhow::Result<Option<String>> {
@@ -337,7 +363,7 @@ impl Stat {
     }
 }
 
-/// A remote file that is being read.
+/// A remote file that is being read or written.
 struct Remote<'s> {
     file: ssh2::File,
     session: &'s Session,
@@ -345,21 +371,36 @@ struct Remote<'s> {
 
 impl Read for Remote<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.file.read(buffer).map_err(|error| {
-            // ssh2 drops the code on its way to io::Error; the session still has it.
-            let last = ssh2::Error::last_session_error(&self.session.ssh);
-            match last.is_some_and(|last| last.code() == STATUS) {
-                true => error,
-                false => {
-                    self.session.cut();
-                    io::Error::new(error.kind(), Broken(error.to_string()))
-                }
-            }
-        })
+        self.file.read(buffer).map_err(|error| self.told(error))
     }
 }
 
-/// The connection broke while a file was read.
+impl Write for Remote<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes).map_err(|error| self.told(error))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Remote<'_> {
+    /// Takes note of a broken connection.
+    fn told(&self, error: io::Error) -> io::Error {
+        // ssh2 drops the code on its way to io::Error; the session still has it.
+        let last = ssh2::Error::last_session_error(&self.session.ssh);
+        match last.is_some_and(|last| last.code() == STATUS) {
+            true => error,
+            false => {
+                self.session.cut();
+                io::Error::new(error.kind(), Broken(error.to_string()))
+            }
+        }
+    }
+}
+
+/// The connection broke while a file was read or written.
 #[derive(Debug)]
 struct Broken(String);
 

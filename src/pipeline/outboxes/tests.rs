@@ -29,7 +29,8 @@ fn parts(folder: &Path, limits: &str) -> Parts {
         fs::create_dir_all(folder.join(sub)).unwrap();
     }
     fs::write(folder.join("lighterman.toml"), provider).unwrap();
-    fs::write(folder.join("mappings/out.toml"), "direction = \"out\"\n").unwrap();
+    let mapping = "direction = \"out\"\n[[fields]]\nto = \"event\"\nfrom = \"event\"\n";
+    fs::write(folder.join("mappings/out.toml"), mapping).unwrap();
     fs::write(folder.join("customers/acme.toml"), ACME).unwrap();
     assemble(load(Some(&folder.join("lighterman.toml")), None).unwrap().config).unwrap()
 }

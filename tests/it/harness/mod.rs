@@ -19,6 +19,7 @@ mod port;
 mod process;
 mod provider;
 mod random;
+mod small_disk;
 mod sshd;
 
 use std::time::{Duration, Instant};
@@ -29,6 +30,7 @@ pub use port::{Port, SCR, SCR_KEY, VAT};
 pub use process::{Running, binary};
 pub use provider::Provider;
 pub use random::Random;
+pub use small_disk::SmallDisk;
 pub use sshd::{Sshd, Wish};
 
 /// Longer than anything here takes; what is not there by then does not come.

@@ -1,0 +1,391 @@
+//! Writer: one outbox. It takes documents in the order of their numbers; what is cut off as one file
+//! is noted before it is written, and what was written before its payload goes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{Timestamp, Zoned};
+
+use super::render::{Rendered, render};
+use super::{Common, local, remote, trouble};
+use crate::config::{Folder, Gather, Outbox, Sftp};
+use crate::disk;
+use crate::ledger::Queued;
+use crate::map::Context;
+use crate::pickup::sftp::{Line, Session};
+use crate::pipeline::{Parts, Pinnable};
+
+/// How many files are written and noted together, where each document has its own.
+const TOGETHER: usize = 64;
+
+/// How many documents one file holds at most.
+const ROWS: usize = 10_000;
+
+/// How many bytes of documents become one file at most: it is held in memory.
+const BYTES: u64 = 4 << 20;
+
+/// How long apart it is tried at most.
+const MOST: Duration = Duration::from_secs(300);
+
+/// How long a session is held while there is nothing to write.
+const HELD: Duration = Duration::from_secs(60);
+
+/// The writer of one outbox.
+pub struct Writer {
+    common: Arc<Common>,
+    customer: String,
+    name: String,
+    /// Everything up to this number is written, or refused and not tried again for now.
+    after: u64,
+    /// How often in a row nothing could be written.
+    faults: u32,
+    line: Option<(Arc<Sftp>, Line)>,
+}
+
+/// What is to be written next.
+enum Next {
+    /// These documents.
+    Documents(Vec<Queued>),
+    /// Nothing before so long.
+    Later(Duration),
+}
+
+impl Writer {
+    pub fn new(common: &Arc<Common>, customer: String, name: String) -> Writer {
+        Writer { common: Arc::clone(common), customer, name, after: 0, faults: 0, line: None }
+    }
+
+    /// Writes until it is told to end; tells whether something is left that could not be written.
+    pub async fn run(mut self) -> bool {
+        let common = Arc::clone(&self.common);
+        let wake = common.parts.outboxes.wake(&self.customer, &self.name);
+        let mut again = common.parts.outboxes.again();
+        while !common.stop.is_cancelled() {
+            if again.has_changed().unwrap_or(false) {
+                again.mark_unchanged();
+                (self.after, self.faults) = (0, 0);
+            }
+            let ends = common.drain.is_cancelled();
+            let pause = match self.turn().await {
+                Ok(None) => {
+                    self.faults = 0;
+                    continue;
+                }
+                Ok(Some(pause)) => {
+                    self.faults = 0;
+                    pause
+                }
+                Err(error) => {
+                    self.faults += 1;
+                    self.line = None;
+                    self.tell(&error).await;
+                    Duration::from_secs(1 << (self.faults - 1).min(16)).min(MOST)
+                }
+            };
+            if ends {
+                break;
+            }
+            let wake = async || match self.faults {
+                0 => wake.notified().await,
+                // What comes changes nothing.
+                _ => std::future::pending().await,
+            };
+            let held = if self.line.is_some() { HELD.min(pause) } else { pause };
+            tokio::select! {
+                () = wake() => {}
+                () = tokio::time::sleep(held) => self.line = None,
+                _ = again.changed() => again.mark_changed(),
+                () = common.stop.cancelled() => {}
+                () = common.drain.cancelled() => {}
+            }
+        }
+        self.faults > 0
+    }
+
+    /// Writes what is next; tells how long to wait if nothing more can be done now.
+    async fn turn(&mut self) -> anyhow::Result<Option<Duration>> {
+        let (customer, name) = (self.customer.clone(), self.name.clone());
+        let parts = Arc::clone(&self.common.parts);
+        let waits =
+            parts.ledger.change(move |store| Ok(trouble::look(store, &customer, &name))).await?;
+        let Some(waits) = waits else { return Ok(Some(MOST)) };
+        let Some((outbox, mapping)) = self.outbox(&parts) else {
+            self.tell_gone(waits.waiting).await?;
+            return Ok(Some(MOST));
+        };
+        if let Some((first, last)) = waits.outbox.cut {
+            // What was refused before it is still to be tried.
+            let before = self.after.min(first.saturating_sub(1));
+            let is_next = self.queued(before, 1).await?.iter().all(|next| next.sequence >= first);
+            let documents = self.queued(first.saturating_sub(1), ROWS).await?;
+            let documents: Vec<Queued> =
+                documents.into_iter().filter(|queued| queued.sequence <= last).collect();
+            self.write_together(&outbox, &mapping, documents).await?;
+            if !is_next {
+                self.after = before;
+            }
+            return Ok(None);
+        }
+        match self.next(&outbox).await? {
+            Next::Later(pause) => return Ok(Some(pause)),
+            Next::Documents(documents) if outbox.gather.is_some() => {
+                self.cut(&documents).await?;
+                self.write_together(&outbox, &mapping, documents).await?;
+            }
+            Next::Documents(documents) => {
+                self.write_each(&outbox, &mapping, documents).await?;
+            }
+        }
+        Ok(None)
+    }
+
+    /// The outbox by today's config, and its mapping.
+    fn outbox(&self, parts: &Parts) -> Option<(Outbox, Arc<Pinnable>)> {
+        let setup = parts.setup();
+        let setup = setup.of(&self.customer);
+        let outbox = setup.config.customers.get(&self.customer)?.outboxes.get(&self.name)?;
+        Some((outbox.clone(), Arc::clone(setup.mappings.get(&outbox.mapping)?)))
+    }
+
+    async fn next(&self, outbox: &Outbox) -> anyhow::Result<Next> {
+        let Some(Gather { every, rows }) = outbox.gather else {
+            let documents = self.queued(self.after, TOGETHER).await?;
+            return Ok(match documents.is_empty() {
+                true => Next::Later(MOST),
+                false => Next::Documents(documents),
+            });
+        };
+        let most = rows.and_then(|rows| usize::try_from(rows).ok()).unwrap_or(ROWS);
+        let mut documents = self.queued(self.after, most).await?;
+        let Some(oldest) = documents.first() else { return Ok(Next::Later(MOST)) };
+        // A clock that was set back makes nothing wait longer.
+        let waited = Timestamp::now().duration_since(oldest.queued);
+        let waited = Duration::try_from(waited).unwrap_or_default();
+        let mut bytes = 0;
+        let fits = documents.iter().take_while(|queued| {
+            bytes += queued.bytes;
+            bytes <= BYTES
+        });
+        let fitting = fits.count().max(1);
+        let is_full = documents.len() == most || fitting < documents.len();
+        if !is_full && waited < every {
+            return Ok(Next::Later(every - waited));
+        }
+        documents.truncate(fitting);
+        Ok(Next::Documents(documents))
+    }
+
+    async fn queued(&self, after: u64, limit: usize) -> anyhow::Result<Vec<Queued>> {
+        let (customer, name) = (self.customer.clone(), self.name.clone());
+        let ledger = &self.common.parts.ledger;
+        ledger.change(move |store| store.queued(&customer, &name, after, limit)).await
+    }
+
+    /// Pins what is to be one file.
+    async fn cut(&self, documents: &[Queued]) -> anyhow::Result<()> {
+        let (Some(first), Some(last)) = (documents.first(), documents.last()) else {
+            return Ok(());
+        };
+        let (first, last) = (first.sequence, last.sequence);
+        let (customer, name) = (self.customer.clone(), self.name.clone());
+        let ledger = &self.common.parts.ledger;
+        ledger.update(move |store| store.cut(&customer, &name, first, last)).await
+    }
+
+    /// Writes documents as one file.
+    async fn write_together(
+        &mut self,
+        outbox: &Outbox,
+        mapping: &Arc<Pinnable>,
+        documents: Vec<Queued>,
+    ) -> anyhow::Result<()> {
+        let rendered = self.render(mapping, documents.clone(), false).await?;
+        self.put(outbox, mapping, &documents, &rendered).await?;
+        let Rendered { written, unwanted, refused, .. } = rendered;
+        self.pass(documents, [written, unwanted].concat(), refused).await
+    }
+
+    /// Writes a file for each document.
+    async fn write_each(
+        &mut self,
+        outbox: &Outbox,
+        mapping: &Arc<Pinnable>,
+        documents: Vec<Queued>,
+    ) -> anyhow::Result<()> {
+        let (mut done, mut refused) = (Vec::new(), Vec::new());
+        let mut failed = Ok(());
+        for document in &documents {
+            if self.common.stop.is_cancelled() {
+                break;
+            }
+            let alone = vec![document.clone()];
+            let written = match self.render(mapping, alone.clone(), true).await {
+                Ok(rendered) => {
+                    self.put(outbox, mapping, &alone, &rendered).await.map(|()| rendered)
+                }
+                Err(error) => Err(error),
+            };
+            match written {
+                Ok(rendered) => {
+                    done.extend([rendered.written, rendered.unwanted].concat());
+                    refused.extend(rendered.refused);
+                }
+                Err(error) => {
+                    failed = Err(error);
+                    break;
+                }
+            }
+        }
+        if !done.is_empty() || !refused.is_empty() {
+            self.pass(documents, done, refused).await?;
+        }
+        failed
+    }
+
+    async fn render(
+        &self,
+        mapping: &Arc<Pinnable>,
+        documents: Vec<Queued>,
+        alone: bool,
+    ) -> anyhow::Result<Rendered> {
+        let _making = self.common.making.acquire().await?;
+        let context = Context { customer: self.customer.clone(), date: Zoned::now().date() };
+        let (spool, mapping) = (self.common.parts.spool.clone(), Arc::clone(mapping));
+        let rendered = tokio::task::spawn_blocking(move || {
+            render(&spool, &mapping.mapping, &context, &documents, alone)
+        });
+        rendered.await?
+    }
+
+    /// Puts a file where the ERP finds it, unless nothing stands in it.
+    async fn put(
+        &mut self,
+        outbox: &Outbox,
+        mapping: &Pinnable,
+        documents: &[Queued],
+        rendered: &Rendered,
+    ) -> anyhow::Result<()> {
+        let Some(first) = rendered.written.first() else { return Ok(()) };
+        let event = documents
+            .iter()
+            .find(|queued| queued.sequence == *first)
+            .map_or("", |queued| queued.event.as_str());
+        let name = outbox.file_name(*first, event, mapping.mapping.output.word());
+        let (bytes, markers) = (rendered.bytes.clone(), outbox.clone());
+        let marker = move |name: &str| markers.marker_name(name);
+        let name = match &outbox.folder {
+            Folder::Local(folder) => {
+                let folder = folder.clone();
+                let put = move || local::put(&folder, &name, marker, &bytes);
+                tokio::task::spawn_blocking(put).await??
+            }
+            Folder::Sftp(sftp) => {
+                let folder = sftp.path.clone();
+                self.ask(sftp, move |session| remote::put(session, &folder, &name, &marker, &bytes))
+                    .await?
+            }
+        };
+        let (outbox, last) = (&outbox.name, rendered.written.last().unwrap_or(first));
+        tracing::info!(
+            customer = %self.customer,
+            "{name} is written to the outbox {outbox}: {} documents, {first} to {last}",
+            rendered.written.len()
+        );
+        Ok(())
+    }
+
+    /// Has something done at the server. A session that has ended since it was last used is opened
+    /// anew.
+    async fn ask<T: Send + 'static>(
+        &mut self,
+        sftp: &Arc<Sftp>,
+        what: impl Fn(&Session) -> anyhow::Result<T> + Clone + Send + 'static,
+    ) -> anyhow::Result<T> {
+        if let Some((place, line)) = self.line.take().filter(|(place, _)| place == sftp) {
+            let asked = what.clone();
+            match line.ask(move |session| asked(session)).await? {
+                Err(error) if Session::is_broken(&error) => {}
+                done => {
+                    self.line = Some((place, line));
+                    return done;
+                }
+            }
+        }
+        let parts = &self.common.parts;
+        let line = parts.logins.open(sftp, &parts.ledger, &self.common.stop).await??;
+        let done = line.ask(move |session| what(session)).await?;
+        self.line = Some((Arc::clone(sftp), line));
+        done
+    }
+
+    /// Notes what became of documents; then what they said is not needed any more.
+    async fn pass(
+        &mut self,
+        documents: Vec<Queued>,
+        written: Vec<u64>,
+        refused: Vec<(u64, String)>,
+    ) -> anyhow::Result<()> {
+        let passed = written.iter().chain(refused.iter().map(|(sequence, _)| sequence)).max();
+        let after = passed.copied().unwrap_or(self.after);
+        let (customer, name, done) = (self.customer.clone(), self.name.clone(), written.clone());
+        let parts = &self.common.parts;
+        parts
+            .ledger
+            .change(move |store| {
+                store.pass(&customer, &name, &done, &refused)?;
+                trouble::after_pass(store, &customer, &name, &refused);
+                Ok(())
+            })
+            .await?;
+        self.after = self.after.max(after);
+        let spool = parts.spool.clone();
+        let removed = tokio::task::spawn_blocking(move || {
+            let gone = documents.iter().filter(|queued| written.contains(&queued.sequence));
+            gone.map(|queued| spool.payload(&queued.payload))
+                .try_for_each(|path| disk::remove(&path))
+        });
+        if let Err(error) = removed.await? {
+            tracing::warn!("What was written to an outbox is cleared by the next run: {error}");
+        }
+        Ok(())
+    }
+
+    async fn tell(&self, error: &anyhow::Error) {
+        if self.common.stop.is_cancelled() {
+            return;
+        }
+        let Some((outbox, _)) = self.outbox(&self.common.parts) else { return };
+        let alarm = trouble::of_error(&self.customer, &outbox, error);
+        tracing::error!(customer = %self.customer, "{}", alarm.advice);
+        let (customer, name) = (self.customer.clone(), self.name.clone());
+        let raised = self.common.parts.ledger.update(move |store| {
+            // One trouble takes another's place.
+            store.clear(|held| {
+                trouble::is_of(held, &customer, &name)
+                    && held.kind != alarm.kind
+                    && held.kind != crate::ledger::AlarmKind::Outbox
+            });
+            store.raise(alarm);
+        });
+        if let Err(error) = raised.await {
+            tracing::error!("The alarm cannot be noted: {error:#}");
+        }
+    }
+
+    /// The config has no such outbox. Of a customer whose whole config is broken that is told
+    /// already.
+    async fn tell_gone(&self, waiting: u64) -> anyhow::Result<()> {
+        let parts = &self.common.parts;
+        if parts.setup().config.broken.contains_key(&self.customer) {
+            return Ok(());
+        }
+        let alarm = trouble::of_gone(&self.customer, &self.name, waiting);
+        tracing::error!(customer = %self.customer, "{}", alarm.advice);
+        parts
+            .ledger
+            .update(move |store| {
+                store.raise(alarm);
+            })
+            .await
+    }
+}

@@ -1,0 +1,388 @@
+//! Outboxes: what is queued for the ERP becomes files, in the order of its numbers, whatever happens
+//! in between.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use lighterman::config::load;
+use lighterman::pipeline::Put;
+use lighterman::worker::assemble;
+use serde_json::{Value, json};
+
+use crate::harness::*;
+
+const RELEASES: &str = r#"
+direction = "out"
+
+[output]
+format = "csv"
+delimiter = ";"
+
+[[fields]]
+to = "NO"
+from = "sequence"
+
+[[fields]]
+to = "EVENT"
+from = "event"
+
+[[fields]]
+to = "CONT"
+from = "release.release_data.container.containerNumber"
+aka = "containers"
+unknown = "keep"
+"#;
+
+/// A provider whose customer acme has these outboxes; they lie in `erp`.
+fn provider(outboxes: &str) -> Provider {
+    let provider = Provider::empty();
+    provider.file(
+        "lighterman.toml",
+        "environments = [\"test\"]\nenvironment = \"test\"\n\n[limits]\nfree_disk = \"1 MiB\"\n",
+    );
+    fs::create_dir(provider.path("erp")).unwrap();
+    provider.mapping("releases-out", RELEASES);
+    provider.aka("containers", "alias,code\nKIST1,TEST0000001\n");
+    provider.customer("acme", VAT, outboxes);
+    provider
+}
+
+fn outbox(lines: &str) -> String {
+    format!(
+        "\n[[outbox]]\nname = \"erp\"\nmapping = \"releases-out\"\npath = \"../erp\"\n{lines}\n"
+    )
+}
+
+fn document(container: &str) -> Value {
+    let container = json!({ "containerNumber": container });
+    json!({ "event": "transfer", "release": { "release_data": { "container": container } } })
+}
+
+/// Queues documents as the work on events does, without a process.
+fn queue(provider: &Provider, containers: &[&str]) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let config = load(Some(&provider.path("lighterman.toml")), None).unwrap().config;
+        assert!(config.broken.is_empty(), "{:?}", config.broken);
+        let parts = assemble(config).unwrap();
+        for container in containers {
+            let put = parts.outbox_put("acme", "transfer", document(container), |_| ()).await;
+            assert!(matches!(put, Ok(Put::Queued(1..))), "{put:?}");
+        }
+    });
+}
+
+/// The files in a folder, by name, hidden ones too.
+fn files(folder: PathBuf) -> Vec<(String, String)> {
+    let mut files: Vec<(String, String)> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| {
+            let text = fs::read_to_string(entry.path()).unwrap();
+            (entry.file_name().into_string().unwrap(), text)
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+fn rows(rows: &[&str]) -> String {
+    let rows = rows.iter().map(|row| format!("{row}\r\n"));
+    format!("NO;EVENT;CONT\r\n{}", rows.collect::<String>())
+}
+
+fn of(provider: &Provider) -> Value {
+    provider.status()["customers"]["acme"]["outboxes"]["erp"].clone()
+}
+
+/// Nothing waits, and nothing lies in the state.
+#[track_caller]
+fn is_empty(provider: &Provider, last: u64) {
+    let of = of(provider);
+    assert_eq!(
+        (of["waiting"].as_u64(), of["last_written"].as_u64()),
+        (Some(0), Some(last)),
+        "{of}"
+    );
+    assert_eq!(files(provider.path("state/test/outbox")), []);
+    provider.check_ledger();
+}
+
+#[test]
+fn each_event_has_a_file_with_the_erps_codes_and_a_marker_and_numbers_go_on() {
+    let provider =
+        provider(&outbox("file = \"REL_{event}_{sequence}.csv\"\nmarker = \"{stem}.ok\""));
+    queue(&provider, &["TEST0000001", "TEST0000002"]);
+    let waiting = of(&provider);
+    assert_eq!(waiting["waiting"], 2, "{waiting}");
+    assert!(waiting["oldest"].is_string(), "{waiting}");
+    provider.check_ledger();
+    let run = provider.run_once(&[]);
+    assert_eq!(run.code, 0, "{run}");
+    let first = [
+        ("REL_transfer_00000001.csv".to_owned(), rows(&["1;transfer;KIST1"])),
+        ("REL_transfer_00000001.ok".to_owned(), String::new()),
+        ("REL_transfer_00000002.csv".to_owned(), rows(&["2;transfer;TEST0000002"])),
+        ("REL_transfer_00000002.ok".to_owned(), String::new()),
+    ];
+    assert_eq!(files(provider.path("erp")), first);
+    is_empty(&provider, 2);
+
+    // The ERP takes them; what comes later has later numbers.
+    for (name, _) in first {
+        fs::remove_file(provider.path("erp").join(name)).unwrap();
+    }
+    queue(&provider, &["TEST0000003"]);
+    assert_eq!(provider.run_once(&[]).code, 0);
+    let names: Vec<String> =
+        files(provider.path("erp")).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["REL_transfer_00000003.csv", "REL_transfer_00000003.ok"]);
+    is_empty(&provider, 3);
+}
+
+#[test]
+fn gathered_events_are_written_by_rows_and_by_time_whichever_comes_first() {
+    let provider = provider(&outbox("gather = { every = \"1h\", rows = 2 }"));
+    queue(&provider, &["A", "B", "C", "D", "E"]);
+    assert_eq!(provider.run_once(&[]).code, 0);
+    let two = [
+        ("00000001.csv".to_owned(), rows(&["1;transfer;A", "2;transfer;B"])),
+        ("00000003.csv".to_owned(), rows(&["3;transfer;C", "4;transfer;D"])),
+    ];
+    assert_eq!(files(provider.path("erp")), two);
+    assert_eq!(of(&provider)["waiting"], 1, "an hour has not passed");
+    provider.check_ledger();
+
+    let daemon = provider.start();
+    let text = fs::read_to_string(provider.path("customers/acme.toml")).unwrap();
+    provider.file("customers/acme.toml", text.replace("1h", "1s"));
+    until_true("it works", || daemon.stderr().contains("Started"));
+    daemon.hang_up();
+    until_true("the rest", || of(&provider)["waiting"] == 0);
+    let all = files(provider.path("erp"));
+    assert_eq!(all[2], ("00000005.csv".to_owned(), rows(&["5;transfer;E"])));
+    assert_eq!(daemon.stop().code, 0);
+    is_empty(&provider, 5);
+}
+
+#[test]
+fn a_name_that_is_taken_gets_a_number() {
+    let provider = provider(&outbox(""));
+    provider.file("erp/00000001.csv", "another's");
+    queue(&provider, &["A"]);
+    assert_eq!(provider.run_once(&[]).code, 0);
+    let both = [
+        ("00000001-2.csv".to_owned(), rows(&["1;transfer;A"])),
+        ("00000001.csv".to_owned(), "another's".to_owned()),
+    ];
+    assert_eq!(files(provider.path("erp")), both);
+}
+
+#[test]
+fn a_refused_document_holds_up_no_other_and_is_written_once_the_table_knows_its_code() {
+    let provider = provider(&outbox(""));
+    provider.mapping("releases-out", &RELEASES.replace("unknown = \"keep\"\n", ""));
+    queue(&provider, &["TEST0000001", "TEST0000002", "TEST0000001"]);
+    let daemon = provider.start();
+    until_true("the last", || of(&provider)["last_written"] == 3);
+    let waits = of(&provider);
+    assert_eq!((waits["waiting"].as_u64(), waits["refused"].as_u64()), (Some(1), Some(1)));
+    let alarm = waits["alarm"].as_str().unwrap();
+    for part in ["document 2", "outbox erp", "containerNumber", "TEST0000002", "SIGHUP"] {
+        assert!(alarm.contains(part), "{part} in {alarm}");
+    }
+    assert_eq!(provider.alarms(), ["outbox"]);
+    provider.check_ledger();
+
+    provider.aka("containers", "alias,code\nKIST1,TEST0000001\nKIST2,TEST0000002\n");
+    daemon.hang_up();
+    until_true("the second", || of(&provider)["waiting"] == 0);
+    until_true("the alarm is over", || provider.alarms().is_empty());
+    let second = fs::read_to_string(provider.path("erp/00000002.csv")).unwrap();
+    assert_eq!(second, rows(&["2;transfer;KIST2"]));
+    assert_eq!(daemon.stop().code, 0);
+    is_empty(&provider, 3);
+}
+
+#[test]
+fn an_outbox_without_its_folder_waits_with_an_alarm_and_holds_up_no_other() {
+    let second = outbox("").replace("erp", "lights");
+    let provider = provider(&(outbox("") + &second));
+    fs::create_dir(provider.path("lights")).unwrap();
+    fs::rename(provider.path("erp"), provider.path("away")).unwrap();
+    queue(&provider, &["A", "B"]);
+    let run = provider.run_once(&[]);
+    assert_eq!(run.code, 4, "a person is needed: {run}");
+    assert_eq!(files(provider.path("lights")).len(), 2);
+    assert_eq!(provider.alarms(), ["disk"]);
+    let alarm = of(&provider)["alarm"].to_string();
+    assert!(alarm.contains("erp is not there"), "{alarm}");
+
+    let daemon = provider.start();
+    until_true("it is tried", || daemon.stderr().contains("erp is not there"));
+    fs::rename(provider.path("away"), provider.path("erp")).unwrap();
+    until_true("both", || of(&provider)["waiting"] == 0);
+    until_true("the alarm is over", || provider.alarms().is_empty());
+    assert_eq!(daemon.stop().code, 0);
+    assert_eq!(files(provider.path("erp")), files(provider.path("lights")));
+    is_empty(&provider, 2);
+}
+
+#[test]
+fn a_full_disk_defers_and_loses_nothing() {
+    let provider = provider(&outbox(""));
+    let Some(disk) = SmallDisk::mount(&provider.path("erp"), "1m") else { return };
+    disk.fill();
+    queue(&provider, &["A", "B"]);
+    let daemon = provider.start();
+    until_true("the alarm", || provider.alarms() == ["disk"]);
+    assert_eq!(of(&provider)["waiting"], 2);
+    let alarm = of(&provider)["alarm"].to_string();
+    assert!(alarm.contains("free some of the disk"), "{alarm}");
+    disk.free();
+    until_true("both", || of(&provider)["waiting"] == 0);
+    assert_eq!(daemon.stop().code, 0);
+    let both = [
+        ("00000001.csv".to_owned(), rows(&["1;transfer;A"])),
+        ("00000002.csv".to_owned(), rows(&["2;transfer;B"])),
+    ];
+    assert_eq!(files(provider.path("erp")), both);
+    is_empty(&provider, 2);
+}
+
+#[test]
+fn an_outbox_that_is_gone_from_the_config_keeps_what_waits() {
+    let provider = provider(&outbox(""));
+    queue(&provider, &["A"]);
+    let text = fs::read_to_string(provider.path("customers/acme.toml")).unwrap();
+    provider.file("customers/acme.toml", text.split("\n[[outbox]]").next().unwrap());
+    let run = provider.run_once(&[]);
+    assert_eq!(run.code, 4, "{run}");
+    assert_eq!(provider.alarms(), ["outbox"]);
+    provider.file("customers/acme.toml", text);
+    let run = provider.run_once(&[]);
+    assert_eq!(run.code, 0, "{run}");
+    assert_eq!(provider.alarms(), [""; 0]);
+    is_empty(&provider, 1);
+}
+
+/// A run is killed before each step that it takes for an outbox; what is there then, and what the
+/// next run adds, is what was queued, each under its own number.
+#[track_caller]
+fn is_killed_at_every_step(lines: &str, documents: &[&str], wanted: &[(String, String)]) {
+    let scene = || {
+        let provider = provider(&outbox(lines));
+        queue(&provider, documents);
+        provider
+    };
+    let well = scene();
+    let steps = well.path("steps");
+    let run =
+        well.start_in(&["run", "--once"], &[("LIGHTERMAN_STEPS", steps.to_str().unwrap())]).end();
+    assert_eq!(run.code, 0, "{run}");
+    assert_eq!(files(well.path("erp")), wanted);
+    let mut seen = Vec::new();
+    let taken = fs::read_to_string(steps).unwrap();
+    let cases: Vec<(usize, &str)> = taken
+        .lines()
+        .map(|step| {
+            seen.push(step);
+            (seen.iter().filter(|other| **other == step).count(), step)
+        })
+        .collect();
+    // What comes before the first file is written is the same in every run.
+    let first = cases.iter().position(|(_, step)| step.contains(" erp/")).unwrap();
+    let of_outbox: BTreeSet<(usize, &str)> =
+        cases[first.saturating_sub(3)..].iter().copied().collect();
+    assert!(of_outbox.len() > 8, "{taken}");
+    let (all, mut kills) = (of_outbox.len(), 0);
+    for (nth, step) in of_outbox {
+        let provider = scene();
+        let fault = format!("kill;at;{nth};{step}");
+        let killed = provider.start_in(&["run", "--once"], &[("LIGHTERMAN_FAULT", &fault)]).end();
+        let case = format!("before {step} ({nth}): {killed}");
+        // How many changes are committed together is not the same in every run.
+        assert!([0, 137].contains(&killed.code), "{case}");
+        kills += usize::from(killed.code == 137);
+        // What a reader may take up by now is whole, and has the right name.
+        for file in files(provider.path("erp")) {
+            assert!(wanted.contains(&file) || file.0.starts_with(".lighterman-"), "{case}");
+        }
+        provider.check_ledger();
+        let run = provider.run_once(&[]);
+        assert_eq!(run.code, 0, "{case}, then {run}");
+        assert_eq!(files(provider.path("erp")), wanted, "{case}");
+        is_empty(&provider, documents.len() as u64);
+    }
+    assert!(kills > all / 2, "{kills} of {all}");
+}
+
+#[test]
+#[cfg(debug_assertions)]
+fn killed_before_any_step_it_repeats_only_the_same_files() {
+    is_killed_at_every_step(
+        "marker = \"{name}.ok\"",
+        &["A", "B"],
+        &[
+            ("00000001.csv".to_owned(), rows(&["1;transfer;A"])),
+            ("00000001.csv.ok".to_owned(), String::new()),
+            ("00000002.csv".to_owned(), rows(&["2;transfer;B"])),
+            ("00000002.csv.ok".to_owned(), String::new()),
+        ],
+    );
+}
+
+#[test]
+#[cfg(debug_assertions)]
+fn killed_before_any_step_gathered_files_are_cut_at_the_same_places() {
+    is_killed_at_every_step(
+        "gather = { every = \"1h\", rows = 2 }",
+        &["A", "B", "C", "D"],
+        &[
+            ("00000001.csv".to_owned(), rows(&["1;transfer;A", "2;transfer;B"])),
+            ("00000003.csv".to_owned(), rows(&["3;transfer;C", "4;transfer;D"])),
+        ],
+    );
+}
+
+#[test]
+fn what_waits_is_exported_when_its_customer_is_forgotten() {
+    let provider = provider(&outbox(""));
+    queue(&provider, &["A"]);
+    let text = fs::read_to_string(provider.path("customers/acme.toml")).unwrap();
+    provider.file("customers/acme.toml", format!("active = false\n{text}"));
+    let refused = provider.run(&["forget", "acme", "--export", "gone"]);
+    assert_eq!(refused.code, 1, "{refused}");
+    assert!(refused.stderr.contains("1 documents wait in its outboxes"), "{refused}");
+    let forgot = provider.run(&["forget", "acme", "--export", "gone", "--with-open"]);
+    assert_eq!(forgot.code, 0, "{forgot}");
+    let kept = fs::read_to_string(provider.path("gone/outbox/erp/00000001.json")).unwrap();
+    let kept: Value = serde_json::from_str(&kept).unwrap();
+    assert_eq!(kept["document"], document("A"));
+    assert_eq!(files(provider.path("state/test/outbox")), []);
+    assert_eq!(of(&provider)["waiting"], 0);
+    provider.check_ledger();
+}
+
+#[test]
+fn a_repair_finds_what_was_queued_though_the_ledger_is_lost() {
+    let provider = provider(&outbox(""));
+    queue(&provider, &["A", "B"]);
+    assert_eq!(provider.run_once(&[]).code, 0);
+    queue(&provider, &["C", "D"]);
+    fs::remove_dir_all(provider.path("state/test/ledger")).unwrap();
+    let repair = provider.run(&["ledger", "repair"]);
+    assert!(repair.stdout.contains("2 documents are queued anew"), "{repair}");
+    provider.check_ledger();
+    for (name, _) in files(provider.path("erp")) {
+        fs::remove_file(provider.path("erp").join(name)).unwrap();
+    }
+    assert_eq!(provider.run_once(&[]).code, 0);
+    let both = [
+        ("00000001.csv".to_owned(), rows(&["1;transfer;C"])),
+        ("00000002.csv".to_owned(), rows(&["2;transfer;D"])),
+    ];
+    assert_eq!(files(provider.path("erp")), both);
+    is_empty(&provider, 2);
+}
