@@ -62,6 +62,7 @@ pub fn sandbox(releases: u64) -> anyhow::Result<()> {
             auth: None,
             callback: None,
             latency_ms: LATENCY_MS,
+            delay_ms: 0,
             workers: OPEN,
             owner: Party {
                 address: "0x5e1f".to_owned(),

@@ -2,11 +2,12 @@
 
 use clap::Args;
 use jiff::Timestamp;
+use rustix::fs::{Access, access};
 
 use super::{FATAL, Setting, WELL, connect};
 use crate::api::control;
 use crate::api::status::{self, Status};
-use crate::config::{ChannelKind, Config, ScrAuth};
+use crate::config::{ChannelKind, Config, Folder, ScrAuth};
 use crate::remote::jwt::Signer;
 use crate::schedule::{Crontab, Schedule};
 use crate::worker;
@@ -51,6 +52,7 @@ pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
             }
         }
     }
+    wrong += unwritable(&config);
     if options.connect {
         wrong += connect::everywhere(&config, &channels).await?;
     }
@@ -97,6 +99,30 @@ async fn unheard(config: &Config) -> Vec<(String, String)> {
         _ => return Vec::new(),
     };
     known.into_iter().filter_map(|(api, of)| Some((api, of.advice?))).collect()
+}
+
+/// Tells the outboxes whose folder cannot be written; one that is not there has been told.
+fn unwritable(config: &Config) -> usize {
+    let mut wrong = 0;
+    for customer in config.customers.values() {
+        for outbox in customer.outboxes.values() {
+            let Folder::Local(folder) = &outbox.folder else { continue };
+            let may = access(folder, Access::WRITE_OK | Access::EXEC_OK);
+            if folder.is_dir()
+                && let Err(error) = may
+            {
+                wrong += 1;
+                eprintln!(
+                    "{}: the folder {} of the outbox {} cannot be written: {}",
+                    customer.file.display(),
+                    folder.display(),
+                    outbox.name,
+                    std::io::Error::from(error)
+                );
+            }
+        }
+    }
+    wrong
 }
 
 /// When a source is looked into next, by the clock of its time zone.

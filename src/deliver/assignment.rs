@@ -3,6 +3,7 @@
 
 use serde::Deserialize;
 
+use super::precedence::Bearing;
 use crate::model::{Level, Problem};
 use crate::remote::release::{Assignee, Barge, Driver};
 
@@ -31,6 +32,30 @@ pub enum Action {
     Assign(Assignee),
     /// The assignment is removed.
     Unassign,
+    /// It goes to another company.
+    Transfer(Target),
+    /// It comes back from the company that it went to.
+    Revoke,
+}
+
+/// Whom a release goes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// By the company's address, as it was given.
+    Address(String),
+    /// By the VAT number or the reference of a connection.
+    Name(String),
+}
+
+impl Action {
+    /// How it bears on other calls for its release.
+    pub fn bearing(&self) -> Bearing {
+        match self {
+            Action::Assign(_) | Action::Unassign => Bearing::Overwrites,
+            Action::Transfer(_) => Bearing::HandsOver,
+            Action::Revoke => Bearing::TakesBack,
+        }
+    }
 }
 
 impl Assignment {
@@ -56,6 +81,7 @@ const FIELD_LIMIT: usize = 255;
 #[derive(Deserialize)]
 struct Mapped {
     action: Option<String>,
+    to: Option<String>,
     #[serde(default)]
     release: Named,
     driver: Option<DriverFields>,
@@ -107,17 +133,11 @@ pub fn parse(body: &[u8], record: u64, line: u64) -> (Option<Assignment>, Vec<Pr
     let action = match mapped.action.as_deref().unwrap_or("assign") {
         "assign" => problems.assignee(mapped.driver, mapped.barge).map(Action::Assign),
         "unassign" => Some(Action::Unassign),
-        action @ ("transfer" | "revoke") => {
-            problems.reject(
-                "action",
-                "values",
-                action,
-                "this action is not available in this version",
-            );
-            None
-        }
+        "transfer" => problems.target(mapped.to).map(Action::Transfer),
+        "revoke" => Some(Action::Revoke),
         other => {
-            problems.reject("action", "values", other, "the actions are assign and unassign");
+            let advice = "the actions are assign, unassign, transfer and revoke";
+            problems.reject("action", "values", other, advice);
             None
         }
     };
@@ -143,10 +163,7 @@ impl Problems {
         match (address, container) {
             (Some(address), _) => {
                 let address = address.to_lowercase();
-                let sound = address.len() > 2
-                    && address.starts_with("0x")
-                    && address[2..].bytes().all(|byte| byte.is_ascii_hexdigit());
-                if sound {
+                if is_address(&address) {
                     return Some(ReleaseName::Address(address));
                 }
                 self.reject(
@@ -166,6 +183,18 @@ impl Problems {
                 None
             }
         }
+    }
+
+    fn target(&mut self, to: Option<String>) -> Option<Target> {
+        let Some(to) = to.map(|to| to.trim().to_owned()).filter(|to| !to.is_empty()) else {
+            self.missing(
+                "to",
+                "say which connection the release goes to: its address or VAT number",
+            );
+            return None;
+        };
+        let to = self.bounded("to", Some(to))?;
+        Some(if is_address(&to) { Target::Address(to) } else { Target::Name(to) })
     }
 
     fn assignee(
@@ -266,6 +295,14 @@ impl Problems {
     }
 }
 
+/// Whether a text is an address: 0x and hexadecimal digits.
+fn is_address(text: &str) -> bool {
+    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+    digits.is_some_and(|digits| {
+        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -305,6 +342,32 @@ mod tests {
         let release = ReleaseName::Address("0xabcd".to_owned());
         assert_eq!(assignment, Some(Assignment { release, action: Action::Unassign }));
         assert_eq!(problems, []);
+    }
+
+    #[test]
+    fn a_transfer_says_to_whom_and_a_revoke_says_nothing_more() {
+        let record = |more: &str| format!(r#"{{"release":{{"container":"X"}},{more}}}"#);
+        let action = |more: &str| {
+            let (assignment, problems) = told(&record(more));
+            assignment.map(|assignment| assignment.action).ok_or(problems)
+        };
+        let transfer = |target| Ok(Action::Transfer(target));
+        assert_eq!(
+            action(r#""action":"transfer","to":" 0xABcd ""#),
+            transfer(Target::Address("0xABcd".to_owned()))
+        );
+        for name in ["BE 0403.019.261", "clientref1", "0x"] {
+            assert_eq!(
+                action(&format!(r#""action":"transfer","to":"{name}""#)),
+                transfer(Target::Name(name.to_owned()))
+            );
+        }
+        let missing = vec![("to".to_owned(), "required".to_owned(), "reject")];
+        assert_eq!(action(r#""action":"transfer""#), Err(missing.clone()));
+        assert_eq!(action(r#""action":"transfer","to":" ""#), Err(missing));
+        let long = format!(r#""action":"transfer","to":"{}""#, "é".repeat(256));
+        assert_eq!(action(&long).unwrap_err()[0].1, "max-length");
+        assert_eq!(action(r#""action":"revoke""#), Ok(Action::Revoke));
     }
 
     #[test]

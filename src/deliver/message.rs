@@ -46,6 +46,8 @@ pub struct Outcome {
     pub alarm: Option<Alarm>,
     /// Whether the channel has proved to work.
     pub worked: bool,
+    /// The release for which others can go now that were put off because of this one.
+    pub frees: Option<String>,
 }
 
 impl Outcome {
@@ -171,6 +173,7 @@ impl Message {
             reason: reason.chars().take(160).collect(),
             address: earlier.and_then(|earlier| earlier.address.clone()),
             release: None,
+            holds: earlier.and_then(|earlier| earlier.holds.clone()),
             unknown: earlier.is_some_and(|earlier| earlier.unknown),
         };
         Outcome { changes: vec![Change::Wait(waiting)], ..Outcome::default() }
@@ -211,6 +214,7 @@ impl Message {
                 reason: reason.chars().take(160).collect(),
                 address: None,
                 release: None,
+                holds: None,
                 unknown: self.earlier.as_ref().is_some_and(|earlier| earlier.unknown),
             })
         };

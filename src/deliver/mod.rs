@@ -6,18 +6,23 @@ pub mod assignment;
 pub mod call;
 mod care;
 pub mod consequence;
+mod connection;
 mod cpu;
+mod explain;
 mod ingestion;
 pub mod lane;
 pub mod message;
 mod open;
 pub mod order;
 mod pace;
+pub mod precedence;
 mod resolve;
 pub mod retry;
 pub mod room;
 pub mod rota;
 mod scr;
+mod standing;
+mod attempt;
 pub mod verdict;
 
 use std::collections::BTreeMap;
@@ -39,7 +44,7 @@ pub use rota::InUse;
 pub use scr::Gate;
 
 use crate::config::{self, Retry};
-use crate::ledger::{Alarm, AlarmKind, Ledger};
+use crate::ledger::{Alarm, AlarmKind, Ledger, Waiting};
 use crate::model::{Problem, Reply};
 use crate::remote::scr::Walk;
 use call::Alike;
@@ -312,6 +317,14 @@ impl Channel {
         releases.gate.client.next_page(walk).await
     }
 
+    /// Asks its SCR API for the connections and notes them; what went wrong, if something did.
+    pub async fn refresh_connections(&self, ledger: &Ledger) -> anyhow::Result<Result<(), Reply>> {
+        match &self.kind {
+            Kind::Scr(releases) => releases.refresh_connections(ledger).await,
+            Kind::Ingestion(_) | Kind::Cpu(_) => Ok(Ok(())),
+        }
+    }
+
     /// The customer's id.
     pub fn customer(&self) -> &str {
         &self.customer
@@ -337,6 +350,14 @@ impl Channel {
 }
 
 impl Prepared {
+    /// What is to be noted of a record before anything newer goes.
+    pub fn waits_from_now(&self, message: &Message) -> Option<Waiting> {
+        match self {
+            Prepared::Assignment(prepared) => prepared.waits_from_now(message),
+            Prepared::Call(_) => None,
+        }
+    }
+
     /// What is to be told of the record before it is sent.
     pub fn take_problems(&mut self, message: &Message) -> Vec<Problem> {
         let problems = match self {

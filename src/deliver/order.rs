@@ -58,6 +58,11 @@ impl OrderBook {
 }
 
 impl Turn {
+    /// Whether it is one of this release's queue.
+    pub fn is_for(&self, release: &str) -> bool {
+        self.release == release
+    }
+
     /// Waits until everybody before has gone.
     pub async fn wait(&mut self) {
         if let Some(called) = self.called.as_mut() {

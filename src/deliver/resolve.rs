@@ -4,25 +4,54 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use tokio_util::sync::CancellationToken;
 
-use super::assignment::{Assignment, ReleaseName};
-use super::scr::Releases;
+use super::assignment::{Action, ReleaseName};
+use super::scr::{Job, Releases};
 use super::verdict::{Remote, judge, told};
-use super::{Channel, Leave, Message, Outcome, after};
+use super::{Leave, Outcome, after};
 use crate::ledger::{Change, Wait};
 use crate::model::{Problem, Reply};
 use crate::remote::release::Release;
 use crate::remote::scr::Scr;
 
+/// Why a record waits for a release that is blocked.
+pub(super) const BLOCKED: &str = "the carrier has blocked this release";
+
 /// What looking for a release found.
 pub enum Found {
-    /// The one that is meant, in lower case; with the leave of the read that found it.
-    Address(String, Option<Leave>),
+    /// The one that is meant.
+    Place(Place),
     /// Nothing: no more is to be sent.
     Halted,
     /// None, or several: this becomes of the message.
     Outcome(Box<Outcome>),
+}
+
+/// The release that is meant.
+pub struct Place {
+    /// Its address, in lower case.
+    pub address: String,
+    /// What the API said of it, if it was asked.
+    pub release: Option<Box<Release>>,
+    /// The leave of the read that found it.
+    pub leave: Option<Leave>,
+}
+
+/// Whether a call fits a release as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// It does.
+    Yes,
+    /// It does once the carrier has lifted its block.
+    Blocked,
+    /// Not as things are.
+    NotYet(&'static str),
+    /// Never; another release for the container may come.
+    Gone(&'static str),
+    /// Never, whatever comes.
+    Never(&'static str),
+    /// It is another company's.
+    Foreign,
 }
 
 /// A read that failed.
@@ -36,88 +65,140 @@ pub struct Unread {
 }
 
 impl Releases {
-    /// The release's address; or what becomes of the message when there is not exactly one.
-    pub async fn address(
-        &self,
-        channel: &Channel,
-        message: &Message,
-        assignment: &Assignment,
-        halt: &CancellationToken,
-    ) -> Found {
-        let quarantined = |rule: &str, value: &str, advice: &str| {
-            Found::Outcome(Box::new(message.quarantine(|record, line| Problem {
-                field: match &assignment.release {
-                    ReleaseName::Address(_) => "release.address".to_owned(),
-                    ReleaseName::Container(..) => "release.container".to_owned(),
-                },
-                ..message.problem(record, line, rule, value, advice)
-            })))
-        };
+    /// The release that is meant; or what becomes of the message when there is not exactly one.
+    pub(super) async fn address(&self, job: &Job<'_>) -> Found {
+        let Job { assignment, .. } = job;
         match &assignment.release {
-            ReleaseName::Address(address) if !self.gate.is_shared() => {
-                Found::Address(address.clone(), None)
+            // A transfer is looked at before: what the pin forbids is not sent.
+            ReleaseName::Address(address)
+                if !self.gate.is_shared() && !matches!(assignment.action, Action::Transfer(_)) =>
+            {
+                Found::Place(Place { address: address.clone(), release: None, leave: None })
             }
-            ReleaseName::Address(address) => {
-                match self.read(channel, message, halt, |scr| scr.release(address)).await {
-                    Ok((Some(release), leave)) if self.is_ours(&release) => {
-                        Found::Address(address.clone(), Some(leave))
-                    }
-                    Ok((Some(_), _)) => quarantined(
-                        "release",
-                        address,
-                        "this release belongs to another company; correct the address",
-                    ),
-                    Ok((None, _)) => self.park(
-                        channel,
-                        message,
-                        "no such release yet",
-                        &assignment.release,
-                        &quarantined,
-                    ),
+            ReleaseName::Address(address) => self.look(job, address).await,
+            ReleaseName::Container(container, bl) => {
+                match self.read(job, |scr| scr.find(container, bl.as_deref())).await {
+                    Ok((found, leave)) => self.choose(job, container, bl.is_some(), found, leave),
                     Err(unread) => unread.into(),
                 }
             }
-            ReleaseName::Container(container, bl) => {
-                let (found, leave) = match self
-                    .read(channel, message, halt, |scr| scr.find(container, bl.as_deref()))
-                    .await
-                {
-                    Ok(found) => found,
-                    Err(unread) => return unread.into(),
-                };
-                let ours: Vec<&Release> = found
-                    .iter()
-                    .filter(|release| {
-                        !release.deleted && !release.gate_out && self.is_ours(release)
-                    })
-                    .collect();
-                match ours.as_slice() {
-                    [one] => Found::Address(one.address.to_lowercase(), Some(leave)),
-                    [] => self.park(
-                        channel,
-                        message,
-                        "no release for this container yet",
-                        &assignment.release,
-                        &quarantined,
-                    ),
-                    several => {
-                        let candidates: Vec<String> = several
-                            .iter()
-                            .map(|release| {
-                                format!(
-                                    "{} (bill of lading {})",
-                                    release.address,
-                                    release.bl.as_deref().unwrap_or("unknown")
-                                )
-                            })
-                            .collect();
-                        let advice = format!(
-                            "several releases match: {}; name one by its bill of lading or its address",
-                            candidates.join(", ")
-                        );
-                        quarantined("release", container, &advice)
-                    }
+        }
+    }
+
+    /// The release of an address, if the call fits it as it is.
+    pub(super) async fn look(&self, job: &Job<'_>, address: &str) -> Found {
+        let (release, leave) = match self.read(job, |scr| scr.release(address)).await {
+            Ok((Some(release), leave)) => (release, leave),
+            Ok((None, _)) => {
+                return Found::Outcome(Box::new(self.park(job, "no such release yet")));
+            }
+            Err(unread) => return unread.into(),
+        };
+        match self.fit(job, &release) {
+            Fit::Yes => Found::Place(Place {
+                address: address.to_owned(),
+                release: Some(Box::new(release)),
+                leave: Some(leave),
+            }),
+            other => Found::Outcome(Box::new(self.unfit(job, &other, address))),
+        }
+    }
+
+    /// The one release of a container that a call fits.
+    fn choose(
+        &self,
+        job: &Job<'_>,
+        container: &str,
+        has_bl: bool,
+        found: Vec<Release>,
+        leave: Leave,
+    ) -> Found {
+        let mut found: Vec<(Fit, Release)> =
+            found.into_iter().map(|release| (self.fit(job, &release), release)).collect();
+        found.retain(|(fit, _)| *fit != Fit::Foreign);
+        let is_candidate = |fit: &Fit| matches!(fit, Fit::Yes | Fit::Blocked | Fit::Never(_));
+        let candidates: Vec<&Release> =
+            found.iter().filter(|(fit, _)| is_candidate(fit)).map(|(_, release)| release).collect();
+        if candidates.len() > 1 {
+            let candidates: Vec<String> = candidates
+                .iter()
+                .map(|release| {
+                    let bl = release.bl.as_deref().unwrap_or("unknown");
+                    format!("{} (bill of lading {bl})", release.address)
+                })
+                .collect();
+            let advice = format!(
+                "several releases match: {}; name one by its bill of lading or its address",
+                candidates.join(", ")
+            );
+            return Found::Outcome(Box::new(job.set_aside(container, &advice)));
+        }
+        let of = |is: &dyn Fn(&Fit) -> bool| found.iter().position(|(fit, _)| is(fit));
+        let waits = of(&is_candidate).or_else(|| of(&|fit| matches!(fit, Fit::NotYet(_))));
+        // A container is used again and again: only its bill of lading tells that no further
+        // release is meant.
+        let gone = of(&|fit| matches!(fit, Fit::Gone(_))).filter(|_| has_bl);
+        let Some(place) = waits.or(gone) else {
+            let none = self.park(job, "no release for this container yet");
+            return Found::Outcome(Box::new(none));
+        };
+        let (fit, release) = found.swap_remove(place);
+        match fit {
+            Fit::Yes => Found::Place(Place {
+                address: release.address.to_lowercase(),
+                release: Some(Box::new(release)),
+                leave: Some(leave),
+            }),
+            other => Found::Outcome(Box::new(self.unfit(job, &other, container))),
+        }
+    }
+
+    /// Whether the call fits a release as it is (SCR API 1.2.9, "Field description").
+    pub(super) fn fit(&self, job: &Job<'_>, release: &Release) -> Fit {
+        let is_theirs = match (&release.self_owner_vat, &self.vat) {
+            (Some(theirs), Some(ours)) => !same_vat(theirs, ours),
+            _ => self.gate.is_shared(),
+        };
+        if is_theirs {
+            return Fit::Foreign;
+        }
+        if release.deleted {
+            return Fit::Gone("the carrier has deleted this release, which is final");
+        }
+        if release.gate_out {
+            return Fit::Gone("the container was picked up: it has left the terminal");
+        }
+        if was_taken_back(release) {
+            return Fit::Gone("its previous owner has taken this release back");
+        }
+        let away = release.next_owner.is_some();
+        match &job.assignment.action {
+            // By an address the API itself is asked.
+            Action::Revoke => match (&job.assignment.release, away) {
+                (ReleaseName::Container(..), false) => {
+                    Fit::NotYet("no release for this container was transferred on")
                 }
+                _ => Fit::Yes,
+            },
+            Action::Transfer(_) if release.pin_retrieved => {
+                Fit::Never("its pin was retrieved, after which it cannot be transferred any more")
+            }
+            Action::Transfer(_) if job.has_gone(release) => Fit::Yes,
+            _ if away => Fit::NotYet("the release was transferred on, and is not ours now"),
+            Action::Assign(_) if release.blocked => Fit::Blocked,
+            Action::Assign(_) | Action::Unassign | Action::Transfer(_) => Fit::Yes,
+        }
+    }
+
+    /// What becomes of a record whose call does not fit.
+    pub(super) fn unfit(&self, job: &Job<'_>, fit: &Fit, value: &str) -> Outcome {
+        match fit {
+            Fit::Yes => self.park(job, "no such release yet"),
+            Fit::Blocked => self.park(job, BLOCKED),
+            Fit::NotYet(why) => self.park(job, why),
+            Fit::Gone(why) | Fit::Never(why) => job.set_aside(value, why),
+            Fit::Foreign => {
+                job.set_aside(value, "this release belongs to another company; correct the address")
             }
         }
     }
@@ -125,13 +206,12 @@ impl Releases {
     /// One read. It goes through the lane as calls do, so that a server which is down or refuses is
     /// an alarm and a pause for reads too; it takes none of the calls' places, but one of as many
     /// of its own.
-    pub async fn read<'a, T, F: Future<Output = Result<T, Reply>> + 'a>(
+    pub(super) async fn read<'a, T, F: Future<Output = Result<T, Reply>> + 'a>(
         &'a self,
-        channel: &Channel,
-        message: &Message,
-        halt: &CancellationToken,
+        job: &Job<'_>,
         read: impl FnOnce(&'a Scr) -> F,
     ) -> Result<(T, Leave), Unread> {
+        let Job { channel, message, halt, .. } = *job;
         let untried = |outcome| Unread { answered: false, reason: String::new(), outcome };
         let paused = |until| untried(Some(message.paused(until)));
         let mut leave = channel.lane.enter().await.map_err(paused)?;
@@ -173,30 +253,11 @@ impl Releases {
         }
     }
 
-    /// A release is ours if it was not transferred on, and at a shared API only if its owner's VAT
-    /// number is the customer's (design, sections 3.6 and 4.2).
-    fn is_ours(&self, release: &Release) -> bool {
-        let moved_on = release.next_owner.is_some();
-        let vat = match (&release.self_owner_vat, &self.vat) {
-            (Some(theirs), Some(ours)) => same_vat(theirs, ours),
-            _ => !self.gate.is_shared(),
-        };
-        vat && !moved_on
-    }
-
-    fn park(
-        &self,
-        channel: &Channel,
-        message: &Message,
-        reason: &str,
-        name: &ReleaseName,
-        quarantined: &dyn Fn(&str, &str, &str) -> Found,
-    ) -> Found {
+    /// The record waits for an event of its release, or a look at it later.
+    pub(super) fn park(&self, job: &Job<'_>, reason: &str) -> Outcome {
+        let Job { channel, message, .. } = *job;
+        let name = &job.assignment.release;
         let (ReleaseName::Address(value) | ReleaseName::Container(value, _)) = name;
-        let release = match name {
-            ReleaseName::Address(address) => address.clone(),
-            ReleaseName::Container(container, bl) => waited_for(container, bl.as_deref()),
-        };
         let now = Timestamp::now();
         let since = match &message.earlier {
             Some(earlier) if earlier.wait == Wait::Release => earlier.since,
@@ -204,16 +265,46 @@ impl Releases {
         };
         if after(since, self.park_for) <= now {
             let advice = format!("{reason}, and `park_for` is over; ask who holds the release");
-            return quarantined("release", value, &advice);
+            return job.set_aside(value, &advice);
         }
         let due = after(now, channel.retry.max);
         let mut parked = message.wait(Wait::Release, due, now, false, reason);
         for change in &mut parked.changes {
             if let Change::Wait(waiting) = change {
-                waiting.release = Some(release.clone());
+                waiting.release = Some(match name {
+                    ReleaseName::Address(address) => address.clone(),
+                    ReleaseName::Container(container, bl) => waited_for(container, bl.as_deref()),
+                });
             }
         }
-        Found::Outcome(Box::new(parked))
+        parked
+    }
+}
+
+impl Job<'_> {
+    /// The record is set aside because of its release.
+    fn set_aside(&self, value: &str, advice: &str) -> Outcome {
+        let field = match self.assignment.release {
+            ReleaseName::Address(_) => "release.address",
+            ReleaseName::Container(..) => "release.container",
+        };
+        self.message.quarantine(|record, line| Problem {
+            field: field.to_owned(),
+            ..self.message.problem(record, line, "release", value, advice)
+        })
+    }
+}
+
+/// Whether a release that was ours went back to whom it came from. Which of the owners' fields tell
+/// so the API's document leaves open; where they do not agree, it is not taken for granted.
+fn was_taken_back(release: &Release) -> bool {
+    let Release { owner, self_owner, previous_owner, next_owner, .. } = release;
+    let same = |a: &str, b: &str| a.eq_ignore_ascii_case(b);
+    match (owner, self_owner, previous_owner, next_owner) {
+        (Some(owner), Some(own), Some(previous), None) => {
+            !same(owner, own) && same(owner, previous)
+        }
+        _ => false,
     }
 }
 
@@ -233,9 +324,13 @@ pub fn names_of(address: &str, release: Option<&Release>) -> Vec<String> {
     names
 }
 
-/// The name under which a record waits for a container's release; short, as all in the ledger.
-fn waited_for(container: &str, bl: Option<&str>) -> String {
-    let name = bl.map_or_else(|| container.to_owned(), |bl| format!("{container} {bl}"));
+/// The name under which a record waits for a container's release; short, as all in the ledger, and
+/// the same whatever its letters.
+pub(super) fn waited_for(container: &str, bl: Option<&str>) -> String {
+    let name = bl.map_or_else(
+        || container.trim().to_uppercase(),
+        |bl| format!("{} {}", container.trim(), bl.trim()).to_uppercase(),
+    );
     match name.len() {
         ..=80 => name,
         _ => blake3::hash(name.as_bytes()).to_hex().to_string(),

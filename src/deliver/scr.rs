@@ -1,7 +1,6 @@
 //! Sending to an SCR API: at most so many calls open at once over all customers, one call a
 //! release at a time, in the order in which records came in (design, sections 3.4 and 3.5).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,14 +10,15 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::assignment::{self, Action, Assignment, ReleaseName};
-use super::consequence::UNKNOWN_OUTCOME;
 use super::order::{OrderBook, Turn};
-use super::resolve::{Found, Unread};
+use super::precedence::{May, may};
+use super::resolve::{Found, Place, names_of, waited_for};
 use super::room::{Room, Rooms};
-use super::verdict::{Heard, Remote, Verdict, judge};
+use super::standing::{Stand, Standing};
 use super::{Channel, Leave, Message, Outcome, after};
-use crate::ledger::{Change, Ledger, ReleaseAge, Wait};
+use crate::ledger::{Change, Held, Holds, Ledger, ReleaseAge, Wait, Waiting, short_api};
 use crate::model::{Level, Problem, Reply, State};
+use crate::remote::release::Release;
 use crate::remote::scr::Scr;
 
 /// How long the API may still be at work on a call after our own time-out (design, section 3.5).
@@ -32,7 +32,11 @@ pub struct Gate {
     pub(super) rooms: Rooms,
     /// As many places for reads.
     pub(super) reads: Rooms,
-    book: OrderBook,
+    pub(super) book: OrderBook,
+    /// The transfers and revokes that are under way.
+    pub(super) standing: Standing,
+    /// When the connections were last read.
+    pub(super) connected: Arc<tokio::sync::Mutex<Option<Timestamp>>>,
     /// Whether several channels go through it.
     shared: Arc<AtomicBool>,
 }
@@ -52,20 +56,22 @@ pub struct Releases {
 pub struct Prepared {
     assignment: Option<Assignment>,
     pub(super) problems: Vec<Problem>,
-    turns: Vec<Turn>,
+    pub(super) turns: Vec<Turn>,
+    /// Of a transfer or revoke: what keeps newer calls back.
+    stand: Option<Stand>,
+    holds: Option<Holds>,
 }
 
-/// What is known of a call by its answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answered {
-    /// The API has taken it.
-    Taken,
-    /// The API has not taken it.
-    Refused,
-    /// It is not known whether the API has taken it, or it was not sent.
-    Nothing,
-    /// The outcome says already what is known of the release.
-    Noted,
+/// One record at work, whose turn it is.
+#[derive(Clone)]
+pub(super) struct Job<'a> {
+    pub channel: &'a Channel,
+    pub ledger: &'a Ledger,
+    pub message: &'a Message,
+    pub assignment: &'a Assignment,
+    pub halt: &'a CancellationToken,
+    /// The address that the release goes to, once it is known.
+    pub to: Option<String>,
 }
 
 impl Gate {
@@ -78,6 +84,8 @@ impl Gate {
             rooms: Rooms::new(concurrency, u64::MAX, false),
             reads: Rooms::new(concurrency, u64::MAX, false),
             book: OrderBook::default(),
+            standing: Standing::default(),
+            connected: Arc::default(),
             shared: Arc::default(),
         }
     }
@@ -108,7 +116,41 @@ impl Gate {
             rooms: self.rooms.clone(),
             reads: self.reads.clone(),
             book: self.book.clone(),
+            standing: self.standing.clone(),
+            connected: Arc::clone(&self.connected),
             shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl Prepared {
+    /// What is to be noted before anything newer goes, the first time that the record is worked.
+    pub fn waits_from_now(&self, message: &Message) -> Option<Waiting> {
+        let holds = self.holds.clone().filter(|_| message.earlier.is_none())?;
+        let now = Timestamp::now();
+        let outcome = message.wait(Wait::Time, now, now, false, "on its way");
+        outcome.changes.into_iter().find_map(|change| match change {
+            Change::Wait(waiting) => {
+                Some(Waiting { holds: Some(holds.clone()), attempts: 0, ..waiting })
+            }
+            _ => None,
+        })
+    }
+
+    /// The release turned out to be this one.
+    fn is_for(&mut self, address: &str) {
+        if let Some(stand) = &mut self.stand {
+            stand.is_for(address);
+        }
+        if let Some(holds) = &mut self.holds {
+            address.clone_into(&mut holds.release);
+        }
+    }
+
+    /// Tells whom it is transferred to.
+    fn goes_to(&mut self, to: &str) {
+        if let Some(holds) = &mut self.holds {
+            holds.to = Some(to.to_owned());
         }
     }
 }
@@ -117,17 +159,26 @@ impl Releases {
     pub fn line_up(&self, message: &Message) -> Prepared {
         let (assignment, problems) =
             assignment::parse(&message.body, message.first(), message.line);
-        let turns = assignment
-            .iter()
-            .map(|assignment| match &assignment.release {
-                ReleaseName::Address(address) => self.gate.book.line_up(address),
-                ReleaseName::Container(container, bl) => {
-                    let name = format!("{container} {}", bl.as_deref().unwrap_or(""));
-                    self.gate.book.line_up(&name)
-                }
-            })
-            .collect();
-        Prepared { assignment, problems, turns }
+        let mut prepared =
+            Prepared { assignment, problems, turns: Vec::new(), stand: None, holds: None };
+        let Some(assignment) = &prepared.assignment else { return prepared };
+        let name = match &assignment.release {
+            ReleaseName::Address(address) => address.clone(),
+            ReleaseName::Container(container, bl) => waited_for(container, bl.as_deref()),
+        };
+        prepared.turns.push(self.gate.book.line_up(&name));
+        if assignment.action.bearing().moves() {
+            let earlier = message.earlier.as_ref().and_then(|earlier| earlier.holds.clone());
+            let holds = earlier.unwrap_or_else(|| Holds {
+                api: short_api(&self.gate.url),
+                release: name,
+                age: message.age(),
+                to: None,
+            });
+            prepared.stand = Some(self.gate.standing.stand(holds.release.clone(), holds.age));
+            prepared.holds = Some(holds);
+        }
+        prepared
     }
 
     /// One read that changes nothing; what went wrong, if something did.
@@ -157,257 +208,191 @@ impl Releases {
         if halt.is_cancelled() {
             return Ok(None);
         }
-        self.work(channel, ledger, message, prepared, &assignment, halt).await
+        let to = prepared.holds.as_ref().and_then(|holds| holds.to.clone());
+        let mut job = Job { channel, ledger, message, assignment: &assignment, halt, to };
+        let Some(mut outcome) = self.work(&mut job, prepared).await? else { return Ok(None) };
+        // Until it is final it keeps newer calls back.
+        for change in &mut outcome.changes {
+            if let Change::Wait(waiting) = change {
+                waiting.holds.clone_from(&prepared.holds);
+            }
+        }
+        if let (true, Some(stand)) = (outcome.is_final(), &prepared.stand)
+            && self.gate.standing.take_behind(stand.name())
+        {
+            outcome.frees = Some(stand.name().to_owned());
+        }
+        Ok(Some(outcome))
     }
 
     async fn work(
         &self,
-        channel: &Channel,
-        ledger: &Ledger,
-        message: &Message,
+        job: &mut Job<'_>,
         prepared: &mut Prepared,
-        assignment: &Assignment,
-        halt: &CancellationToken,
     ) -> anyhow::Result<Option<Outcome>> {
+        let (message, assignment) = (job.message, job.assignment);
         let confirming =
             message.earlier.as_ref().filter(|earlier| earlier.wait == Wait::Confirmation);
-        let (address, leave) = match confirming.and_then(|earlier| earlier.address.clone()) {
-            Some(address) => (address, None),
-            None => match self.address(channel, message, assignment, halt).await {
-                Found::Address(address, leave) => (address, leave),
-                Found::Halted => return Ok(None),
-                Found::Outcome(outcome) => {
-                    if outcome.is_final() {
-                        self.forget_attempt(ledger, message, assignment).await?;
-                    }
-                    return Ok(Some(*outcome));
+        if let Some(address) = confirming.and_then(|earlier| earlier.address.clone()) {
+            self.turn_of(&address, prepared, &mut None).await;
+            let known = self.known(job, &address).await?;
+            return Ok(Some(self.confirm(job, &address, known).await));
+        }
+        if let Action::Transfer(target) = &assignment.action {
+            match self.target(job, target).await? {
+                Ok(to) => {
+                    prepared.goes_to(&to);
+                    job.to = Some(to);
                 }
-            },
+                Err(Some(outcome)) => return self.give_up_on(job, *outcome).await.map(Some),
+                Err(None) => return Ok(None),
+            }
+        }
+        let Place { address, mut release, mut leave } = match self.address(job).await {
+            Found::Place(place) => place,
+            Found::Halted => return Ok(None),
+            Found::Outcome(outcome) => return self.give_up_on(job, *outcome).await.map(Some),
         };
         // A probe that was a read is not over before its call; others enter the lane anew.
-        let mut leave = leave.filter(Leave::is_probe);
+        leave = leave.filter(Leave::is_probe);
+        prepared.is_for(&address);
         let before = message.earlier.as_ref().and_then(|earlier| earlier.address.as_ref());
         if before.is_some_and(|before| *before != address) {
             // This waits for others, who may wait for the probe.
             leave = None;
-            self.forget_attempt(ledger, message, assignment).await?;
+            self.forget_attempt(job).await?;
         }
-        if !matches!(assignment.release, ReleaseName::Address(_)) {
-            let mut turn = self.gate.book.line_up(&address);
-            if turn.wait().now_or_never().is_none() {
-                // Who is before may itself wait for the probe.
-                leave = None;
-                turn.wait().await;
-            }
-            prepared.turns.push(turn);
-        }
+        let waited = self.turn_of(&address, prepared, &mut leave).await;
         let mine = message.age();
-        let (api, of) = (self.gate.url.clone(), address.clone());
-        let mut age = ledger.change(move |store| store.release(&api, &of)).await?;
-        let later = |reason| {
-            let now = Timestamp::now();
-            message.wait(Wait::Time, after(now, channel.retry.first), now, false, reason)
-        };
-        if age.last.is_some_and(|last| last > mine) {
-            return Ok(Some(overtaken(message)));
-        }
-        if age.busy.is_some_and(|busy| busy != mine) {
-            return Ok(Some(later("an earlier call for this release is not confirmed yet")));
-        }
-        if age.tried.is_some_and(|tried| tried > mine) {
-            return Ok(Some(later("a newer call for this release is not answered yet")));
-        }
-        if confirming.is_some() {
-            return Ok(Some(self.confirm(channel, message, &address, age, halt).await));
-        }
-        // Noted before the call: if the answer is lost, by a crash too, no older record of this
-        // release may go out until this one has gone out again.
-        let before = age.tried;
-        age.tried = Some(mine);
-        ledger.note(message.arrival, vec![self.note(&address, age)]).await?;
-        let sent =
-            self.call(channel, message, prepared, assignment, &address, age, leave, halt).await;
-        Ok(sent.map(|(mut outcome, answer)| {
-            for change in &mut outcome.changes {
-                if let Change::Wait(waiting) = change {
-                    waiting.address = Some(address.clone());
-                }
+        let mut known = self.known(job, &address).await?;
+        let mut held = self.held(job, &address, release.as_deref()).await?;
+        // What was read before this one's turn may be out of date.
+        let is_unsure =
+            known.away && assignment.action != Action::Revoke && (waited || release.is_none());
+        if held == Held::Perhaps || is_unsure {
+            leave = None;
+            match self.look(job, &address).await {
+                Found::Place(place) => release = place.release,
+                Found::Halted => return Ok(None),
+                Found::Outcome(outcome) => return self.give_up_on(job, *outcome).await.map(Some),
             }
-            let known = match answer {
-                Answered::Taken => {
-                    Some(ReleaseAge { last: age.last.max(age.tried), busy: None, tried: None })
-                }
-                // What is set aside keeps nothing back, but an older call may still be lost.
-                Answered::Refused | Answered::Nothing if outcome.is_final() => {
-                    Some(ReleaseAge { tried: before.filter(|before| *before != mine), ..age })
-                }
-                // What an earlier attempt, or an earlier record, has done is not known by this
-                // answer.
-                Answered::Refused => Some(ReleaseAge { tried: before, ..age }),
-                Answered::Nothing | Answered::Noted => None,
-            };
-            outcome.changes.extend(known.map(|known| self.note(&address, known)));
-            outcome
-        }))
+            held = self.held(job, &address, release.as_deref()).await?;
+        }
+        match may(assignment.action.bearing(), mine, &known, held == Held::Yes) {
+            May::Go => {}
+            May::Superseded => return Ok(Some(overtaken(message))),
+            May::Wait(reason) => return Ok(Some(self.put_off(job, &address, reason))),
+        }
+        if release.is_some_and(|release| release.next_owner.is_none()) {
+            known.away = false;
+        }
+        self.attempt(job, prepared, &address, known, leave).await
+    }
+
+    /// Waits for the turn of a release whose address was not known when the record lined up; tells
+    /// whether others were before.
+    async fn turn_of(
+        &self,
+        address: &str,
+        prepared: &mut Prepared,
+        leave: &mut Option<Leave>,
+    ) -> bool {
+        if prepared.turns.iter().any(|turn| turn.is_for(address)) {
+            return false;
+        }
+        let mut turn = self.gate.book.line_up(address);
+        let waits = turn.wait().now_or_never().is_none();
+        if waits {
+            // Who is before may itself wait for the probe.
+            *leave = None;
+            turn.wait().await;
+        }
+        prepared.turns.push(turn);
+        waits
+    }
+
+    /// What the ledger knows of a release.
+    pub(super) async fn known(&self, job: &Job<'_>, address: &str) -> anyhow::Result<ReleaseAge> {
+        let (api, of) = (self.gate.url.clone(), address.to_owned());
+        job.ledger.change(move |store| store.release(&api, &of)).await
+    }
+
+    /// Whether an older transfer or revoke of a release is not done.
+    async fn held(
+        &self,
+        job: &Job<'_>,
+        address: &str,
+        release: Option<&Release>,
+    ) -> anyhow::Result<Held> {
+        let (names, all) = (names_of(address, release), release.is_some());
+        let before = job.message.age();
+        // In this order: what is under way is noted in the ledger before it is under way no more.
+        let here = self.gate.standing.held(&names, all, before);
+        if here == Held::Yes {
+            return Ok(here);
+        }
+        let api = self.gate.url.clone();
+        let there = job.ledger.change(move |store| Ok(store.held(&api, &names, all, before)));
+        Ok(match (here, there.await?) {
+            (_, Held::Yes) => Held::Yes,
+            (Held::No, Held::No) => Held::No,
+            _ => Held::Perhaps,
+        })
+    }
+
+    /// Another call for its release is to be done first.
+    fn put_off(&self, job: &Job<'_>, address: &str, reason: &str) -> Outcome {
+        let now = Timestamp::now();
+        let due = after(now, job.channel.retry.first);
+        let mut outcome = job.message.wait(Wait::Time, due, now, false, reason);
+        for change in &mut outcome.changes {
+            if let Change::Wait(waiting) = change {
+                waiting.release = Some(address.to_owned());
+            }
+        }
+        self.gate.standing.put_off(address);
+        outcome
+    }
+
+    /// The record is not sent now; if it never will be, what an earlier attempt noted is forgotten.
+    async fn give_up_on(&self, job: &Job<'_>, outcome: Outcome) -> anyhow::Result<Outcome> {
+        if outcome.is_final() {
+            self.forget_attempt(job).await?;
+        }
+        Ok(outcome)
     }
 
     /// An earlier attempt may have been noted for a release that the record does not mean any more;
     /// then it must not keep older records of that release back.
-    async fn forget_attempt(
-        &self,
-        ledger: &Ledger,
-        message: &Message,
-        assignment: &Assignment,
-    ) -> anyhow::Result<()> {
+    async fn forget_attempt(&self, job: &Job<'_>) -> anyhow::Result<()> {
+        let message = job.message;
         let Some(address) = message.earlier.as_ref().and_then(|earlier| earlier.address.clone())
         else {
             return Ok(());
         };
         // Its calls change the same entry. Who names a release by its address holds its turn.
-        let mut turn = match assignment.release {
+        let mut turn = match job.assignment.release {
             ReleaseName::Address(_) => None,
             ReleaseName::Container(..) => Some(self.gate.book.line_up(&address)),
         };
         if let Some(turn) = &mut turn {
             turn.wait().await;
         }
-        let (api, of) = (self.gate.url.clone(), address.clone());
-        let age = ledger.change(move |store| store.release(&api, &of)).await?;
+        let age = self.known(job, &address).await?;
         if age.tried == Some(message.age()) {
             let age = ReleaseAge { tried: None, ..age };
-            ledger.note(message.arrival, vec![self.note(&address, age)]).await?;
+            job.ledger.note(message.arrival, vec![self.note(&address, age)]).await?;
         }
         Ok(())
     }
 
-    /// The call itself: a place at the gate spans it and nothing else.
-    #[expect(clippy::too_many_arguments, reason = "it is one step of `work`")]
-    async fn call(
-        &self,
-        channel: &Channel,
-        message: &Message,
-        prepared: &mut Prepared,
-        assignment: &Assignment,
-        address: &str,
-        age: ReleaseAge,
-        leave: Option<Leave>,
-        halt: &CancellationToken,
-    ) -> Option<(Outcome, Answered)> {
-        // Who waits for the lane must not hold a place that another customer could use.
-        let entered = match leave {
-            Some(leave) => Ok(leave),
-            None => channel.lane.enter().await,
-        };
-        let leave = match entered {
-            Ok(leave) => leave,
-            Err(until) => return Some((message.paused(until), Answered::Nothing)),
-        };
-        let place = async {
-            channel.keep_pace().await;
-            self.gate.rooms.take(channel.customer(), 0).await
-        };
-        let room = tokio::select! {
-            biased;
-            () = halt.cancelled() => return None,
-            room = place => room,
-        };
-        if let Some(until) = channel.lane.paused_until() {
-            return Some((message.paused(until), Answered::Nothing));
-        }
-        let mut reply = match &assignment.action {
-            Action::Assign(assignee) => self.gate.client.assign(address, assignee).await,
-            Action::Unassign => self.gate.client.unassign(address).await,
-        };
-        if let Reply::Answered(answer) = &mut reply {
-            answer.text = assignment.mask(&answer.text);
-        }
-        let verdict = judge(Remote::Scr, &reply, &BTreeMap::new());
-        if matches!(verdict, Verdict::Later { heard: Heard::TimedOut, .. }) {
-            hold(room, std::mem::take(&mut prepared.turns));
-        } else {
-            drop(room);
-        }
-        if verdict == Verdict::Accepted && assignment.action == Action::Unassign {
-            let worked = leave.worked(Timestamp::now());
-            let outcome = self.confirm(channel, message, address, age, halt).await;
-            return Some((Outcome { worked, ..outcome }, Answered::Noted));
-        }
-        if matches!(verdict, Verdict::Pause(..)) {
-            self.gate.client.reload();
-        }
-        let answer = match (&verdict, &reply) {
-            (Verdict::Delivered | Verdict::Accepted, _) => Answered::Taken,
-            (_, Reply::Answered(_)) => Answered::Refused,
-            _ => Answered::Nothing,
-        };
-        Some((channel.outcome(verdict, message, leave), answer))
-    }
-
-    /// Asks whether a 202 was carried out. For an unassign, that the release can be read is enough.
-    async fn confirm(
-        &self,
-        channel: &Channel,
-        message: &Message,
-        address: &str,
-        age: ReleaseAge,
-        halt: &CancellationToken,
-    ) -> Outcome {
-        let mine = Some(message.age());
-        let done = ReleaseAge { last: age.last.max(mine), busy: None, tried: None };
-        let read = self.read(channel, message, halt, |scr| scr.release(address)).await;
-        let (why, mut outcome) = match read {
-            Ok((Some(_), _)) => {
-                let mut outcome = message.end(State::Delivered);
-                outcome.changes.push(self.note(address, done));
-                return outcome;
-            }
-            Ok((None, _)) => (Some("the release is not there".to_owned()), Outcome::default()),
-            // While nobody answers, nothing can be known: that time does not count.
-            Err(Unread { answered, reason, outcome }) => {
-                (answered.then_some(reason), outcome.unwrap_or_default())
-            }
-        };
-        let now = Timestamp::now();
-        let since = match &message.earlier {
-            Some(earlier) if earlier.wait == Wait::Confirmation => earlier.since,
-            _ => now,
-        };
-        if let Some(why) = &why
-            && after(since, self.verdict_within) <= now
-        {
-            let told = format!(
-                "unknown outcome: the call was accepted but not confirmed ({why}); look it up in \
-                 the SCR application, then drop the record again if it is still wanted"
-            );
-            let mut given_up = message.quarantine(|record, line| {
-                message.problem(record, line, UNKNOWN_OUTCOME, "", &told)
-            });
-            given_up.changes.push(self.note(address, done));
-            // The lane may be paused by the read all the same.
-            given_up.alarm = outcome.alarm;
-            return given_up;
-        }
-        let why = why.as_deref().unwrap_or("the API does not answer");
-        let due = after(now, channel.retry.first);
-        let mut waits = message.wait(Wait::Confirmation, due, now, false, why);
-        for change in &mut waits.changes {
-            if let Change::Wait(waiting) = change {
-                waiting.address = Some(address.to_owned());
-            }
-        }
-        outcome.changes = waits.changes;
-        outcome.problems = Vec::new();
-        outcome.changes.push(self.note(address, ReleaseAge { busy: mine, ..done }));
-        outcome
-    }
-
-    fn note(&self, address: &str, age: ReleaseAge) -> Change {
+    pub(super) fn note(&self, address: &str, age: ReleaseAge) -> Change {
         Change::Release { api: self.gate.url.clone(), address: address.to_owned(), age }
     }
 }
 
 /// Keeps a call's place and its releases for as long as the API may still be at work.
-fn hold(room: Room, turns: Vec<Turn>) {
+pub(super) fn hold(room: Room, turns: Vec<Turn>) {
     tokio::spawn(async move {
         tokio::time::sleep(AT_WORK).await;
         drop((room, turns));

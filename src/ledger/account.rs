@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use super::Age;
 use super::ordinals::Ordinals;
 use crate::model::{Arrival, Counts, Identity, State};
 
@@ -157,13 +158,31 @@ pub struct Waiting {
     /// What a 202 is to be confirmed by: the release's address, or CPu's public reference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// The release that it waits for until it is ours: its address, or its container and perhaps,
-    /// behind a blank, its bill of lading.
+    /// The release that it waits for until it is ours, or until an earlier call for it is done: its
+    /// address, or its container and perhaps, behind a blank, its bill of lading.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<String>,
+    /// What a transfer or revoke keeps back until it is final.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holds: Option<Holds>,
     /// Whether an attempt was sent and not answered, so that the channel may have it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unknown: bool,
+}
+
+/// A transfer or revoke that is not done: until it is final, no newer call for its release may go
+/// (design, section 3.4).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holds {
+    /// The first 16 digits of the hash of the SCR API's URL.
+    pub api: String,
+    /// The release: its address, or its container and perhaps, behind a blank, its bill of lading.
+    pub release: String,
+    /// The record's age.
+    pub age: Age,
+    /// Whom it is transferred to, once that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
 }
 
 impl Account {

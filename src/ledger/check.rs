@@ -150,6 +150,7 @@ impl Check {
                 }
             }
             Entry::Tidied(_) | Entry::Known { .. } | Entry::Verdict { .. } => {}
+            Entry::Connection { .. } | Entry::Connected { .. } => {}
             Entry::Event(_)
             | Entry::Heard { .. }
             | Entry::Sender { .. }

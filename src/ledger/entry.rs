@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 use super::account::{Account, Waiting};
 use super::entries::{Pair, parse};
 use super::keys::{
-    account_key, alarm_key, api_and_event, chunk_key, day_key, event_key, fetched_key,
-    generation_key, heard_key, identity_key, known_key, login_key, outbox_key, queued_key,
-    sender_key, subscription_key, tally_key, verdict_key, waiting_key,
+    account_key, alarm_key, api_and_event, chunk_key, connection_key, connections_key, day_key,
+    event_key, fetched_key, generation_key, heard_key, identity_key, known_key, login_key,
+    outbox_key, queued_key, sender_key, subscription_key, tally_key, verdict_key, waiting_key,
 };
 use super::ordinals::Ordinals;
 use super::{
-    Alarm, Believed, Day, Event, Fetched, Known, LoginRefusals, Outbox, Queued, ReleaseAge, Seen,
-    Sender, Settled, Subscription, Tally, Told, Walked,
+    Alarm, Believed, Connection, Day, Event, Fetched, Known, LoginRefusals, Outbox, Queued,
+    ReleaseAge, Seen, Sender, Settled, Subscription, Tally, Told, Walked,
 };
 use crate::model::{Arrival, Identity, State};
 
@@ -141,6 +141,21 @@ pub enum Entry {
         /// When.
         at: Timestamp,
     },
+    /// A company that releases can be transferred to.
+    Connection {
+        /// The first 16 digits of the hash of the SCR API's URL.
+        api: String,
+        /// The company.
+        #[serde(flatten)]
+        connection: Connection,
+    },
+    /// When an SCR API told its connections.
+    Connected {
+        /// The first 16 digits of the hash of its URL.
+        api: String,
+        /// When.
+        at: Timestamp,
+    },
     /// One who sends notifications.
     Sender {
         /// `scr/<api>` or `cpu/<customer>`.
@@ -210,9 +225,9 @@ pub enum Entry {
 
 impl Entry {
     /// What keys start with, by kind: what belongs to no file comes first.
-    pub const PREFIXES: [&'static [u8]; 22] = [
+    pub const PREFIXES: [&'static [u8]; 23] = [
         b"m/", b"c/", b"d/", b"a/", b"l/", b"r/", b"i/", b"g/", b"p/", b"k/", b"v/", b"e/", b"h/",
-        b"n/", b"u/", b"t/", b"y/", b"o/", b"q/", b"f/", b"s/", b"w/",
+        b"n/", b"b/", b"u/", b"t/", b"y/", b"o/", b"q/", b"f/", b"s/", b"w/",
     ];
 
     /// What a kind of entry is about, in words.
@@ -231,6 +246,7 @@ impl Entry {
             Some(b"e/") => "a notification to be worked on",
             Some(b"h/") => "that a notification came",
             Some(b"n/") => "one who sends notifications",
+            Some(b"b/") => "a connection of an SCR API",
             Some(b"u/") => "a callback that was registered",
             Some(b"t/") => "how a release was",
             Some(b"y/") => "how far releases were walked",
@@ -293,6 +309,7 @@ impl Entry {
                 Entry::Fetched { arrival, fetched: parse(value)? }
             }
             b"k/" => known(key, rest, parse(value)?)?,
+            b"b/" => connection(key, &text()?, value)?,
             b"v/" => verdict(key, rest, parse(value)?)?,
             b"e/" => {
                 let event: Event = parse(value)?;
@@ -383,6 +400,11 @@ impl Entry {
             Entry::Known { customer, source, known } => {
                 vec![pair(&known_key(customer, source, &known.path), known)?]
             }
+            Entry::Connection { api, connection } => {
+                let address = connection.address.to_lowercase();
+                vec![pair(&connection_key(api, &address), connection)?]
+            }
+            Entry::Connected { api, at } => vec![pair(&connections_key(api), at)?],
             Entry::Verdict { customer, told } => {
                 vec![pair(&verdict_key(customer, &told.reference), told)?]
             }
@@ -467,6 +489,18 @@ fn known(key: &[u8], rest: &[u8], known: Known) -> anyhow::Result<Entry> {
     let own = known_key(&customer, &source, &known.path);
     ensure!(own == key, "a remote file stands in another's place");
     Ok(Entry::Known { customer, source, known })
+}
+
+fn connection(key: &[u8], rest: &str, value: &[u8]) -> anyhow::Result<Entry> {
+    let (api, address) = rest.split_once('/').unwrap_or((rest, ""));
+    let api = api.to_owned();
+    if address.is_empty() {
+        return Ok(Entry::Connected { api, at: parse(value)? });
+    }
+    let connection: Connection = parse(value)?;
+    let own = connection_key(&api, &connection.address.to_lowercase());
+    ensure!(own == key, "a connection stands in another's place");
+    Ok(Entry::Connection { api, connection })
 }
 
 fn verdict(key: &[u8], rest: &[u8], told: Told) -> anyhow::Result<Entry> {

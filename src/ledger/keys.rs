@@ -113,6 +113,16 @@ pub fn sender_key(sender: &str) -> Vec<u8> {
     [b"n/", sender.as_bytes()].concat()
 }
 
+/// When the connections of an SCR API, named by `short_api`, were told.
+pub fn connections_key(api: &str) -> Vec<u8> {
+    format!("b/{api}").into_bytes()
+}
+
+/// One of them, by its address in lower case.
+pub fn connection_key(api: &str, address: &str) -> Vec<u8> {
+    format!("b/{api}/{address}").into_bytes()
+}
+
 /// What was registered at an SCR API for a type of event.
 pub fn subscription_key(api: &str, event_type: &str) -> Vec<u8> {
     format!("u/{api}/{event_type}").into_bytes()

@@ -6,6 +6,7 @@
 pub mod account;
 pub mod alarm;
 mod check;
+mod connection;
 mod entries;
 mod entry;
 mod event;
@@ -36,9 +37,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 
 pub use account::{
-    Account, Again, How, Phase, Pinned, Progress, Repeat, ResultNames, Wait, Waiting,
+    Account, Again, Holds, How, Phase, Pinned, Progress, Repeat, ResultNames, Wait, Waiting,
 };
 pub use alarm::{Alarm, AlarmKind};
+pub use connection::{Connection, Connections, kept};
 pub use entries::Pair;
 pub use entry::Entry;
 pub use event::{Event, Sender};
@@ -47,6 +49,7 @@ pub use ordinals::Ordinals;
 pub use outbox::{Outbox, Queued};
 pub use remote::{Fetched, Known};
 pub use seen::{Doubtful, Seen, Walked};
+pub use store::hold::{Held, short_api};
 pub use store::{Store, WHOLE, Waits};
 pub use subscription::Subscription;
 pub use verdict::Told;
@@ -109,6 +112,9 @@ pub struct ReleaseAge {
     /// The newest record whose call may have been carried out, though no answer came.
     #[serde(default)]
     pub tried: Option<Age>,
+    /// Whether a call of ours has transferred it on, so that it is not ours until it comes back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub away: bool,
 }
 
 impl ReleaseAge {
@@ -121,6 +127,7 @@ impl ReleaseAge {
             last: self.last.max(busy),
             busy: self.busy.filter(|_| busy.is_none()),
             tried: self.tried.filter(|_| tried.is_none()),
+            away: self.away,
         })
     }
 }
@@ -234,6 +241,24 @@ impl Ledger {
         &self,
         change: impl FnOnce(&mut Store) -> anyhow::Result<T> + Send + 'static,
     ) -> anyhow::Result<T> {
+        self.line_up(change)?.await.context("the ledger is closed")?
+    }
+
+    /// Notes what became of records of one file. It is in line, before whatever is asked of the
+    /// ledger from now on, when this returns; and on disk when what it gives answers.
+    pub fn note_in_line(
+        &self,
+        arrival: Arrival,
+        changes: Vec<Change>,
+    ) -> impl Future<Output = anyhow::Result<()>> + Send + use<> {
+        let lined_up = self.line_up(move |store| store.change(arrival, changes));
+        async move { lined_up?.await.context("the ledger is closed")? }
+    }
+
+    fn line_up<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Store) -> anyhow::Result<T> + Send + 'static,
+    ) -> anyhow::Result<oneshot::Receiver<anyhow::Result<T>>> {
         let (sender, receiver) = oneshot::channel();
         self.commands
             .send(Box::new(move |store| {
@@ -246,7 +271,7 @@ impl Ledger {
                 })
             }))
             .map_err(|_| anyhow!("the ledger is closed"))?;
-        receiver.await.context("the ledger is closed")?
+        Ok(receiver)
     }
 
     /// As `change`, for what cannot fail by itself.

@@ -1,7 +1,9 @@
 //! Store: the ledger's data, mirrored in memory and kept in entries on disk.
 
 mod aside;
+mod connection;
 mod event;
+pub mod hold;
 mod memory;
 mod outbox;
 mod remote;
@@ -16,6 +18,7 @@ use anyhow::{Context, anyhow, bail};
 use jiff::Timestamp;
 
 pub use aside::WHOLE;
+use hold::Holding;
 use outbox::Outboxes;
 pub use outbox::Waits;
 use verdict::{Parked, parked_key};
@@ -29,8 +32,8 @@ use super::keys::{
 };
 use super::ordinals::Ordinals;
 use super::{
-    Age, Alarm, Change, Event, FileCounts, LoginRefusals, ReleaseAge, Sender, Settled, Tally,
-    renewal,
+    Age, Alarm, Change, Connections, Event, FileCounts, LoginRefusals, ReleaseAge, Sender, Settled,
+    Tally, renewal,
 };
 use crate::model::{Arrival, Identity, State};
 
@@ -52,6 +55,10 @@ pub struct Store {
     installation: String,
     /// The records that are parked for CPu's verdict, by customer and reference in lower case.
     parked: Parked,
+    /// The transfers and revokes that wait, by API and release.
+    holding: Holding,
+    /// The connections of SCR APIs, by their short names.
+    connections: BTreeMap<String, Connections>,
     /// The open files.
     pub files: BTreeMap<Arrival, (Account, Progress)>,
     /// What is left of settled files, by customer.
@@ -78,6 +85,8 @@ impl Store {
             next_arrival: 1,
             installation: String::new(),
             parked: Parked::new(),
+            holding: Holding::default(),
+            connections: BTreeMap::new(),
             files: BTreeMap::new(),
             tallies: BTreeMap::new(),
             alarms: Vec::new(),
@@ -147,17 +156,20 @@ impl Store {
                 Change::Wait(waiting) => {
                     self.entries.put(waiting_key(arrival, waiting.first), &waiting);
                     let parked = parked_key(&account.customer, &waiting);
-                    let first = waiting.first;
-                    if let Some(earlier) = progress.waiting.insert(first, waiting)
-                        && let Some(parked) = parked_key(&account.customer, &earlier)
-                    {
-                        self.parked.remove(&parked);
+                    let (first, holds) = (waiting.first, waiting.holds.clone());
+                    if let Some(earlier) = progress.waiting.insert(first, waiting) {
+                        self.holding.let_go(&earlier);
+                        if let Some(parked) = parked_key(&account.customer, &earlier) {
+                            self.parked.remove(&parked);
+                        }
                     }
+                    self.holding.hold(holds);
                     self.parked.extend(parked.map(|parked| (parked, (arrival, first))));
                 }
                 Change::Unwait(first) => {
                     if let Some(earlier) = progress.waiting.remove(&first) {
                         self.entries.remove(waiting_key(arrival, first));
+                        self.holding.let_go(&earlier);
                         if let Some(parked) = parked_key(&account.customer, &earlier) {
                             self.parked.remove(&parked);
                         }
@@ -247,6 +259,7 @@ impl Store {
         }
         let Some((account, progress)) = self.files.remove(&arrival) else { return Ok(()) };
         for waiting in progress.waiting.values() {
+            self.holding.let_go(waiting);
             if let Some(parked) = parked_key(&account.customer, waiting) {
                 self.parked.remove(&parked);
             }
@@ -451,6 +464,7 @@ impl Store {
                 let waiting: Waiting = parse(value)?;
                 let parked = parked_key(&account.customer, &waiting);
                 self.parked.extend(parked.map(|parked| (parked, (arrival, waiting.first))));
+                self.holding.hold(waiting.holds.clone());
                 progress.waiting.insert(waiting.first, waiting);
             }
             self.files.insert(arrival, (account, progress));
@@ -463,6 +477,7 @@ impl Store {
             self.alarms.push(parse(value)?);
         }
         self.alarms.sort_by_key(|alarm: &Alarm| alarm.since);
+        self.load_connections()?;
         self.load_events()?;
         self.load_outboxes()
     }

@@ -51,6 +51,7 @@ pub(super) fn waiting(first: u64, last: u64, wait: Wait) -> Waiting {
         reason: "503".to_owned(),
         address: None,
         release: None,
+        holds: None,
         unknown: false,
     }
 }
@@ -65,7 +66,7 @@ fn what_was_committed_is_there_after_opening_again() {
     let mut store = open(folder.path());
     let arrival = store.next_arrival();
     store.set_account(account(arrival.0, 10_000));
-    let age = ReleaseAge { last: Some((arrival, 9)), busy: None, tried: None };
+    let age = ReleaseAge { last: Some((arrival, 9)), ..ReleaseAge::default() };
     store
         .change(
             arrival,

@@ -248,6 +248,7 @@ mod tests {
             reason: String::new(),
             address: None,
             release: None,
+            holds: None,
             unknown: false,
         }
     }

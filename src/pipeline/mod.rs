@@ -154,17 +154,24 @@ pub async fn advance(
     if let Some(until) = work.is_held_until() {
         return Ok(Left::Waiting(Some(until)));
     }
+    let mut behind = None;
     if work.account.phase == Phase::Open {
         match pass::run(parts, &work, occasion, turn, stop).await {
             Err(error) if error.is::<pass::Changed>() => work.set_aside_the_rest().await?,
-            passed => {
-                if let Err(missing) = passed? {
-                    return Ok(Left::Missing(missing));
-                }
-            }
+            passed => match passed? {
+                Ok(until) => behind = until,
+                Err(missing) => return Ok(Left::Missing(missing)),
+            },
         }
     }
-    work.finish().await
+    let left = work.finish().await?;
+    Ok(match (behind, left) {
+        (Some(until), Left::Halves) => Left::Waiting(Some(until)),
+        (Some(until), Left::Waiting(due)) => {
+            Left::Waiting(Some(due.map_or(until, |due| due.max(until))))
+        }
+        (_, left) => left,
+    })
 }
 
 impl Parts {

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::Context;
 use jiff::Timestamp;
@@ -13,21 +14,25 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::cursor::{Cursor, Piece};
 use super::{Missing, Occasion, Parts, Work};
-use crate::deliver::{Channel, Clearance, Go, Message, Prepared, Turn};
+use crate::deliver::{Channel, Clearance, Go, Message, Prepared, Turn, after};
 use crate::inspect::{Inspection, Seen};
-use crate::ledger::{AlarmKind, Change, Pinned, Progress, Wait, Waiting};
+use crate::ledger::{Account, AlarmKind, Change, Pinned, Progress, Wait, Waiting};
 use crate::map::Mapping;
 use crate::model::{Arrival, Origin, Problem, State};
 use crate::read::Unsound;
 
-/// Makes one pass, unless the channel is not there to send to.
+/// How long a file at least leaves others the time to line up before it.
+const TURN: Duration = Duration::from_millis(50);
+
+/// Makes one pass, unless the channel is not there to send to. Tells until when it could not, if an
+/// older file is to go on first.
 pub async fn run(
     parts: &Arc<Parts>,
     work: &Work<'_>,
     occasion: Occasion,
     turn: Option<Turn>,
     stop: &CancellationToken,
-) -> anyhow::Result<Result<(), Missing>> {
+) -> anyhow::Result<Result<Option<Timestamp>, Missing>> {
     let pinned = work.account.pinned.clone().context("an open file pins nothing")?;
     let Some(channel) = work.channel(&pinned.channel) else {
         return Ok(Err(Missing::Channel(pinned.channel)));
@@ -50,6 +55,9 @@ pub async fn run(
     let mut turn = turn;
     if let Some(turn) = &mut turn {
         turn.wait().await;
+        if let Some(until) = pass.wait_for_older().await? {
+            return Ok(Ok(Some(until)));
+        }
     }
     let sent = match pass.send_what_waited(occasion).await {
         Ok(()) => pass.send_the_rest().await,
@@ -62,7 +70,7 @@ pub async fn run(
     drop(turn);
     // What is under way is answered for in any case.
     let drained = pass.drain().await;
-    sent.and(drained).map(Ok)
+    sent.and(drained).map(|()| Ok(None))
 }
 
 struct Pass {
@@ -146,6 +154,36 @@ impl Pass {
             channel,
             halt,
         })
+    }
+
+    /// Until when this file is to wait, since the channel was paused when an older one was only
+    /// half sent: what that one still has must not be overtaken.
+    async fn wait_for_older(&self) -> anyhow::Result<Option<Timestamp>> {
+        let (arrival, customer) = (self.arrival, self.customer.clone());
+        let (channel, setup) = (self.pinned.channel.clone(), self.parts.setup());
+        let has_rest = self.mark <= self.pinned.total;
+        self.parts
+            .ledger
+            .change(move |store| {
+                let customers = &setup.of(&customer).config.customers;
+                let is_there = |account: &Account| {
+                    let customer = customers.get(&customer);
+                    // What nobody can go on with is not waited for.
+                    customer.is_some_and(|customer| customer.sources.contains_key(&account.source))
+                };
+                let older = store.files.range(..arrival).filter_map(|(_, (account, _))| {
+                    let pinned = account.pinned.as_ref()?;
+                    let same = account.customer == customer && pinned.channel == channel;
+                    account.held_until.filter(|_| same && is_there(account))
+                });
+                let Some(until) = older.max() else { return Ok(None) };
+                let until = until.max(after(Timestamp::now(), TURN));
+                if has_rest {
+                    store.change(arrival, vec![Change::Hold(Some(until))])?;
+                }
+                Ok(Some(until))
+            })
+            .await
     }
 
     fn cursor(&self) -> Cursor {
@@ -239,7 +277,14 @@ impl Pass {
                     self.parts.ledger.note(self.arrival, hold).await?;
                     return Ok(());
                 }
-                Clearance::Halted => return Ok(()),
+                Clearance::Halted => {
+                    if self.channel.is_retired() {
+                        // The next pass may not be the first to line up.
+                        let hold = vec![Change::Hold(Some(Timestamp::now()))];
+                        self.parts.ledger.note(self.arrival, hold).await?;
+                    }
+                    return Ok(());
+                }
             };
             if std::mem::take(&mut self.held) {
                 let hold = vec![Change::Hold(None)];
@@ -362,17 +407,27 @@ impl Pass {
         let halt = self.halt.clone();
         go.shrink(message.body.len());
         let go = (message.count() > 0).then_some(go);
+        let mut waits = None;
+        if let Some(prepared) = &mut prepared {
+            let told = prepared.take_problems(&message);
+            problems.extend(told.into_iter().map(|problem| named(problem, &mapping)));
+            // In line before anything newer can be noted, so that it stands after a crash, too.
+            waits = prepared.waits_from_now(&message).map(|waiting| {
+                message.earlier = Some(waiting.clone());
+                parts.ledger.note_in_line(arrival, vec![Change::Wait(waiting)])
+            });
+        }
         self.running.spawn(async move {
             let count = message.count();
             // What is known before the call is noted before it: a journal that cannot be written
             // must not leave an answer that is not noted.
-            if let Some(prepared) = &mut prepared {
-                let told = prepared.take_problems(&message);
-                problems.extend(told.into_iter().map(|problem| named(problem, &mapping)));
+            if let Some(noted) = waits {
+                noted.await.inspect_err(|_| halt.cancel())?;
             }
             note_problems(&parts, arrival, problems).await.inspect_err(|_| halt.cancel())?;
             let mut raised = None;
             let mut worked = false;
+            let mut frees = None;
             if let Some(go) = go {
                 parts.ledger.in_flight(arrival, count as i64);
                 let sent =
@@ -391,6 +446,7 @@ impl Pass {
                     .inspect_err(|_| halt.cancel())?;
                 raised = outcome.alarm;
                 worked = outcome.worked;
+                frees = outcome.frees;
             }
             if let Some(start) = start {
                 let cuts = cuts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -435,6 +491,9 @@ impl Pass {
                 cuts.lock().unwrap_or_else(PoisonError::into_inner).open.remove(&start);
             }
             drop(prepared);
+            if let Some(release) = frees {
+                parts.wakes.ring_all(&[release]);
+            }
             Ok(())
         });
     }

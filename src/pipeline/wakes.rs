@@ -56,6 +56,13 @@ impl Wakes {
         }
     }
 
+    /// Tells all files of releases.
+    pub fn ring_all(&self, releases: &[String]) {
+        for arrival in self.arrivals() {
+            self.ring(arrival, releases);
+        }
+    }
+
     /// Tells a file that something of it has become due in the ledger.
     pub fn ring_due(&self, arrival: Arrival) {
         let bells = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -107,6 +107,13 @@ impl Sandbox {
         Ok(())
     }
 
+    /// How long after its 202 a transfer, revoke or unassign is carried out. Holds at once, for those
+    /// that were accepted too: an hour holds them, and zero carries them out.
+    pub fn set_delay(&self, scr_path: &str, delay: Duration) -> anyhow::Result<()> {
+        self.hub.scene().scr_api(scr_path)?.set_delay(delay);
+        Ok(())
+    }
+
     /// How long CPu takes for a verdict. Holds at once, for those that are awaited too: an hour
     /// holds all back, and zero tells them.
     pub fn set_verdict_delay(&self, delay: Duration) {

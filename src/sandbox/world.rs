@@ -185,6 +185,9 @@ pub struct ScrApi {
     /// How long a worker takes for a call that changes something or reads a pin.
     #[serde(default = "fifty")]
     pub latency_ms: u64,
+    /// How long after its 202 a transfer, revoke or unassign is carried out.
+    #[serde(default)]
+    pub delay_ms: u64,
     /// How many such calls are worked at once; further ones wait for their turn.
     #[serde(default = "twenty")]
     pub workers: usize,

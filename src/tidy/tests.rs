@@ -327,7 +327,7 @@ async fn a_release_is_free_once_what_keeps_it_is_set_aside() {
     let folder = tempfile::tempdir().unwrap();
     let spool = Spool::open(folder.path()).unwrap();
     let ledger = Ledger::open(&spool.ledger()).unwrap();
-    let age = |last, busy, tried| ReleaseAge { last, busy, tried };
+    let age = |last, busy, tried| ReleaseAge { last, busy, tried, away: false };
     let of = |arrival, ordinal| Some((Arrival(arrival), ordinal));
     let releases = ledger
         .change(move |store| {

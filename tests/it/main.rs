@@ -42,6 +42,9 @@ mod package;
 // Assignments: at most 20 at a time, one call a release, in order.
 mod scr;
 
+// Transfers and revokes: confirmed, and overtaken by nothing.
+mod transfers;
+
 // Certified Pick up: what is accepted is parked until its verdict.
 mod cpu;
 

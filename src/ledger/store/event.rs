@@ -80,9 +80,10 @@ impl Store {
         let mut any = false;
         for waiting in progress.waiting.values_mut() {
             let of = match waiting.wait {
-                Wait::Release => &waiting.release,
+                // `Time`: behind an earlier call for it.
+                Wait::Release | Wait::Time => &waiting.release,
                 Wait::Confirmation => &waiting.address,
-                Wait::Time | Wait::Verdict => continue,
+                Wait::Verdict => continue,
             };
             if of.as_ref().is_some_and(|of| releases.contains(of)) {
                 any = true;

@@ -62,7 +62,8 @@ fn sample(folder: &Path) {
     store.set_account(account(open.0, "acme", Some(10_000)));
     let remembered = Settled { arrival: settled, name: "RELEASE_1.csv".to_owned(), at: at(3) };
     store.remember("acme", "erp", &Identity([1; 32]), &remembered);
-    let age = ReleaseAge { last: Some((settled, 9)), busy: None, tried: Some((open, 1)) };
+    let age =
+        ReleaseAge { last: Some((settled, 9)), tried: Some((open, 1)), ..ReleaseAge::default() };
     store
         .change(
             open,

@@ -27,6 +27,11 @@ pub(in crate::sandbox) enum Verb {
 }
 
 impl Verb {
+    /// Whether it is answered by 202, "not yet or partially processed".
+    pub fn is_accepted_first(self) -> bool {
+        matches!(self, Verb::Transfer | Verb::Revoke | Verb::Unassign)
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Verb::Transfer => "transfer",

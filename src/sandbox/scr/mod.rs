@@ -43,6 +43,8 @@ pub(super) struct Api {
     caller: Arc<Caller>,
     latency: watch::Sender<Duration>,
     workers: Semaphore,
+    /// How long after a 202 the call is carried out.
+    delay: watch::Sender<Duration>,
     wallet: Mutex<Wallet>,
     counts: Mutex<ScrStats>,
     /// Writes and pin reads that somebody waits for.
@@ -65,6 +67,7 @@ impl Api {
             auth: world.auth.as_ref().map(Auth::build).transpose()?,
             caller: Arc::new(Caller::build(world.callback.as_ref())?),
             latency: watch::Sender::new(Duration::from_millis(world.latency_ms)),
+            delay: watch::Sender::new(Duration::from_millis(world.delay_ms)),
             workers: Semaphore::new(world.workers),
             wallet: Mutex::new(Wallet::build(world)?),
             counts: Mutex::default(),
@@ -79,6 +82,10 @@ impl Api {
 
     pub fn set_latency(&self, latency: Duration) {
         self.latency.send_replace(latency);
+    }
+
+    pub fn set_delay(&self, delay: Duration) {
+        self.delay.send_replace(delay);
     }
 
     pub fn release(&self, address: &str) -> Option<ReleaseState> {
@@ -162,7 +169,13 @@ impl Api {
     }
 
     /// Works a call whose token is good.
-    pub async fn work(&self, action: &Action, parts: &Parts, body: &[u8], seq: u64) -> Answer {
+    pub async fn work(
+        self: &Arc<Api>,
+        action: &Action,
+        parts: &Parts,
+        body: &[u8],
+        seq: u64,
+    ) -> Answer {
         let _in_work = action.is_queued().then(|| self.in_work.enter(action.written_release()));
         if action.is_queued() {
             // The semaphore is never closed, so that there always is a worker in the end.
@@ -175,24 +188,40 @@ impl Api {
 
     /// Passes when the latency has passed, as it was last set.
     async fn take_time(&self) {
-        let start = Instant::now();
-        let mut latency = self.latency.subscribe();
-        loop {
-            let rest = latency.borrow_and_update().saturating_sub(start.elapsed());
-            // The sender lives as long as this API: a change is all that can come from it.
-            if timeout(rest, latency.changed()).await.is_err() {
-                return;
-            }
-        }
+        pass(&self.latency).await;
     }
 
-    fn act(&self, action: &Action, parts: &Parts, body: &[u8], seq: u64) -> Answer {
+    /// Carries out, when its time has come, what was accepted, and tells those who have subscribed.
+    fn carry_out_later(self: &Arc<Api>, verb: Verb, address: &str, body: &[u8], seq: u64) {
+        let (api, address, body) = (Arc::clone(self), address.to_owned(), body.to_owned());
+        tokio::spawn(async move {
+            pass(&api.delay).await;
+            let told = {
+                let mut wallet = lock(&api.wallet);
+                // What has changed meanwhile may forbid it; nobody is told then.
+                let done = wallet.write(verb, &address, &body, seq).is_ok();
+                (done && verb != Verb::Unassign).then(|| wallet.callbacks(verb.name(), &address))
+            };
+            if let Some(told) = told {
+                api.tell(told).await;
+            }
+        });
+    }
+
+    fn act(self: &Arc<Api>, action: &Action, parts: &Parts, body: &[u8], seq: u64) -> Answer {
         let mut wallet = lock(&self.wallet);
+        let is_later = !self.delay.borrow().is_zero();
         let done = match action {
             Action::Releases => query(parts).and_then(|query| wallet.releases(&query)).map(ok),
             Action::Release(address) => wallet.release(address).map(ok),
             Action::Pincode(address) => {
                 wallet.pincode(address, seq).map(|pin| ok(json!({ "pincode": pin })))
+            }
+            Action::Write(verb, address) if is_later && verb.is_accepted_first() => {
+                wallet.check(*verb, address, body).map(|()| {
+                    self.carry_out_later(*verb, address, body, seq);
+                    Answer::empty(StatusCode::ACCEPTED)
+                })
             }
             Action::Write(verb, address) => {
                 wallet.write(*verb, address, body, seq).map(Answer::empty)
@@ -207,6 +236,7 @@ impl Api {
         // notification is also sent."
         if let (Action::Write(verb @ (Verb::Transfer | Verb::Revoke), address), Ok(_)) =
             (action, &done)
+            && !is_later
         {
             tokio::spawn(self.tell(wallet.callbacks(verb.name(), address)));
         }
@@ -215,6 +245,19 @@ impl Api {
             lock(&self.counts).accepted += 1;
         }
         done.unwrap_or_else(Refusal::answer)
+    }
+}
+
+/// Passes when so much time has passed, as it was last set.
+async fn pass(time: &watch::Sender<Duration>) {
+    let start = Instant::now();
+    let mut time = time.subscribe();
+    loop {
+        let rest = time.borrow_and_update().saturating_sub(start.elapsed());
+        // The sender lives as long as its API: a change is all that can come from it.
+        if timeout(rest, time.changed()).await.is_err() {
+            return;
+        }
     }
 }
 

@@ -24,6 +24,7 @@ pub(super) enum Refusal {
     NotTransferred,
     BadParameter(String),
     BadEventType(String),
+    Blocked,
 }
 
 impl Refusal {
@@ -42,6 +43,7 @@ impl Refusal {
             Refusal::NotTransferred => 11,
             Refusal::BadParameter(_) => 12,
             Refusal::BadEventType(_) => 13,
+            Refusal::Blocked => 14,
         }
     }
 
@@ -73,6 +75,7 @@ impl fmt::Display for Refusal {
             }
             Refusal::NotTransferred => write!(f, "You have not transferred this release"),
             Refusal::BadParameter(why) => write!(f, "Query parameter is not valid: {why}"),
+            Refusal::Blocked => write!(f, "Release has been blocked"),
             Refusal::BadEventType(given) => write!(f, "Event type {given} is not supported"),
         }
     }

@@ -181,6 +181,35 @@ impl Wallet {
         Ok(release.pin())
     }
 
+    /// Whether a call would be carried out as things are.
+    pub fn check(&self, verb: Verb, address: &str, body: &[u8]) -> Result<(), Refusal> {
+        let place = self.place(address)?;
+        match verb {
+            Verb::Transfer => {
+                self.receiver(body)?;
+                self.releases[place].is_owned()?;
+                match self.releases[place].pin_retrieved {
+                    true => Err(Refusal::PinRetrieved),
+                    false => Ok(()),
+                }
+            }
+            Verb::Revoke => {
+                self.releases[place].is_there()?;
+                self.releases[place].next_owner.as_ref().map(drop).ok_or(Refusal::NotTransferred)
+            }
+            Verb::Assign | Verb::AssignBarge => {
+                assignee(verb, &object(body)?)?;
+                self.releases[place].is_owned()?;
+                match self.releases[place].blocked {
+                    true => Err(Refusal::Blocked),
+                    false => Ok(()),
+                }
+            }
+            Verb::Unassign => self.releases[place].is_owned(),
+        }
+    }
+
+    /// Carries a call out.
     pub fn write(
         &mut self,
         verb: Verb,
@@ -188,60 +217,32 @@ impl Wallet {
         body: &[u8],
         seq: u64,
     ) -> Result<StatusCode, Refusal> {
+        self.check(verb, address, body)?;
+        let place = self.place(address)?;
+        let (mut assigned, mut to) = (None, None);
         match verb {
-            Verb::Transfer => self.transfer(address, body, seq),
-            Verb::Revoke => self.revoke(address, seq),
-            Verb::Assign | Verb::AssignBarge => self.assign(verb, address, body, seq),
-            Verb::Unassign => {
-                let release = self.owned(address)?;
-                release.assigned = None;
-                note(release, seq, verb.name(), None, None);
-                Ok(StatusCode::ACCEPTED)
-            }
+            Verb::Transfer => to = Some(self.receiver(body)?),
+            Verb::Assign | Verb::AssignBarge => assigned = Some(assignee(verb, &object(body)?)?),
+            Verb::Revoke | Verb::Unassign => {}
         }
+        let release = &mut self.releases[place];
+        let address = to.as_ref().map(|party| party.address.clone());
+        note(release, seq, verb.name(), assigned.clone(), address);
+        match verb {
+            Verb::Transfer | Verb::Revoke => release.next_owner = to,
+            Verb::Assign | Verb::AssignBarge | Verb::Unassign => release.assigned = assigned,
+        }
+        Ok(if verb.is_accepted_first() { StatusCode::ACCEPTED } else { StatusCode::NO_CONTENT })
     }
 
-    fn transfer(&mut self, address: &str, body: &[u8], seq: u64) -> Result<StatusCode, Refusal> {
-        self.place(address)?;
-        let fields = object(body)?;
-        let to = mandatory(&fields, "address")?;
-        let party = self
-            .connections
+    /// The connection that a release is to go to.
+    fn receiver(&self, body: &[u8]) -> Result<Party, Refusal> {
+        let to = mandatory(&object(body)?, "address")?;
+        self.connections
             .iter()
             .find(|connection| connection.address.eq_ignore_ascii_case(&to))
             .map(party)
-            .ok_or(Refusal::UnknownConnection(to))?;
-        let release = self.owned(address)?;
-        if release.pin_retrieved {
-            return Err(Refusal::PinRetrieved);
-        }
-        note(release, seq, Verb::Transfer.name(), None, Some(party.address.clone()));
-        release.next_owner = Some(party);
-        Ok(StatusCode::ACCEPTED)
-    }
-
-    fn revoke(&mut self, address: &str, seq: u64) -> Result<StatusCode, Refusal> {
-        let release = self.undeleted(address)?;
-        if release.next_owner.take().is_none() {
-            return Err(Refusal::NotTransferred);
-        }
-        note(release, seq, Verb::Revoke.name(), None, None);
-        Ok(StatusCode::ACCEPTED)
-    }
-
-    fn assign(
-        &mut self,
-        verb: Verb,
-        address: &str,
-        body: &[u8],
-        seq: u64,
-    ) -> Result<StatusCode, Refusal> {
-        self.place(address)?;
-        let assignee = assignee(verb, &object(body)?)?;
-        let release = self.owned(address)?;
-        release.assigned = Some(assignee.clone());
-        note(release, seq, verb.name(), Some(assignee), None);
-        Ok(StatusCode::NO_CONTENT)
+            .ok_or(Refusal::UnknownConnection(to))
     }
 
     /// "Get connections".
@@ -277,16 +278,23 @@ impl Wallet {
         self.by_address.get(address).copied().ok_or_else(unknown)
     }
 
-    fn undeleted(&mut self, address: &str) -> Result<&mut Release, Refusal> {
-        let place = self.place(address)?;
-        let release = &mut self.releases[place];
-        if release.deleted { Err(Refusal::Deleted) } else { Ok(release) }
-    }
-
     /// The release, if it is ours to act on.
     fn owned(&mut self, address: &str) -> Result<&mut Release, Refusal> {
-        let release = self.undeleted(address)?;
-        if release.next_owner.is_some() { Err(Refusal::NotOwner) } else { Ok(release) }
+        let place = self.place(address)?;
+        self.releases[place].is_owned()?;
+        Ok(&mut self.releases[place])
+    }
+}
+
+impl Release {
+    fn is_there(&self) -> Result<(), Refusal> {
+        if self.deleted { Err(Refusal::Deleted) } else { Ok(()) }
+    }
+
+    /// Whether it is ours to act on.
+    fn is_owned(&self) -> Result<(), Refusal> {
+        self.is_there()?;
+        if self.next_owner.is_some() { Err(Refusal::NotOwner) } else { Ok(()) }
     }
 }
 

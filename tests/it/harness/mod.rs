@@ -14,6 +14,7 @@
 
 pub mod callback;
 mod inputs;
+pub mod moves;
 mod outputs;
 mod port;
 mod process;

@@ -80,6 +80,7 @@ impl Port {
                 in_body: false,
             }),
             latency_ms,
+            delay_ms: 0,
             workers: 20,
             owner: Party {
                 address: "0x5e1f".to_owned(),

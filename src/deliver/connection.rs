@@ -1,0 +1,132 @@
+//! Connections: whom a release can be transferred to. The ledger keeps what the API last told; it is
+//! asked again where somebody is not found.
+
+use anyhow::Context;
+use jiff::{SignedDuration, Timestamp};
+
+use super::assignment::Target;
+use super::resolve::{Unread, same_vat};
+use super::scr::{Job, Releases};
+use super::{Message, Outcome};
+use crate::ledger::{Connection, Connections, Ledger, kept};
+use crate::model::{Problem, Reply};
+use crate::remote::scr;
+
+/// What was read so long ago at most is not read again: one call serves all records of a file.
+const FRESH: SignedDuration = SignedDuration::from_secs(10);
+
+impl Releases {
+    /// The address that a release goes to; or what becomes of the record, if anything.
+    pub(super) async fn target(
+        &self,
+        job: &Job<'_>,
+        target: &Target,
+    ) -> anyhow::Result<Result<String, Option<Box<Outcome>>>> {
+        let known = self.connections(job.ledger).await?;
+        if let [one] = found(known.as_ref(), target).as_slice() {
+            return Ok(Ok(one.address.clone()));
+        }
+        let mut read = self.gate.connected.lock().await;
+        let now = Timestamp::now();
+        if read.is_none_or(|read| now.duration_since(read).abs() > FRESH) {
+            match self.read(job, |scr| scr.connections()).await {
+                Ok((told, leave)) => {
+                    drop(leave);
+                    self.note_connections(job.ledger, told).await?;
+                    *read = Some(Timestamp::now());
+                }
+                // The API itself refuses who is no connection.
+                Err(Unread { outcome: Some(_), answered: true, .. })
+                    if let Target::Address(address) = target =>
+                {
+                    return Ok(Ok(address.clone()));
+                }
+                Err(unread) => return Ok(Err(unread.outcome.map(Box::new))),
+            }
+        }
+        drop(read);
+        let known = self.connections(job.ledger).await?;
+        Ok(match found(known.as_ref(), target).as_slice() {
+            [one] => Ok(one.address.clone()),
+            several => Err(Some(Box::new(nobody(job.message, target, several)))),
+        })
+    }
+
+    /// Asks the API for its connections and notes them.
+    pub(super) async fn refresh_connections(
+        &self,
+        ledger: &Ledger,
+    ) -> anyhow::Result<Result<(), Reply>> {
+        let mut read = self.gate.connected.lock().await;
+        let told = {
+            let _room = self.gate.reads.take("", 0).await;
+            self.gate.client.connections().await
+        };
+        match told {
+            Ok(told) => {
+                self.note_connections(ledger, told).await?;
+                *read = Some(Timestamp::now());
+                Ok(Ok(()))
+            }
+            Err(reply) => Ok(Err(reply)),
+        }
+    }
+
+    async fn connections(&self, ledger: &Ledger) -> anyhow::Result<Option<Connections>> {
+        let api = self.gate.url().to_owned();
+        ledger
+            .change(move |store| Ok(store.connections(&api).cloned()))
+            .await
+            .context("the connections cannot be read")
+    }
+
+    async fn note_connections(
+        &self,
+        ledger: &Ledger,
+        told: Vec<scr::Connection>,
+    ) -> anyhow::Result<()> {
+        let told = told.iter().filter_map(|told| {
+            Connection::new(&told.address, told.reference.as_deref(), &told.vat, &told.name)
+        });
+        let (api, told) = (self.gate.url().to_owned(), told.collect());
+        ledger.update(move |store| store.set_connections(&api, Timestamp::now(), told)).await
+    }
+}
+
+/// The connections that may be meant.
+fn found<'a>(known: Option<&'a Connections>, target: &Target) -> Vec<&'a Connection> {
+    let all = known.into_iter().flat_map(|known| known.list.values());
+    let is_meant = |one: &&Connection| match target {
+        Target::Address(address) => one.address.eq_ignore_ascii_case(address),
+        Target::Name(name) => {
+            let name = name.trim();
+            same_vat(&one.vat, name)
+                || one.vat == kept(name)
+                || one.reference.as_deref() == Some(kept(name).as_str())
+        }
+    };
+    all.filter(is_meant).collect()
+}
+
+fn nobody(message: &Message, target: &Target, several: &[&Connection]) -> Outcome {
+    let (Target::Address(value) | Target::Name(value)) = target;
+    let advice = match several {
+        [] => {
+            "no connection of this SCR API has this address, VAT number or reference; invite the \
+               company, and drop the record again when it has accepted"
+                .to_owned()
+        }
+        several => {
+            let named: Vec<String> =
+                several.iter().map(|one| format!("{} ({})", one.address, one.name)).collect();
+            format!(
+                "several connections are called so: {}; name one by its address",
+                named.join(", ")
+            )
+        }
+    };
+    message.quarantine(|record, line| Problem {
+        field: "to".to_owned(),
+        ..message.problem(record, line, "connection", value, &advice)
+    })
+}
