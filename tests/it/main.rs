@@ -104,6 +104,8 @@ mod contract_map;
 
 // Every endpoint of the SCR document, asked and answered.
 mod scr_endpoints;
+// And by people, with and without a daemon.
+mod asking;
 
 // What was set aside can be looked at, discarded and tried again.
 mod aside;
