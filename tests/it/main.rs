@@ -56,6 +56,7 @@ mod releases;
 mod outbox;
 
 // A fault of the world is not a fault of the record: nothing is lost, nothing is set aside.
+mod wakes;
 mod world;
 
 // One customer cannot hurt another.
