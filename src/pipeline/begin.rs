@@ -235,7 +235,7 @@ pub fn pinned(
             }
             // A call to SCR takes no room of bytes.
             Some(ChannelKind::Scr(_)) | None => (1, u64::MAX),
-            Some(ChannelKind::Cpu(_)) => (1, CPU_BYTES),
+            Some(ChannelKind::Cpu(channel)) => (channel.batch_records as u64, CPU_BYTES),
         };
     Pinned {
         identity: inspection.identity,

@@ -195,6 +195,7 @@ impl Pass {
             &self.pinned,
             Arc::clone(&self.repeats),
         )
+        .keeping_apart(self.channel.alike().filter(|_| self.pinned.batch_records > 1))
     }
 
     /// Sends again what is due of the records that wait.
@@ -367,6 +368,7 @@ impl Pass {
             generation: self.pinned.generation,
             records: std::mem::take(&mut piece.records),
             line: piece.line,
+            lines: std::mem::take(&mut piece.lines),
             body: std::mem::take(&mut piece.body),
             earlier,
             origin: self.origin.clone(),

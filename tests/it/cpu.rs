@@ -245,6 +245,124 @@ fn a_verdict_that_it_failed_sets_the_record_aside_with_its_words() {
     }
 }
 
+/// A release right for a container at a port.
+fn right_of(container: &str, port: &str) -> Value {
+    let mut right = release_right();
+    (right["equipmentNumber"], right["portLoCode"]) = (json!(container), json!(port));
+    right
+}
+
+#[test]
+fn release_rights_that_are_alike_go_together_and_no_others() {
+    let fake = Fake::start(|seen, earlier| cpu(seen, earlier, |_| json!([])));
+    let channel = "confirm = \"none\"\nconcurrency = 1\nbatch = { records = 3 }";
+    let provider = pick_up(&fake, channel);
+    let means = json!({ "action": "means-of-transport", "meansOfTransport": "Barge",
+                        "equipmentNumber": "C4", "BL": "BL1" });
+    let mut other = right_of("C6", "BEANR");
+    other["actionType"] = json!("Decline");
+    let records = [
+        right_of("C1", "BEANR"),
+        right_of("C2", "BEANR"),
+        right_of("C3", "BEANR"),
+        right_of("C4", "BEANR"),
+        means,
+        right_of("C5", "BEANR"),
+        other,
+        right_of("C7", "NLRTM"),
+        right_of("C8", "NLRTM"),
+    ];
+    drop_records(&provider, &records);
+    let run = provider.run_once(&["--wait", "30s"]);
+    assert_eq!(run.code, 0, "{run}");
+    counts(&provider, 0, 9, 0);
+    let calls = fake.to(BASE);
+    let paths: Vec<&str> = calls.iter().map(|seen| seen.path.strip_prefix(BASE).unwrap()).collect();
+    let expected = [
+        "/BEANR/containers/import/release-rights",
+        "/BEANR/containers/C4/import/release-rights",
+        "/release-rights/means-of-transport",
+        "/BEANR/containers/C5/import/release-rights",
+        "/BEANR/containers/C6/import/release-rights",
+        "/NLRTM/containers/import/release-rights",
+    ];
+    assert_eq!(paths, expected);
+    let one = |container: &str| json!({ "equipmentNumber": container, "billOfLadingNumbers": ["BL1"], "terminalCode": "01700" });
+    let body = json!({ "portLoCode": "BEANR", "actionType": "Accept",
+                       "releaseRights": [one("C1"), one("C2"), one("C3")] });
+    assert_eq!(calls[0].json(), body);
+    assert!(calls.iter().all(|seen| seen.header("ocp-apim-subscription-key") == SUBSCRIPTION_KEY));
+    assert_eq!(provider.receipt("acme", "R.ndjson")["messages"], 6);
+}
+
+#[test]
+fn a_container_that_comes_twice_goes_in_two_calls() {
+    let fake = Fake::start(|seen, earlier| cpu(seen, earlier, |_| json!([])));
+    let provider = pick_up(&fake, "confirm = \"none\"\nbatch = { records = 10 }");
+    let records = ["C1", "C2", "C3", "C1"].map(|container| right_of(container, "BEANR"));
+    drop_records(&provider, &records);
+    let run = provider.run_once(&["--wait", "30s"]);
+    assert_eq!(run.code, 0, "{run}");
+    counts(&provider, 0, 4, 0);
+    for seen in fake.to(BASE) {
+        assert!(seen.text().matches("\"C1\"").count() < 2, "{seen:?}");
+    }
+}
+
+#[test]
+fn of_several_that_are_refused_together_the_guilty_one_is_found() {
+    let fake = Fake::start(|seen, earlier| match seen.text().contains("\"C3\"") {
+        true => answer(405, r#"{"title":"Invalid input","status":405}"#),
+        false => cpu(seen, earlier, |reference| stored(reference, "Validated", "")),
+    });
+    let provider = pick_up(&fake, "confirm = \"poll\"\nbatch = { records = 10 }");
+    let records: Vec<Value> = (0..5).map(|n| right_of(&format!("C{n}"), "BEANR")).collect();
+    drop_records(&provider, &records);
+    let run = provider.run_once(&["--wait", "30s"]);
+    assert_eq!(run.code, 3, "{run}");
+    counts(&provider, 0, 4, 1);
+    let problems = provider.problems("acme", "R.ndjson");
+    let told: Vec<(u64, u64, &str)> = problems
+        .iter()
+        .map(|problem| (problem.record, problem.line, problem.rule.as_str()))
+        .collect();
+    assert_eq!(told, [(4, 4, "refused")]);
+}
+
+#[test]
+fn the_verdict_on_several_is_for_all_of_them() {
+    let is_told = Arc::new(AtomicBool::new(false));
+    let tells = Arc::clone(&is_told);
+    let fake = Fake::start(move |seen, earlier| {
+        cpu(seen, earlier, |reference| match (tells.load(Ordering::SeqCst), reference) {
+            (false, _) => json!([]),
+            (true, "REF-0") => stored(reference, "NotValidated", "no such release"),
+            (true, _) => stored(reference, "Validated", ""),
+        })
+    });
+    let channel = "confirm = \"poll\"\nconcurrency = 1\nbatch = { records = 3 }";
+    let provider = pick_up(&fake, channel);
+    let records: Vec<Value> = (0..5).map(|n| right_of(&format!("C{n}"), "BEANR")).collect();
+    drop_records(&provider, &records);
+    let run = provider.run_once(&[]);
+    assert_eq!(run.code, 75, "{run}");
+    counts(&provider, 5, 0, 0);
+    is_told.store(true, Ordering::SeqCst);
+    let run = provider.run_once(&["--wait", "30s"]);
+    assert_eq!(run.code, 3, "{run}");
+    counts(&provider, 0, 2, 3);
+    let problems = provider.problems("acme", "R.ndjson");
+    let told: Vec<(u64, u64, &str)> = problems
+        .iter()
+        .map(|problem| (problem.record, problem.line, problem.advice.as_str()))
+        .collect();
+    let words = "NotValidated: no such release";
+    assert_eq!(told, [(1, 1, words), (2, 2, words), (3, 3, words)]);
+    let sent = fake.to(&format!("{BASE}/BEANR"));
+    assert_eq!(sent.len(), 2, "nothing is sent twice");
+    assert_eq!(provider.receipt("acme", "R.ndjson")["messages"], 2);
+}
+
 #[test]
 fn where_nobody_asks_what_is_accepted_counts_as_delivered() {
     let fake = Fake::start(|seen, earlier| cpu(seen, earlier, |_| json!([])));
