@@ -2,9 +2,12 @@
 
 use clap::Args;
 use jiff::Timestamp;
+use rustix::fs::{Access, access};
 
 use super::{FATAL, Setting, WELL, connect};
-use crate::config::{ChannelKind, ScrAuth};
+use crate::api::control;
+use crate::api::status::{self, Status};
+use crate::config::{ChannelKind, Config, Folder, ScrAuth};
 use crate::remote::jwt::Signer;
 use crate::schedule::{Crontab, Schedule};
 use crate::worker;
@@ -49,8 +52,12 @@ pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
             }
         }
     }
+    wrong += unwritable(&config);
     if options.connect {
         wrong += connect::everywhere(&config, &channels).await?;
+    }
+    for (api, advice) in unheard(&config).await {
+        eprintln!("hint: [scr.{api}]: {advice}");
     }
     if wrong > 0 {
         eprintln!("{wrong} problems");
@@ -79,6 +86,43 @@ pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
         config.environments.current
     );
     Ok(WELL)
+}
+
+/// What is to be done so that SCR APIs call us: as a run knows it, or where nothing was done yet. The
+/// ledger is not opened for it: a check may be made by any user.
+async fn unheard(config: &Config) -> Vec<(String, String)> {
+    let known = match control::ask(&config.state, "status").await {
+        Ok(Some(Status { subscriptions, .. })) => subscriptions,
+        _ if !config.state.exists() => {
+            status::subscriptions(config, Default::default(), &Default::default())
+        }
+        _ => return Vec::new(),
+    };
+    known.into_iter().filter_map(|(api, of)| Some((api, of.advice?))).collect()
+}
+
+/// Tells the outboxes whose folder cannot be written; one that is not there has been told.
+fn unwritable(config: &Config) -> usize {
+    let mut wrong = 0;
+    for customer in config.customers.values() {
+        for outbox in customer.outboxes.values() {
+            let Folder::Local(folder) = &outbox.folder else { continue };
+            let may = access(folder, Access::WRITE_OK | Access::EXEC_OK);
+            if folder.is_dir()
+                && let Err(error) = may
+            {
+                wrong += 1;
+                eprintln!(
+                    "{}: the folder {} of the outbox {} cannot be written: {}",
+                    customer.file.display(),
+                    folder.display(),
+                    outbox.name,
+                    std::io::Error::from(error)
+                );
+            }
+        }
+    }
+    wrong
 }
 
 /// When a source is looked into next, by the clock of its time zone.

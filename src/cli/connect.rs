@@ -11,7 +11,8 @@ use crate::pickup::sftp::{Kind, Refusal, Session};
 /// How many SFTP servers are tried at once: those that do not answer take a while.
 const AT_ONCE: usize = 8;
 
-/// Logs in to the channels and the SFTP sources; tells how many did not let us in.
+/// Logs in to the channels, and to the SFTP servers of sources and outboxes; tells how many did not
+/// let us in.
 pub async fn everywhere(config: &Config, channels: &Channels) -> anyhow::Result<usize> {
     Ok(to_channels(channels).await + to_sources(config).await?)
 }
@@ -48,15 +49,20 @@ async fn to_sources(config: &Config) -> anyhow::Result<usize> {
     Ok(wrong)
 }
 
-/// The sources of one login: it is tried once for all of them, since accounts lock.
+/// The sources and outboxes of one login: it is tried once for all of them, since accounts lock.
 type Login = Vec<(String, Arc<Sftp>)>;
 
 fn logins(config: &Config) -> Vec<Login> {
     let mut logins: Vec<Login> = Vec::new();
     for (id, customer) in &config.customers {
-        for (name, source) in &customer.sources {
-            let Folder::Sftp(place) = &source.folder else { continue };
-            let this = (format!("{id} / {name}"), Arc::clone(place));
+        let sources = customer.sources.values();
+        let sources = sources.map(|source| (format!("{id} / {}", source.name), &source.folder));
+        let outboxes = customer.outboxes.values();
+        let outboxes =
+            outboxes.map(|outbox| (format!("{id} / outbox {}", outbox.name), &outbox.folder));
+        for (name, folder) in sources.chain(outboxes) {
+            let Folder::Sftp(place) = folder else { continue };
+            let this = (name, Arc::clone(place));
             let same = |login: &&mut Login| same_login(&login[0].1, place);
             match logins.iter_mut().find(same) {
                 Some(login) => login.push(this),

@@ -48,6 +48,7 @@ use crate::config::{self, Retry};
 use crate::ledger::{Alarm, AlarmKind, Ledger, Waiting};
 use crate::model::{Problem, Reply};
 use crate::remote::scr::Walk;
+use call::Alike;
 use consequence::consequence;
 use pace::Pace;
 use verdict::{Heard, Remote, Verdict, judge};
@@ -83,7 +84,7 @@ enum Kind {
 /// order of its release: dropping it lets the next call for that release go.
 pub enum Prepared {
     /// Of an SCR API.
-    Assignment(scr::Prepared),
+    Assignment(Box<scr::Prepared>),
     /// Of CPu.
     Call(cpu::Prepared),
 }
@@ -175,7 +176,7 @@ impl Channel {
     pub fn line_up(&self, message: &Message) -> Option<Prepared> {
         match &self.kind {
             Kind::Ingestion(_) => None,
-            Kind::Scr(releases) => Some(Prepared::Assignment(releases.line_up(message))),
+            Kind::Scr(releases) => Some(Prepared::Assignment(Box::new(releases.line_up(message)))),
             Kind::Cpu(rights) => Some(Prepared::Call(rights.line_up(message))),
         }
     }
@@ -272,6 +273,14 @@ impl Channel {
             Kind::Scr(releases) => releases.reload(),
         }
         self.lane.retry_now();
+    }
+
+    /// What mapped records must have in common to go in one request, where that matters.
+    pub fn alike(&self) -> Option<Alike> {
+        match &self.kind {
+            Kind::Cpu(_) => Some(call::alike),
+            Kind::Ingestion(_) | Kind::Scr(_) => None,
+        }
     }
 
     /// Whether it sends to Certified Pick up.

@@ -96,6 +96,15 @@ fn crosses(customer: &Customer, old: &Config, new: &Config) -> bool {
     let provider = new.scr.iter().filter(|(name, _)| !name.contains('/'));
     let provider: BTreeSet<&str> = provider.map(|(_, api)| api.normal.as_str()).collect();
     own(customer, old).iter().any(|own| others.contains(own) || provider.contains(own.as_str()))
+        || outboxes(customer).any(|folder| others.contains(&folder))
+}
+
+/// The folders of its outboxes, which others may write to as well, but must not take files from.
+fn outboxes(customer: &Customer) -> impl Iterator<Item = String> {
+    customer.outboxes.values().filter_map(|outbox| match &outbox.folder {
+        Folder::Local(folder) => Some(std::path::absolute(folder).ok()?.to_str()?.to_owned()),
+        Folder::Sftp(sftp) => Some(sftp.to_string()),
+    })
 }
 
 /// What only one customer may have: its ingestion channels, folders and SCR APIs.

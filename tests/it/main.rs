@@ -51,6 +51,9 @@ mod parking;
 // Invitations from a file, settled by the answer.
 mod invitations;
 
+// Drivers' names stay at home where others see what is sent.
+mod stand_ins;
+
 // Certified Pick up: what is accepted is parked until its verdict.
 mod cpu;
 
@@ -62,6 +65,7 @@ mod releases;
 mod outbox;
 
 // A fault of the world is not a fault of the record: nothing is lost, nothing is set aside.
+mod wakes;
 mod world;
 
 // One customer cannot hurt another.
@@ -109,6 +113,8 @@ mod contract_map;
 
 // Every endpoint of the SCR document, asked and answered.
 mod scr_endpoints;
+// And by people, with and without a daemon.
+mod asking;
 
 // What was set aside can be looked at, discarded and tried again.
 mod aside;

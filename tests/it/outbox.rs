@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use lighterman::config::load;
@@ -385,4 +386,132 @@ fn a_repair_finds_what_was_queued_though_the_ledger_is_lost() {
     ];
     assert_eq!(files(provider.path("erp")), both);
     is_empty(&provider, 2);
+}
+
+/// An outbox in the folder `in` of an SFTP server.
+fn remote(sshd: &Sshd, lines: &str) -> String {
+    fs::create_dir(sshd.folder().join("in")).unwrap();
+    sshd.known_hosts(&["ed25519"]);
+    format!(
+        "\n[[outbox]]\nname = \"erp\"\nmapping = \"releases-out\"\ntype = \"sftp\"\n\
+         host = \"127.0.0.1\"\nport = {}\nuser = \"{}\"\nkey = {{ file = \"{}\" }}\n\
+         known_hosts = \"{}\"\npath = \"{}\"\n{lines}\n",
+        sshd.port(),
+        sshd.user(),
+        sshd.path("client").display(),
+        sshd.path("known_hosts").display(),
+        sshd.remote("in"),
+    )
+}
+
+#[test]
+fn files_come_to_an_sftp_server_with_their_markers_and_over_no_other() {
+    let sshd = Sshd::start();
+    let provider = provider(&remote(&sshd, "marker = \"{name}.ok\""));
+    let folder = sshd.folder().join("in");
+    fs::write(folder.join("00000001.csv"), "another's").unwrap();
+    // Ours, from before a crash that came ahead of the marker.
+    fs::write(folder.join("00000002.csv"), rows(&["2;transfer;B"])).unwrap();
+    let check = provider.run(&["check", "--connect"]);
+    assert_eq!(check.code, 0, "{check}");
+    assert!(check.stderr.contains("acme / outbox erp: logged in, 2 files"), "{check}");
+    queue(&provider, &["A", "B"]);
+    let run = provider.run_once(&[]);
+    assert_eq!(run.code, 0, "{run}");
+    let all = [
+        ("00000001-2.csv".to_owned(), rows(&["1;transfer;A"])),
+        ("00000001-2.csv.ok".to_owned(), String::new()),
+        ("00000001.csv".to_owned(), "another's".to_owned()),
+        ("00000002.csv".to_owned(), rows(&["2;transfer;B"])),
+        ("00000002.csv.ok".to_owned(), String::new()),
+    ];
+    assert_eq!(files(folder), all);
+    is_empty(&provider, 2);
+}
+
+#[test]
+fn a_server_that_is_down_defers_and_its_sessions_may_end_at_any_time() {
+    let mut sshd = Sshd::start();
+    let provider = provider(&remote(&sshd, ""));
+    queue(&provider, &["A"]);
+    sshd.stop();
+    let run = provider.run_once(&[]);
+    assert_eq!(run.code, 75, "{run}");
+    assert_eq!(provider.alarms(), ["unreachable"]);
+    let daemon = provider.start();
+    sshd.launch();
+    until_true("the first", || of(&provider)["waiting"] == 0);
+    until_true("the alarm is over", || provider.alarms().is_empty());
+    assert_eq!(daemon.stop().code, 0);
+    let folder = sshd.folder().join("in");
+    assert_eq!(files(folder), [("00000001.csv".to_owned(), rows(&["1;transfer;A"]))]);
+    is_empty(&provider, 1);
+}
+
+#[test]
+fn a_server_whose_key_is_not_known_gets_nothing() {
+    let sshd = Sshd::start();
+    let provider = provider(&remote(&sshd, ""));
+    fs::write(sshd.path("known_hosts"), "").unwrap();
+    queue(&provider, &["A"]);
+    let run = provider.run_once(&[]);
+    assert_eq!(run.code, 4, "{run}");
+    assert_eq!(provider.alarms(), ["host-key"]);
+    assert_eq!(of(&provider)["waiting"], 1);
+    assert_eq!(files(sshd.folder().join("in")), []);
+}
+
+#[test]
+#[cfg(debug_assertions)]
+fn what_a_crash_left_half_at_a_server_is_written_anew() {
+    for step in ["remote write", "remote rename"] {
+        let sshd = Sshd::start();
+        let provider = provider(&remote(&sshd, "marker = \"{name}.ok\""));
+        queue(&provider, &["A"]);
+        let steps = provider.path("steps");
+        // What the step is called: hidden names are hashes.
+        let told = [("LIGHTERMAN_STEPS", steps.to_str().unwrap())];
+        let copy = Provider::copy_of(&provider.path(""));
+        let run = copy.start_in(&["run", "--once"], &told).end();
+        assert_eq!(run.code, 0, "{run}");
+        let taken = fs::read_to_string(&steps).unwrap();
+        for name in taken.lines().filter(|taken| taken.starts_with(step)) {
+            for (file, _) in files(sshd.folder().join("in")) {
+                fs::remove_file(sshd.folder().join("in").join(file)).unwrap();
+            }
+            let scene = Provider::copy_of(&provider.path(""));
+            let fault = format!("kill;at;1;{name}");
+            let killed = scene.start_in(&["run", "--once"], &[("LIGHTERMAN_FAULT", &fault)]).end();
+            assert_eq!(killed.code, 137, "{name}: {killed}");
+            let run = scene.run_once(&[]);
+            assert_eq!(run.code, 0, "{name}: {run}");
+            let both = [
+                ("00000001.csv".to_owned(), rows(&["1;transfer;A"])),
+                ("00000001.csv.ok".to_owned(), String::new()),
+            ];
+            assert_eq!(files(sshd.folder().join("in")), both, "{name}");
+            is_empty(&scene, 1);
+        }
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_a_fault_of_the_check() {
+    let provider = provider(&outbox(""));
+    assert_eq!(provider.run(&["check"]).code, 0);
+    // Root may write everywhere but on a disk that nobody may write to.
+    let _disk = match rustix::process::getuid().is_root() {
+        true => match SmallDisk::mount(&provider.path("erp"), "1m") {
+            Some(disk) => Some(disk.closed()),
+            None => return,
+        },
+        false => {
+            let closed = fs::Permissions::from_mode(0o500);
+            fs::set_permissions(provider.path("erp"), closed).unwrap();
+            None
+        }
+    };
+    let check = provider.run(&["check"]);
+    assert_eq!(check.code, 1, "{check}");
+    assert!(check.stderr.contains("of the outbox erp cannot be written"), "{check}");
 }

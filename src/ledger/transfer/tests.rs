@@ -308,7 +308,8 @@ fn connections_invitations_and_what_a_transfer_holds_back_are_exported_and_come_
         answer: None,
     };
     store.set_invitation("http://a", &invitation);
-    let meant = store.settle_invitations("http://a", Some("r1"), Some("BE 1"), true, at(3)).unwrap();
+    let meant =
+        store.settle_invitations("http://a", Some("r1"), Some("BE 1"), true, at(3)).unwrap();
     assert_eq!(meant.len(), 1);
     store.commit().unwrap();
     let connections = store.connections("http://a").cloned().unwrap();

@@ -26,6 +26,8 @@ const CONNECT: Duration = Duration::from_secs(10);
 pub const LOGIN: Duration = Duration::from_secs(60);
 /// How long one listing may take.
 const LISTING: Duration = Duration::from_secs(600);
+/// How long a file may take that is written.
+const WRITING: Duration = Duration::from_secs(600);
 /// How long one operation may take, in milliseconds.
 const OPERATION: u32 = 30_000;
 /// The same for the last words of a session that is given up.
@@ -221,6 +223,7 @@ impl Session {
     /// Writes a file anew, whatever it held before, as durably as the server lets us.
     pub fn write(&self, path: &str, bytes: &[u8]) -> anyhow::Result<()> {
         let doing = || format!("cannot write {}", self.at(path));
+        let _deadline = self.cord.deadline(WRITING)?;
         disk::step("remote write", Path::new(path)).with_context(doing)?;
         let anew = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::TRUNCATE;
         let file = self.sftp.open_mode(path, anew, 0o640, OpenType::File);

@@ -27,6 +27,13 @@ impl SmallDisk {
         is_mounted.then(|| SmallDisk { folder: folder.to_owned() })
     }
 
+    /// The same, open for reading only.
+    pub fn closed(self) -> SmallDisk {
+        let remount = ["-o", "remount,ro"];
+        assert!(Command::new("mount").args(remount).arg(&self.folder).status().unwrap().success());
+        self
+    }
+
     /// Leaves not a byte free.
     pub fn fill(&self) {
         let mut file = fs::File::create(self.folder.join("ballast")).unwrap();
