@@ -237,6 +237,7 @@ fn message(piece: Piece) -> Message {
         generation: 0,
         records: piece.records,
         line: piece.line,
+        lines: Vec::new(),
         body: piece.body,
         earlier: None,
         origin: None,

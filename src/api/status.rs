@@ -208,7 +208,7 @@ pub async fn gather(
 }
 
 /// What was registered where, beside what the config says today.
-fn subscriptions(
+pub fn subscriptions(
     config: &Config,
     registered: BTreeMap<(String, String), Subscription>,
     senders: &BTreeMap<String, OfSender>,

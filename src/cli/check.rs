@@ -5,6 +5,8 @@ use jiff::Timestamp;
 use rustix::fs::{Access, access};
 
 use super::{FATAL, Setting, WELL, connect};
+use crate::api::control;
+use crate::api::status::{self, Status};
 use crate::config::{ChannelKind, Config, Folder, ScrAuth};
 use crate::remote::jwt::Signer;
 use crate::schedule::{Crontab, Schedule};
@@ -54,6 +56,9 @@ pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
     if options.connect {
         wrong += connect::everywhere(&config, &channels).await?;
     }
+    for (api, advice) in unheard(&config).await {
+        eprintln!("hint: [scr.{api}]: {advice}");
+    }
     if wrong > 0 {
         eprintln!("{wrong} problems");
         return Ok(FATAL);
@@ -81,6 +86,19 @@ pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
         config.environments.current
     );
     Ok(WELL)
+}
+
+/// What is to be done so that SCR APIs call us: as a run knows it, or where nothing was done yet. The
+/// ledger is not opened for it: a check may be made by any user.
+async fn unheard(config: &Config) -> Vec<(String, String)> {
+    let known = match control::ask(&config.state, "status").await {
+        Ok(Some(Status { subscriptions, .. })) => subscriptions,
+        _ if !config.state.exists() => {
+            status::subscriptions(config, Default::default(), &Default::default())
+        }
+        _ => return Vec::new(),
+    };
+    known.into_iter().filter_map(|(api, of)| Some((api, of.advice?))).collect()
 }
 
 /// Tells the outboxes whose folder cannot be written; one that is not there has been told.

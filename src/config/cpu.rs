@@ -13,6 +13,8 @@ pub struct CpuChannel {
     pub url: String,
     /// Who the customer is; it has a subscription key.
     pub login: Login,
+    /// How many release rights that are alike go in one call at most. Default 1.
+    pub batch_records: usize,
     /// How the verdict on what was accepted comes.
     pub confirm: Confirm,
     /// How long a verdict may take. Default 24 hours.
@@ -54,6 +56,12 @@ impl CpuChannel {
                  carries it beside the token",
             );
         }
+        let batch = section.section("batch");
+        let batch_records = batch.map_or(1, |mut batch| {
+            let records = batch.integer("records", 1, 1000).unwrap_or(1);
+            batch.finish();
+            records as usize
+        });
         let words = [
             ("notification", Confirm::Notification),
             ("poll", Confirm::Poll),
@@ -74,6 +82,7 @@ impl CpuChannel {
         Some(CpuChannel {
             url: provider.cpu.as_ref()?.text.clone(),
             login: login?,
+            batch_records,
             confirm: confirm?,
             verdict_within,
             concurrency,

@@ -5,7 +5,8 @@
 //! body. What the API cannot do without is asked for here: what its URL is made of, what is to be
 //! done, and the bills of lading, for a release is one container and its bills.
 
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
 
 use crate::model::{Level, Problem};
 
@@ -16,9 +17,19 @@ pub struct Call {
     pub path: Vec<String>,
     /// What it carries.
     pub body: Value,
-    /// The container that it is about.
-    pub equipment: String,
+    /// The containers that it is about.
+    pub equipment: Vec<String>,
 }
+
+/// What one of several release rights in one call may say; port and action type are the call's.
+const BULK: &[&str] = &[
+    "releaseFrom",
+    "releaseTo",
+    "terminalCode",
+    "billOfLadingNumbers",
+    "equipmentNumber",
+    "releaseIdentification",
+];
 
 /// What the path of a call ends with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,6 +169,42 @@ pub fn parse(body: &[u8], record: u64, line: u64) -> (Option<Call>, Vec<Problem>
     (call.filter(|_| problems.list.is_empty()), problems.list)
 }
 
+/// What mapped records must have in common to go in one request; none of a record that goes alone.
+pub type Alike = fn(&[u8]) -> Option<String>;
+
+/// What two records must have in common to go in one call: those that are release rights of one port
+/// and action type. None if a record must go alone.
+pub fn alike(body: &[u8]) -> Option<String> {
+    let call = parse(body, 0, 0).0.filter(|call| call.path[1] == "containers")?;
+    let fields = call.body.as_object()?;
+    let is_told = |name: &str| ["portLoCode", "actionType"].contains(&name) || BULK.contains(&name);
+    let is_right = call.path.last().is_some_and(|last| last == "release-rights");
+    let action = fields.get("actionType")?.as_str()?;
+    (is_right && fields.keys().all(|name| is_told(name)))
+        .then(|| format!("{action} {}", call.path[0]))
+}
+
+/// The one call for several records that are alike; none if they are not.
+pub fn bulk(body: &[u8]) -> Option<Call> {
+    let records: Vec<Box<RawValue>> = serde_json::from_slice(body).ok()?;
+    let first = alike(records.first()?.get().as_bytes())?;
+    let (mut rights, mut equipment) = (Vec::new(), Vec::new());
+    let (mut port, mut action) = (Value::Null, Value::Null);
+    for record in &records {
+        let record = record.get().as_bytes();
+        let call = parse(record, 0, 0).0.filter(|_| alike(record).as_ref() == Some(&first))?;
+        let Value::Object(mut fields) = call.body else { return None };
+        port = fields.remove("portLoCode")?;
+        action = fields.remove("actionType")?;
+        rights.push(Value::Object(fields));
+        equipment.extend(call.equipment);
+    }
+    let path =
+        [port.as_str()?, "containers", "import", "release-rights"].map(str::to_owned).to_vec();
+    let body = json!({ "portLoCode": port, "actionType": action, "releaseRights": rights });
+    Some(Call { path, body, equipment })
+}
+
 struct Problems {
     record: u64,
     line: u64,
@@ -166,7 +213,9 @@ struct Problems {
 
 impl Problems {
     fn call(&mut self, body: &[u8]) -> Option<Call> {
-        let mut mapped: Map<String, Value> = match serde_json::from_slice(body) {
+        // Of a channel whose calls may carry several records, one alone stands in a list, too.
+        let alone = serde_json::from_slice::<[Map<String, Value>; 1]>(body).map(|[alone]| alone);
+        let mut mapped = match alone.or_else(|_| serde_json::from_slice(body)) {
             Ok(mapped) => mapped,
             Err(error) => {
                 let advice = format!("the mapped record has another shape: {error}");
@@ -190,7 +239,7 @@ impl Problems {
         }
         let path = action.path(&told);
         let equipment = told.get("equipmentNumber").and_then(Value::as_str).unwrap_or_default();
-        let equipment = equipment.to_owned();
+        let equipment = vec![equipment.to_owned()];
         Some(Call { path, body: Value::Object(told), equipment })
     }
 
@@ -395,6 +444,54 @@ mod tests {
                              "identificationCode": "BE1" }
         });
         assert_eq!(told(by_truck), Err(vec!["pickupParty.partyType values Truck".to_owned()]));
+    }
+
+    fn right(container: &str, action: &str) -> Value {
+        json!({
+            "action": "release-rights", "actionType": action, "portLoCode": "BEANR",
+            "equipmentNumber": container, "billOfLadingNumbers": ["BL1"]
+        })
+    }
+
+    #[test]
+    fn several_release_rights_of_one_port_and_action_are_one_call() {
+        let mut second = right("TOLU4734787", "accept");
+        second["terminalCode"] = json!("01700");
+        let call = bulk(json!([right("CSQU3054383", "Accept"), second]).to_string().as_bytes());
+        let call = call.unwrap();
+        assert_eq!(call.path.join("/"), "BEANR/containers/import/release-rights");
+        assert_eq!(call.equipment, ["CSQU3054383", "TOLU4734787"]);
+        let expected = json!({
+            "portLoCode": "BEANR", "actionType": "Accept", "releaseRights": [
+                { "equipmentNumber": "CSQU3054383", "billOfLadingNumbers": ["BL1"] },
+                { "equipmentNumber": "TOLU4734787", "billOfLadingNumbers": ["BL1"],
+                  "terminalCode": "01700" }
+            ]
+        });
+        assert_eq!(call.body, expected);
+        let mixed = json!([right("CSQU3054383", "Accept"), right("TOLU4734787", "Release")]);
+        assert_eq!(bulk(mixed.to_string().as_bytes()), None);
+    }
+
+    #[test]
+    fn what_a_call_for_several_cannot_say_goes_alone() {
+        let kind = |record: &Value| alike(record.to_string().as_bytes());
+        let plain = right("CSQU3054383", "Accept");
+        assert!(kind(&plain).is_some() && kind(&plain) == kind(&right("TOLU4734787", "ACCEPT")));
+        assert_ne!(kind(&plain), kind(&right("TOLU4734787", "Decline")));
+        for (name, value) in [
+            ("portLoCode", "NLRTM"),
+            ("validFrom", "2026-11-22"),
+            ("equipmentNumber", ""),
+            ("action", "means-of-transport"),
+        ] {
+            let mut other = plain.clone();
+            other[name] = json!(value);
+            assert_ne!(kind(&plain), kind(&other), "{name}");
+            assert_eq!(kind(&other).is_some(), name == "portLoCode", "{name}");
+        }
+        let (call, problems) = parse(json!([plain]).to_string().as_bytes(), 1, 1);
+        assert!(call.is_some() && problems.is_empty(), "one alone in a list");
     }
 
     #[test]

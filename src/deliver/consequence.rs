@@ -190,6 +190,7 @@ mod tests {
                 generation: 0,
                 records: vec![(record, record)],
                 line: record + 1,
+                lines: Vec::new(),
                 body: Vec::new(),
                 earlier: None,
                 origin: None,

@@ -1,7 +1,7 @@
-//! Sending to Certified Pick up: one call a record. A 202 means accepted, not done: the record is
+//! Sending to Certified Pick up: one call a record, or one for several release rights that are alike. A 202 means accepted, not done: the record is
 //! parked until the verdict on it is there, by a notification or because it was asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,17 +35,27 @@ pub struct Rights {
 pub struct Prepared {
     call: Option<Call>,
     pub(super) problems: Vec<Problem>,
-    turn: Option<Turn>,
+    turns: Vec<Turn>,
+    /// Whether a container comes twice: the calls for it are to be two.
+    repeats: bool,
 }
 
 impl Rights {
     pub fn line_up(&self, message: &Message) -> Prepared {
-        let (call, problems) = call::parse(&message.body, message.first(), message.line);
+        let (call, problems) = match message.count() {
+            0 | 1 => call::parse(&message.body, message.first(), message.line),
+            _ => (call::bulk(&message.body), Vec::new()),
+        };
+        let equipment = call.iter().flat_map(|call| &call.equipment);
+        let containers: BTreeSet<&str> = equipment.map(String::as_str).collect();
+        let repeats = call.as_ref().is_some_and(|call| call.equipment.len() > containers.len());
         let is_parked =
             message.earlier.as_ref().is_some_and(|earlier| earlier.wait == Wait::Verdict);
-        let call_now = call.as_ref().filter(|_| !is_parked);
-        let turn = call_now.map(|call| self.book.line_up(&call.equipment));
-        Prepared { call, problems, turn }
+        let turns = match is_parked {
+            true => Vec::new(),
+            false => self.book.line_up_all(containers),
+        };
+        Prepared { call, problems, turns, repeats }
     }
 
     pub async fn send(
@@ -61,8 +71,12 @@ impl Rights {
         let Go { leave: Some(leave), room: _room, _permit } = go else {
             anyhow::bail!("a call to CPu has no leave to go");
         };
-        let Some(call) = &prepared.call else {
-            return Ok(Some(message.end(State::Quarantined)));
+        let several = message.count() > 1;
+        let call = match &prepared.call {
+            Some(call) if !prepared.repeats => call,
+            // They were cut so as to be alike; what is not is cut further.
+            _ if several => return Ok(Some(message.halve(Timestamp::now(), "cut smaller"))),
+            _ => return Ok(Some(message.end(State::Quarantined))),
         };
         let parked = message.earlier.as_ref().filter(|earlier| earlier.wait == Wait::Verdict);
         let reference = parked.and_then(|earlier| earlier.address.clone());
@@ -72,7 +86,7 @@ impl Rights {
             return Ok(Some(settle(message, reference, told.failure.as_deref())));
         }
         // Who is before has its leave and its place already, so it does not wait for this one.
-        if let Some(turn) = &mut prepared.turn {
+        for turn in &mut prepared.turns {
             turn.wait().await;
         }
         if halt.is_cancelled() {

@@ -25,6 +25,8 @@ pub struct Message {
     pub records: Vec<(u64, u64)>,
     /// The line on which its first record starts.
     pub line: u64,
+    /// The lines of all its records, where several may be set aside together.
+    pub lines: Vec<u64>,
     /// The body.
     pub body: Vec<u8>,
     /// How it waited before, if it did.
@@ -44,6 +46,8 @@ pub struct Outcome {
     pub alarm: Option<Alarm>,
     /// Whether the channel has proved to work.
     pub worked: bool,
+    /// Whether the channel only accepted it now, and what it did is told besides.
+    pub accepted: bool,
     /// The release for which others can go now that were put off because of this one.
     pub frees: Option<String>,
 }
@@ -111,12 +115,12 @@ impl Message {
     /// All its records are set aside for one reason.
     pub fn quarantine(&self, problem: impl Fn(u64, u64) -> Problem) -> Outcome {
         let mut outcome = self.end(State::Quarantined);
-        for (first, last) in &self.records {
-            for ordinal in *first..=*last {
-                // Only the first record's line is known here; a message of several is cut into
-                // single records before any of them is set aside.
-                outcome.problems.push(problem(ordinal, self.line));
-            }
+        let ordinals = self.records.iter().flat_map(|(first, last)| *first..=*last);
+        for (at, ordinal) in ordinals.enumerate() {
+            // Where only the first record's line is known, a message of several is cut into single
+            // records before any of them is set aside.
+            let line = self.lines.get(at).copied().unwrap_or(self.line);
+            outcome.problems.push(problem(ordinal, line));
         }
         outcome
     }
@@ -240,6 +244,7 @@ mod tests {
             generation: 0,
             records,
             line: 2,
+            lines: Vec::new(),
             body: Vec::new(),
             earlier: None,
             origin: None,

@@ -47,6 +47,7 @@ use crate::config::{self, Retry};
 use crate::ledger::{Alarm, AlarmKind, Ledger, Waiting};
 use crate::model::{Problem, Reply};
 use crate::remote::scr::Walk;
+use call::Alike;
 use consequence::consequence;
 use pace::Pace;
 use verdict::{Heard, Remote, Verdict, judge};
@@ -271,6 +272,14 @@ impl Channel {
             Kind::Scr(releases) => releases.reload(),
         }
         self.lane.retry_now();
+    }
+
+    /// What mapped records must have in common to go in one request, where that matters.
+    pub fn alike(&self) -> Option<Alike> {
+        match &self.kind {
+            Kind::Cpu(_) => Some(call::alike),
+            Kind::Ingestion(_) | Kind::Scr(_) => None,
+        }
     }
 
     /// Whether it sends to Certified Pick up.

@@ -27,6 +27,17 @@ impl OrderBook {
     /// Lines up for a release; the place is taken at once, whenever it is waited for.
     pub fn line_up(&self, release: &str) -> Turn {
         let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        self.place(&mut book, release)
+    }
+
+    /// Lines up for several at once: no other takes a place among theirs, so that no two wait for
+    /// each other. None may be named twice.
+    pub fn line_up_all<'a>(&self, releases: impl IntoIterator<Item = &'a str>) -> Vec<Turn> {
+        let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        releases.into_iter().map(|release| self.place(&mut book, release)).collect()
+    }
+
+    fn place(&self, book: &mut HashMap<String, VecDeque<Place>>, release: &str) -> Turn {
         let queue = book.entry(release.to_owned()).or_default();
         let number = queue.back().map_or(0, |last| last.number + 1);
         let (wake, called) = match queue.is_empty() {
@@ -82,6 +93,23 @@ mod tests {
     use futures::FutureExt;
 
     use super::*;
+
+    #[tokio::test]
+    async fn who_lines_up_for_several_waits_for_none_who_waits_for_it() {
+        let book = OrderBook::default();
+        let mut first = book.line_up_all(["a", "b"]);
+        let mut second = book.line_up_all(["b", "a"]);
+        for turn in &mut first {
+            turn.wait().await;
+        }
+        assert!(second[0].wait().now_or_never().is_none());
+        drop(first);
+        for turn in &mut second {
+            turn.wait().await;
+        }
+        drop(second);
+        assert_eq!(book.busy(), 0);
+    }
 
     #[tokio::test]
     async fn calls_for_one_release_go_one_by_one_in_the_order_of_lining_up() {

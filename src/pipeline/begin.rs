@@ -24,6 +24,7 @@ impl<'a> Work<'a> {
     pub async fn begin(&mut self) -> anyhow::Result<()> {
         // A claim that was broken off here is begun anew: nothing of it was sent.
         self.parts.spool.retain_problems(self.account.arrival, |_| false)?;
+        self.parts.spool.forget_late(self.account.arrival)?;
         let customer: &'a Customer = self.customer;
         let Some(route) = customer.route(&self.account.source, &self.account.name) else {
             let problem = self.no_route();
@@ -234,7 +235,7 @@ pub fn pinned(
             }
             // A call to SCR takes no room of bytes.
             Some(ChannelKind::Scr(_)) | None => (1, u64::MAX),
-            Some(ChannelKind::Cpu(_)) => (1, CPU_BYTES),
+            Some(ChannelKind::Cpu(channel)) => (channel.batch_records as u64, CPU_BYTES),
         };
     Pinned {
         identity: inspection.identity,

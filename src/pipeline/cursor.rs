@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::deliver::call::Alike;
 use crate::inspect::{Inspection, STRIDE, open_at};
 use crate::ledger::{Ordinals, Pinned};
 use crate::map::{Context, Frame, Mapped, Mapping};
@@ -24,6 +25,8 @@ pub struct Cursor {
     frame: Frame,
     /// Records that an earlier pick-up of the same bytes answers for.
     repeats: Arc<Ordinals>,
+    /// Where only records that are alike go together.
+    alike: Option<Alike>,
     reader: Option<Reader>,
     record: Record,
     /// The next ordinal that the reader delivers.
@@ -56,6 +59,8 @@ pub struct Piece {
     pub records: Vec<(u64, u64)>,
     /// The line of the message's first record.
     pub line: u64,
+    /// The lines of all its records, where only those that are alike go together.
+    pub lines: Vec<u64>,
     /// The message's body.
     pub body: Vec<u8>,
     /// Records that the mapping rejects.
@@ -90,6 +95,7 @@ impl Cursor {
                 bytes: usize::try_from(pinned.batch_bytes).unwrap_or(usize::MAX),
             },
             repeats,
+            alike: None,
             reader: None,
             record: Record::default(),
             next: 1,
@@ -98,15 +104,22 @@ impl Cursor {
         }
     }
 
+    /// The same, where only records that are alike go together.
+    pub fn keeping_apart(self, alike: Option<Alike>) -> Cursor {
+        Cursor { alike, ..self }
+    }
+
     /// Cuts the next piece from `start` on, which is where the last one ended or any other place.
     pub fn cut(&mut self, start: u64) -> Result<Piece, Unsound> {
         let mut piece = Piece { start, ..Piece::default() };
+        let mut kind = None;
         match self.carry.take() {
             Some(carried) if carried.ordinal == start => {
                 self.begin(&mut piece);
                 piece.body.extend_from_slice(&carried.body);
                 piece.problems = carried.problems;
-                piece.take(carried.ordinal, carried.line);
+                kind = self.kind(&carried.body);
+                self.take(&mut piece, carried.ordinal, carried.line);
                 self.end(&mut piece);
             }
             _ => self.stand_before(start)?,
@@ -128,14 +141,17 @@ impl Cursor {
             let behind = self.frame.behind.len() + self.frame.foot.len();
             let full = piece.body.len() + behind > self.limits.bytes;
             let (ordinal, line) = (self.record.ordinal, self.record.place.line);
-            if full && !piece.records.is_empty() {
+            let this = self.kind(&piece.body[mapped..]);
+            let differs = self.alike.is_some() && (this.is_none() || this != kind);
+            if (full || differs) && !piece.records.is_empty() {
                 let body = piece.body.split_off(mapped);
                 let problems = piece.problems.split_off(told);
                 piece.body.truncate(before);
                 self.carry = Some(Carried { ordinal, line, body, problems });
                 break;
             }
-            piece.take(ordinal, line);
+            kind = this;
+            self.take(&mut piece, ordinal, line);
             self.end(&mut piece);
             count += 1;
         }
@@ -156,12 +172,25 @@ impl Cursor {
         while self.next <= last && self.read()? {
             let (ordinal, line) = (self.record.ordinal, self.record.place.line);
             if wanted(ordinal) && self.map(&mut piece).is_some() {
-                piece.take(ordinal, line);
+                self.take(&mut piece, ordinal, line);
                 self.end(&mut piece);
             }
         }
         self.close(&mut piece);
         Ok(piece)
+    }
+
+    /// What a mapped record must have in common with those beside it.
+    fn kind(&self, body: &[u8]) -> Option<String> {
+        self.alike.and_then(|alike| alike(body))
+    }
+
+    /// A record belongs to a piece.
+    fn take(&self, piece: &mut Piece, ordinal: u64, line: u64) {
+        piece.take(ordinal, line);
+        if self.alike.is_some() {
+            piece.lines.push(line);
+        }
     }
 
     /// The file has fewer records than were counted when it was inspected.

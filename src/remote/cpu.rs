@@ -225,6 +225,7 @@ mod tests {
         let channel = CpuChannel {
             url: format!("{}/certified-pickup/v1", server.url),
             login,
+            batch_records: 1,
             confirm: Confirm::Poll,
             verdict_within: Duration::from_secs(60),
             concurrency: 4,

@@ -202,10 +202,17 @@ fn what_is_accepted_is_parked_until_a_poll_finds_its_verdict() {
     let receipt = provider.receipt("acme", "R.ndjson");
     assert_eq!(receipt["records"]["parked"], 1, "{receipt}");
     assert_eq!(receipt["settled"], Value::Null, "{receipt}");
+    let path = provider.inbox("acme").join("receipts/R.ndjson.verdicts.csv");
+    assert_eq!(receipt["verdicts"], path.canonicalize().unwrap().to_str().unwrap());
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.starts_with("line,reference,outcome,message,time\n1,REF-0,parked,"), "{text}");
 
     let run = provider.run_once(&["--wait", "30s"]);
     assert_eq!(run.code, 0, "{run}");
     counts(&provider, 0, 1, 0);
+    let verdicts = provider.verdicts("acme", "R.ndjson");
+    assert_eq!(verdicts.len(), 1);
+    assert_eq!(verdicts[0].told(), (1, "REF-0", "delivered", ""));
     assert_eq!(fake.to(RIGHTS).len(), 1, "nothing is sent twice");
     let asked = fake.to(&format!("{BASE}/notifications"));
     assert_eq!(asked.len(), 4);
@@ -228,11 +235,132 @@ fn a_verdict_that_it_failed_sets_the_record_aside_with_its_words() {
         assert_eq!(problems.len(), 1);
         assert_eq!((problems[0].record, problems[0].rule.as_str()), (1, "refused"));
         assert_eq!(problems[0].advice, format!("{event}: the B/L is not known"));
+        let words = format!("{event}: the B/L is not known");
+        let verdicts = provider.verdicts("acme", "R.ndjson");
+        assert_eq!(verdicts[0].told(), (1, "REF-0", "quarantined", words.as_str()));
         assert_eq!(
             provider.rejects("acme", "R.ndjson").unwrap(),
             format!("{}\n", release_right()).into_bytes()
         );
     }
+}
+
+/// A release right for a container at a port.
+fn right_of(container: &str, port: &str) -> Value {
+    let mut right = release_right();
+    (right["equipmentNumber"], right["portLoCode"]) = (json!(container), json!(port));
+    right
+}
+
+#[test]
+fn release_rights_that_are_alike_go_together_and_no_others() {
+    let fake = Fake::start(|seen, earlier| cpu(seen, earlier, |_| json!([])));
+    let channel = "confirm = \"none\"\nconcurrency = 1\nbatch = { records = 3 }";
+    let provider = pick_up(&fake, channel);
+    let means = json!({ "action": "means-of-transport", "meansOfTransport": "Barge",
+                        "equipmentNumber": "C4", "BL": "BL1" });
+    let mut other = right_of("C6", "BEANR");
+    other["actionType"] = json!("Decline");
+    let records = [
+        right_of("C1", "BEANR"),
+        right_of("C2", "BEANR"),
+        right_of("C3", "BEANR"),
+        right_of("C4", "BEANR"),
+        means,
+        right_of("C5", "BEANR"),
+        other,
+        right_of("C7", "NLRTM"),
+        right_of("C8", "NLRTM"),
+    ];
+    drop_records(&provider, &records);
+    let run = provider.run_once(&["--wait", "30s"]);
+    assert_eq!(run.code, 0, "{run}");
+    counts(&provider, 0, 9, 0);
+    let calls = fake.to(BASE);
+    let paths: Vec<&str> = calls.iter().map(|seen| seen.path.strip_prefix(BASE).unwrap()).collect();
+    let expected = [
+        "/BEANR/containers/import/release-rights",
+        "/BEANR/containers/C4/import/release-rights",
+        "/release-rights/means-of-transport",
+        "/BEANR/containers/C5/import/release-rights",
+        "/BEANR/containers/C6/import/release-rights",
+        "/NLRTM/containers/import/release-rights",
+    ];
+    assert_eq!(paths, expected);
+    let one = |container: &str| json!({ "equipmentNumber": container, "billOfLadingNumbers": ["BL1"], "terminalCode": "01700" });
+    let body = json!({ "portLoCode": "BEANR", "actionType": "Accept",
+                       "releaseRights": [one("C1"), one("C2"), one("C3")] });
+    assert_eq!(calls[0].json(), body);
+    assert!(calls.iter().all(|seen| seen.header("ocp-apim-subscription-key") == SUBSCRIPTION_KEY));
+    assert_eq!(provider.receipt("acme", "R.ndjson")["messages"], 6);
+}
+
+#[test]
+fn a_container_that_comes_twice_goes_in_two_calls() {
+    let fake = Fake::start(|seen, earlier| cpu(seen, earlier, |_| json!([])));
+    let provider = pick_up(&fake, "confirm = \"none\"\nbatch = { records = 10 }");
+    let records = ["C1", "C2", "C3", "C1"].map(|container| right_of(container, "BEANR"));
+    drop_records(&provider, &records);
+    let run = provider.run_once(&["--wait", "30s"]);
+    assert_eq!(run.code, 0, "{run}");
+    counts(&provider, 0, 4, 0);
+    for seen in fake.to(BASE) {
+        assert!(seen.text().matches("\"C1\"").count() < 2, "{seen:?}");
+    }
+}
+
+#[test]
+fn of_several_that_are_refused_together_the_guilty_one_is_found() {
+    let fake = Fake::start(|seen, earlier| match seen.text().contains("\"C3\"") {
+        true => answer(405, r#"{"title":"Invalid input","status":405}"#),
+        false => cpu(seen, earlier, |reference| stored(reference, "Validated", "")),
+    });
+    let provider = pick_up(&fake, "confirm = \"poll\"\nbatch = { records = 10 }");
+    let records: Vec<Value> = (0..5).map(|n| right_of(&format!("C{n}"), "BEANR")).collect();
+    drop_records(&provider, &records);
+    let run = provider.run_once(&["--wait", "30s"]);
+    assert_eq!(run.code, 3, "{run}");
+    counts(&provider, 0, 4, 1);
+    let problems = provider.problems("acme", "R.ndjson");
+    let told: Vec<(u64, u64, &str)> = problems
+        .iter()
+        .map(|problem| (problem.record, problem.line, problem.rule.as_str()))
+        .collect();
+    assert_eq!(told, [(4, 4, "refused")]);
+}
+
+#[test]
+fn the_verdict_on_several_is_for_all_of_them() {
+    let is_told = Arc::new(AtomicBool::new(false));
+    let tells = Arc::clone(&is_told);
+    let fake = Fake::start(move |seen, earlier| {
+        cpu(seen, earlier, |reference| match (tells.load(Ordering::SeqCst), reference) {
+            (false, _) => json!([]),
+            (true, "REF-0") => stored(reference, "NotValidated", "no such release"),
+            (true, _) => stored(reference, "Validated", ""),
+        })
+    });
+    let channel = "confirm = \"poll\"\nconcurrency = 1\nbatch = { records = 3 }";
+    let provider = pick_up(&fake, channel);
+    let records: Vec<Value> = (0..5).map(|n| right_of(&format!("C{n}"), "BEANR")).collect();
+    drop_records(&provider, &records);
+    let run = provider.run_once(&[]);
+    assert_eq!(run.code, 75, "{run}");
+    counts(&provider, 5, 0, 0);
+    is_told.store(true, Ordering::SeqCst);
+    let run = provider.run_once(&["--wait", "30s"]);
+    assert_eq!(run.code, 3, "{run}");
+    counts(&provider, 0, 2, 3);
+    let problems = provider.problems("acme", "R.ndjson");
+    let told: Vec<(u64, u64, &str)> = problems
+        .iter()
+        .map(|problem| (problem.record, problem.line, problem.advice.as_str()))
+        .collect();
+    let words = "NotValidated: no such release";
+    assert_eq!(told, [(1, 1, words), (2, 2, words), (3, 3, words)]);
+    let sent = fake.to(&format!("{BASE}/BEANR"));
+    assert_eq!(sent.len(), 2, "nothing is sent twice");
+    assert_eq!(provider.receipt("acme", "R.ndjson")["messages"], 2);
 }
 
 #[test]
@@ -263,6 +391,58 @@ fn invalid_input_is_the_records_fault_and_stops_nobody_else() {
     assert_eq!((problems[0].record, problems[0].rule.as_str()), (1, "refused"));
     assert!(problems[0].advice.contains("405") && problems[0].advice.contains("Invalid input"));
     assert_eq!(provider.alarms(), [""; 0]);
+    // What was refused at once never waited.
+    let verdicts = provider.verdicts("acme", "R.ndjson");
+    assert_eq!(verdicts.len(), 1);
+    assert_eq!((verdicts[0].line, verdicts[0].outcome.as_str()), (2, "delivered"));
+}
+
+#[test]
+fn the_verdicts_file_has_a_row_for_each_record_that_waits_or_did_by_the_lines_of_the_file() {
+    let fake = Fake::start(|seen, earlier| match seen.method.as_str() {
+        "PUT" => {
+            let right = seen.json();
+            let told = json!({ "publicReferenceId": right["billOfLadingNumbers"][0] });
+            answer(202, told.to_string())
+        }
+        _ => cpu(seen, earlier, |reference| match reference {
+            "GOOD" => stored(reference, "Validated", ""),
+            "BAD" => stored(reference, "NotValidated", "no such \"B/L\", or none of yours"),
+            _ => json!([]),
+        }),
+    });
+    let provider = pick_up(&fake, "confirm = \"poll\"");
+    let right = |bl: &str| {
+        let mut right = release_right();
+        right["BL"] = json!(bl);
+        format!("{right}\n")
+    };
+    let lines = ["WAITS-1", "GOOD", "", "BAD", "WAITS-2"];
+    let file: String =
+        lines.map(|bl| if bl.is_empty() { "\n".to_owned() } else { right(bl) }).concat();
+    provider.drop_file("acme", "R.ndjson", file);
+    let run = provider.run_once(&["--wait", "2s"]);
+    assert_eq!(run.code, 3, "{run}");
+    counts(&provider, 2, 1, 1);
+    let rows = || {
+        let rows = provider.verdicts("acme", "R.ndjson").into_iter();
+        rows.map(|row| (row.line, row.reference, row.outcome)).collect::<Vec<_>>()
+    };
+    let row =
+        |line, reference: &str, outcome: &str| (line, reference.to_owned(), outcome.to_owned());
+    let expected = [
+        row(1, "WAITS-1", "parked"),
+        row(2, "GOOD", "delivered"),
+        row(4, "BAD", "quarantined"),
+        row(5, "WAITS-2", "parked"),
+    ];
+    assert_eq!(rows(), expected);
+    let told = &provider.verdicts("acme", "R.ndjson")[2];
+    assert_eq!(told.message, "NotValidated: no such \"B/L\", or none of yours");
+    // Another run finds nothing new, and tells the same.
+    std::fs::remove_file(provider.inbox("acme").join("receipts/R.ndjson.verdicts.csv")).unwrap();
+    provider.run_once(&[]);
+    assert_eq!(rows(), expected);
 }
 
 #[test]

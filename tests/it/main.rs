@@ -45,6 +45,9 @@ mod scr;
 // Transfers and revokes: confirmed, and overtaken by nothing.
 mod transfers;
 
+// Drivers' names stay at home where others see what is sent.
+mod stand_ins;
+
 // Certified Pick up: what is accepted is parked until its verdict.
 mod cpu;
 
@@ -56,6 +59,7 @@ mod releases;
 mod outbox;
 
 // A fault of the world is not a fault of the record: nothing is lost, nothing is set aside.
+mod wakes;
 mod world;
 
 // One customer cannot hurt another.
@@ -103,6 +107,8 @@ mod contract_map;
 
 // Every endpoint of the SCR document, asked and answered.
 mod scr_endpoints;
+// And by people, with and without a daemon.
+mod asking;
 
 // What was set aside can be looked at, discarded and tried again.
 mod aside;

@@ -77,7 +77,13 @@ impl<W: Write> Page<W> {
                     writeln!(out, "each record would be one call to the SCR API {}", to.api)?;
                 }
                 Some(ChannelKind::Cpu(to)) => {
-                    writeln!(out, "each record would be one call to CPu at {}", to.url)?;
+                    let several = match to.batch_records {
+                        1 => String::new(),
+                        most => {
+                            format!("; up to {most} release rights that are alike, one together")
+                        }
+                    };
+                    writeln!(out, "each record would be one call to CPu at {}{several}", to.url)?;
                 }
                 None => {}
             }

@@ -36,7 +36,18 @@ fn a_channel_to_cpu_has_an_endpoint_a_login_with_a_key_and_a_way_to_hear_verdict
         assert_eq!(cpu.login.id, "acme/nxtport");
         assert_eq!((cpu.confirm, cpu.verdict_within.as_secs()), (confirm, within), "{keys}");
         assert_eq!((cpu.concurrency, cpu.timeout), (4, Duration::from_secs(30)));
+        assert_eq!(cpu.batch_records, 1);
         assert_eq!(channel.retry.first, Duration::from_secs(1));
+    }
+}
+
+#[test]
+fn release_rights_may_go_together() {
+    let acme = folder("batch = { records = 50 }").acme();
+    let ChannelKind::Cpu(cpu) = &acme.channels["pickup"].kind else { panic!() };
+    assert_eq!(cpu.batch_records, 50);
+    for keys in ["batch = { records = 0 }", "batch = { records = 1001 }", "batch = { bytes = 1 }"] {
+        assert_eq!(folder(keys).faults().len(), 1, "{keys}");
     }
 }
 
@@ -72,8 +83,8 @@ fn what_a_channel_to_cpu_lacks_is_told() {
         told_of("foo = 1"),
         told(
             32,
-            "unknown key \"foo\" in [channels.pickup]: known here are ca, concurrency, confirm, \
-             login, rate, retry, timeout, type, verdict_within"
+            "unknown key \"foo\" in [channels.pickup]: known here are batch, ca, concurrency, \
+             confirm, login, rate, retry, timeout, type, verdict_within"
         )
     );
 }

@@ -115,6 +115,33 @@ fn a_record_that_does_not_fit_opens_the_next_message() {
 }
 
 #[test]
+fn where_only_like_goes_with_like_a_restart_cuts_at_the_same_places() {
+    // By tens: 1 and 2, 11 and 12 …; what is above 90 goes alone.
+    let alike: Alike = |body| {
+        let n = serde_json::from_slice::<Value>(body).unwrap()["n"].as_u64().unwrap();
+        (n < 90).then(|| (n / 10).to_string())
+    };
+    let rows = ["1;", "2;", "11;", "x;", "12;", "91;", "92;", "13;", "14;", "15;", "16;"];
+    let rows = rows.map(str::to_owned);
+    let open = || {
+        let Scene { file, cursor } = scene(&rows, "json", 3, 1 << 20);
+        (file, cursor.keeping_apart(Some(alike)))
+    };
+    let (_file, mut cursor) = open();
+    let all = pieces(&mut cursor, 1);
+    let expected: [&[(u64, u64)]; 6] =
+        [&[(1, 2)], &[(3, 3), (5, 5)], &[(6, 6)], &[(7, 7)], &[(8, 10)], &[(11, 11)]];
+    assert_eq!(ranges(&all), expected);
+    let lines: Vec<&[u64]> = all.iter().map(|piece| piece.lines.as_slice()).collect();
+    let expected: [&[u64]; 6] = [&[2, 3], &[4, 6], &[7], &[8], &[9, 10, 11], &[12]];
+    assert_eq!(lines, expected);
+    for (at, piece) in all.iter().enumerate() {
+        let (_file, mut cursor) = open();
+        assert_eq!(ranges(&pieces(&mut cursor, piece.start)), ranges(&all[at..]));
+    }
+}
+
+#[test]
 fn a_record_larger_than_a_message_goes_alone() {
     let mut scene = scene(&numbers(3), "json", 100, 1);
     let pieces = pieces(&mut scene.cursor, 1);

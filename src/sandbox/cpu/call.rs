@@ -69,8 +69,21 @@ impl Call {
             if bills.is_none_or(Vec::is_empty) {
                 return Err(refused("billOfLadingNumbers is missing"));
             }
-        } else if body.get("releaseRights").and_then(Value::as_array).is_none_or(Vec::is_empty) {
-            return Err(refused("releaseRights is missing"));
+        } else {
+            let rights = body.get("releaseRights").and_then(Value::as_array);
+            let Some(rights) = rights.filter(|rights| !rights.is_empty()) else {
+                return Err(refused("releaseRights is missing"));
+            };
+            needed("portLoCode")?;
+            let is_whole = |right: &Value| {
+                right["equipmentNumber"].as_str().is_some_and(|container| !container.is_empty())
+                    && right["billOfLadingNumbers"]
+                        .as_array()
+                        .is_some_and(|bills| !bills.is_empty())
+            };
+            if !rights.iter().all(is_whole) {
+                return Err(refused("a release right lacks its container or its bills of lading"));
+            }
         }
         Ok(Call {
             action,
