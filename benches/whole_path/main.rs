@@ -11,6 +11,7 @@ mod files;
 mod measure;
 mod path;
 mod poster;
+mod receiver;
 mod records;
 mod report;
 mod scr;
@@ -30,7 +31,7 @@ use report::Report;
 use server::Remote;
 
 /// The parts, in the order in which a round runs them.
-const PARTS: [&str; 22] = [
+const PARTS: [&str; 24] = [
     "bare",
     "inspect",
     "read",
@@ -45,6 +46,8 @@ const PARTS: [&str; 22] = [
     "idle",
     "scr-plain",
     "scr",
+    "receiver",
+    "receiver-most",
     "openssh-big",
     "sftp-big",
     "openssh-big-gcm",
@@ -73,6 +76,9 @@ fn main() -> anyhow::Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["serve"] => return server::serve(),
         ["sandbox", calls] => return scr::sandbox(calls.parse()?),
+        ["callbacks", at, calls, rate] => {
+            return receiver::callbacks(at, calls.parse()?, rate.parse()?);
+        }
         // For a profiler: writes what a part needs, so that the part can be run by itself.
         ["files", root, records] => {
             return Files::at(Path::new(root)).write(records.parse()?).map(drop);
@@ -138,7 +144,7 @@ fn run(options: &Options) -> anyhow::Result<()> {
     let mut report = Report::new(options.records, options.calls);
     for round in 1..=options.rounds {
         for name in PARTS.iter().filter(|part| options.only.iter().any(|only| only == *part)) {
-            let slow = name.starts_with("scr");
+            let slow = name.starts_with("scr") || name.starts_with("receiver");
             if slow && round > 1 {
                 continue;
             }
@@ -202,6 +208,8 @@ fn part(name: &str, root: &Path, count: u64, server: &str) -> anyhow::Result<Fig
         "start" => daemon::start(&files, server),
         "scr-plain" => scr::plain(count, server),
         "scr" => scr::run(&files, count, server),
+        "receiver" => receiver::run(&files, count, server, false),
+        "receiver-most" => receiver::run(&files, count, server, true),
         "openssh-big" => sftp::openssh_big(&files, count, &[]),
         "openssh-big-gcm" => sftp::openssh_big(&files, count, &["-c", "aes128-gcm@openssh.com"]),
         "openssh-big-fsync" => sftp::openssh_big(&files, count, &["-f"]),

@@ -20,7 +20,9 @@ use crate::measure::{Figures, Meter, threads};
 use crate::poster::OPEN;
 use crate::server;
 
-const PATH: &str = "/wallet/tmining/api/v1";
+pub const PATH: &str = "/wallet/tmining/api/v1";
+/// Of the company whose wallet it is.
+pub const VAT: &str = "BE0999261831";
 /// How long the API takes for a call.
 const LATENCY_MS: u64 = 50;
 
@@ -67,7 +69,7 @@ pub fn sandbox(releases: u64) -> anyhow::Result<()> {
             owner: Party {
                 address: "0x5e1f".to_owned(),
                 name: "Acme".to_owned(),
-                vat: "BE0999261831".to_owned(),
+                vat: VAT.to_owned(),
             },
             connections: Vec::new(),
             releases: (1..=releases).map(release).collect(),
@@ -195,6 +197,7 @@ fn seen(runtime: &tokio::runtime::Runtime, server: &str) -> anyhow::Result<Strin
     Ok(format!("{accepted} carried out, at most {highest_open} open, {overlapping} overlapping"))
 }
 
-fn address(number: u64) -> String {
+/// The address of a release, counted from 1.
+pub fn address(number: u64) -> String {
     format!("0x{number:040x}")
 }

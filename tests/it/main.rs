@@ -45,6 +45,9 @@ mod scr;
 // Transfers and revokes: confirmed, and overtaken by nothing.
 mod transfers;
 
+// Drivers' names stay at home where others see what is sent.
+mod stand_ins;
+
 // Certified Pick up: what is accepted is parked until its verdict.
 mod cpu;
 
@@ -56,6 +59,7 @@ mod releases;
 mod outbox;
 
 // A fault of the world is not a fault of the record: nothing is lost, nothing is set aside.
+mod wakes;
 mod world;
 
 // One customer cannot hurt another.
