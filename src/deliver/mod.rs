@@ -3,6 +3,7 @@
 
 mod ask;
 pub mod assignment;
+mod behind;
 pub mod call;
 mod care;
 pub mod consequence;
