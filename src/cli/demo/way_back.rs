@@ -2,9 +2,8 @@
 //! wakes; its green lights change, and a file of that lies in the customer's outbox.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,8 +34,12 @@ const WITHIN: Duration = Duration::from_secs(30);
 
 /// What came back.
 pub struct WayBack {
-    /// The customer's files, and what stands in them.
-    files: Vec<(String, String)>,
+    /// The customer's file, as it is seen from the demo's folder.
+    file: String,
+    /// How many events stand in it.
+    events: usize,
+    /// What it says of the release.
+    line: String,
 }
 
 /// Works as the daemon does, while the carrier does its part.
@@ -54,14 +57,14 @@ pub async fn take(
     let works = tokio::spawn(sync::work_on(Arc::clone(parts), over.clone()));
     let run = tokio::spawn(worker::run(Arc::clone(parts), Span::Forever, over.clone()));
     let come = tokio::time::timeout(WITHIN, come(folder, parts, sandbox, url));
-    let files = stop.run_until_cancelled(come).await;
+    let come = stop.run_until_cancelled(come).await;
     over.cancel();
     run.await??;
     works.await?;
     serves.await?;
     writers.finish().await;
-    match files {
-        Some(files) => Ok(WayBack { files: files.context("it did not come in time")?? }),
+    match come {
+        Some(come) => come.context("it did not come in time")?,
         None => bail!("it was stopped"),
     }
 }
@@ -71,7 +74,7 @@ async fn come(
     parts: &Arc<Parts>,
     sandbox: &Sandbox,
     url: String,
-) -> anyhow::Result<Vec<(String, String)>> {
+) -> anyhow::Result<WayBack> {
     let setup = parts.setup();
     let which = Which { api: Some(API.to_owned()), customer: None };
     let ask = Act::Subscribe { event_types: vec!["onRelease".to_owned()], url };
@@ -98,9 +101,8 @@ async fn come(
     release.green_lights.clear();
     sandbox.change(PATH, "greenlights", &release)?;
     loop {
-        let files = files(folder)?;
-        if !files.is_empty() {
-            return Ok(files);
+        if let Some(back) = found(folder)? {
+            return Ok(back);
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -111,37 +113,35 @@ async fn delivered(parts: &Parts) -> anyhow::Result<u64> {
     Ok(summary.values().map(|tally| tally.records.delivered).sum())
 }
 
-/// What lies in the outbox, by name.
-fn files(folder: &Path) -> anyhow::Result<Vec<(String, String)>> {
-    let outbox = folder.join(OUTBOX);
-    let is_shown = |path: &PathBuf| {
-        path.file_name().is_some_and(|name| !name.as_encoded_bytes().starts_with(b"."))
-    };
-    let paths = fs::read_dir(&outbox)?.map(|entry| Ok(entry?.path()));
-    let mut paths = paths.collect::<std::io::Result<Vec<PathBuf>>>()?;
-    paths.retain(is_shown);
-    paths.sort();
-    let read = |path: PathBuf| {
-        let name = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
-        Ok((name, fs::read_to_string(&path)?))
-    };
-    paths.into_iter().map(read).collect()
+/// The file in the outbox that tells of the release, once it is there.
+fn found(folder: &Path) -> anyhow::Result<Option<WayBack>> {
+    for entry in fs::read_dir(folder.join(OUTBOX))? {
+        let path = entry?.path();
+        if !path.extension().is_some_and(|extension| extension == "xml") {
+            continue;
+        }
+        let text = fs::read_to_string(&path)?;
+        let events: Vec<&str> = text.lines().filter(|line| line.starts_with("<Z1EVENT>")).collect();
+        if let Some(line) = events.iter().find(|line| line.contains(CONTAINER)) {
+            let file = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
+            return Ok(Some(WayBack { file, events: events.len(), line: (*line).to_owned() }));
+        }
+    }
+    Ok(None)
 }
 
 impl WayBack {
     /// What is told of it.
     pub fn text(&self) -> String {
-        let mut text = format!(
+        let WayBack { file, events, line } = self;
+        let others = match events {
+            1 => String::new(),
+            others => format!(", with {} others", others - 1),
+        };
+        format!(
             "\nThe way back: the carrier transferred the release of {CONTAINER}, and the assignment that was\n\
-             parked for it was sent. Then its green lights changed, and this lies in the customer's outbox:\n"
-        );
-        for (name, content) in &self.files {
-            // Writing into a String cannot fail.
-            let _ = writeln!(text, "  {name}");
-            for line in content.lines() {
-                let _ = writeln!(text, "    {line}");
-            }
-        }
-        text
+             parked for it was sent. Then its green lights changed, and {file}\n\
+             tells the customer's system of it{others}:\n  {line}\n"
+        )
     }
 }
