@@ -11,10 +11,10 @@ use anyhow::Context;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use journal::Problems;
+pub use journal::{Problems, Sorted};
 
 use crate::disk::{self, Look};
-use crate::model::{Arrival, Problem};
+use crate::model::{Arrival, LateAnswer, Problem};
 
 /// The folders of one environment's state.
 #[derive(Clone, Debug)]
@@ -235,6 +235,25 @@ impl Spool {
         keep: impl Fn(&Problem) -> bool,
     ) -> anyhow::Result<()> {
         journal::retain(&self.journal(arrival), keep)
+    }
+
+    /// Appends late answers to the journal of a file and makes them durable.
+    pub fn note_late(&self, arrival: Arrival, answers: &[LateAnswer]) -> anyhow::Result<()> {
+        journal::note(&self.late(arrival), answers)
+    }
+
+    /// The late answers of a file so far, by record; of one record in the order in which they came.
+    pub fn late_answers(&self, arrival: Arrival) -> anyhow::Result<Sorted<LateAnswer>> {
+        Sorted::read(&self.late(arrival))
+    }
+
+    /// Forgets the late answers of a file that begins anew.
+    pub fn forget_late(&self, arrival: Arrival) -> io::Result<()> {
+        disk::remove(&self.late(arrival))
+    }
+
+    fn late(&self, arrival: Arrival) -> PathBuf {
+        self.folder(arrival).join("late.ndjson")
     }
 
     fn journal(&self, arrival: Arrival) -> PathBuf {

@@ -225,7 +225,13 @@ impl Belongings {
                 let is_mine =
                     |told: Receipt| told.customer == customer && told.source == source.name;
                 if told.is_ok_and(is_mine) {
-                    put(&receipt.path(), &to.join("receipts").join(&source.name), &name)?;
+                    let folder = to.join("receipts").join(&source.name);
+                    put(&receipt.path(), &folder, &name)?;
+                    let verdicts = name.replace(".receipt.json", ".verdicts.csv");
+                    let from = receipt.path().with_file_name(&verdicts);
+                    if from.is_file() {
+                        put(&from, &folder, &verdicts)?;
+                    }
                 }
             }
         }

@@ -164,6 +164,11 @@ fn assemble(provider: Provider, mut warnings: Vec<Fault>, drafts: Vec<Draft>) ->
             }
         }
     }
+    if provider.replaces_drivers {
+        for api in scr.values_mut() {
+            api.stand_ins = Some(provider.state.join("stand-ins.key"));
+        }
+    }
     let config = Config {
         file: provider.file,
         environments: provider.environments,

@@ -21,6 +21,8 @@ pub(super) struct Provider {
     /// The names of all mappings, if their folder can be read.
     pub mapping_names: Option<BTreeSet<String>>,
     pub state: PathBuf,
+    /// Whether drivers go out as stand-ins.
+    pub replaces_drivers: bool,
     pub ingestion: Option<Address>,
     pub cpu: Option<Address>,
     /// Whether endpoints are there, but cannot be used.
@@ -45,6 +47,8 @@ impl Provider {
         let mappings = folder(&mut section, "mappings");
         let mapping_names = mapping_names(&mappings, &section);
         let state = folder(&mut section, "state").join(&environments.current);
+        let words = [("send", false), ("replace", true)];
+        let replaces_drivers = section.choice("personal_data", &words).unwrap_or(false);
         let (ingestion, cpu, endpoints_are_faulty) = endpoints(&mut section);
         let mut stakes = Vec::new();
         let clients = Client::parse_all(&mut section);
@@ -60,6 +64,7 @@ impl Provider {
             mappings,
             mapping_names,
             state,
+            replaces_drivers,
             ingestion,
             cpu,
             endpoints_are_faulty,

@@ -31,6 +31,9 @@ pub struct ScrApi {
     pub ca: Option<PathBuf>,
     /// The client certificate that the API sees.
     pub identity: Option<TlsIdentity>,
+    /// Where the key lies by which drivers get their stand-ins, if they are not to be named
+    /// (`personal_data = "replace"`).
+    pub stand_ins: Option<PathBuf>,
 }
 
 /// How calls to an SCR API prove who they come from (SCR API 1.2.9, "General principles for
@@ -94,6 +97,7 @@ impl ScrApi {
             timeout,
             ca,
             identity,
+            stand_ins: None,
         })
     }
 }

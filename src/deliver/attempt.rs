@@ -114,7 +114,7 @@ impl Releases {
                 true => Answered::Taken,
                 false => Answered::Accepted,
             };
-            return Some((Outcome { worked, ..outcome }, answered));
+            return Some((Outcome { worked, accepted: true, ..outcome }, answered));
         }
         if matches!(verdict, Verdict::Later { heard: Heard::Word, .. })
             && let Some((outcome, answered)) = self.explain(job, address).await

@@ -46,6 +46,8 @@ pub struct Outcome {
     pub alarm: Option<Alarm>,
     /// Whether the channel has proved to work.
     pub worked: bool,
+    /// Whether the channel only accepted it now, and what it did is told besides.
+    pub accepted: bool,
     /// The release for which others can go now that were put off because of this one.
     pub frees: Option<String>,
 }

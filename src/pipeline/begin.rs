@@ -24,6 +24,7 @@ impl<'a> Work<'a> {
     pub async fn begin(&mut self) -> anyhow::Result<()> {
         // A claim that was broken off here is begun anew: nothing of it was sent.
         self.parts.spool.retain_problems(self.account.arrival, |_| false)?;
+        self.parts.spool.forget_late(self.account.arrival)?;
         let customer: &'a Customer = self.customer;
         let Some(route) = customer.route(&self.account.source, &self.account.name) else {
             let problem = self.no_route();

@@ -127,6 +127,7 @@ impl Work<'_> {
                 (None, Some(pinned)) => pinned.identity,
                 (None, None) => identify(&data)?,
             };
+            let late = spool.late_answers(account.arrival)?;
             let report = Report {
                 account: &account,
                 identity,
@@ -135,6 +136,7 @@ impl Work<'_> {
                 dialect: mapping.as_ref().map(|mapping| &mapping.dialect),
                 counts,
                 problems: &problems,
+                late: &late,
                 changed,
                 settled,
                 progress: &progress,

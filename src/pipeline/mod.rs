@@ -6,6 +6,7 @@ mod begin;
 mod changed;
 pub mod cursor;
 mod finish;
+mod late;
 mod outboxes;
 mod pass;
 mod setup;

@@ -13,12 +13,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::cursor::{Cursor, Piece};
-use super::{Missing, Occasion, Parts, Work};
+use super::{Missing, Occasion, Parts, Work, late};
 use crate::deliver::{Channel, Clearance, Go, Message, Prepared, Turn, after};
 use crate::inspect::{Inspection, Seen};
 use crate::ledger::{Account, AlarmKind, Change, Pinned, Progress, Wait, Waiting};
 use crate::map::Mapping;
-use crate::model::{Arrival, Origin, Problem, State};
+use crate::model::{Arrival, LateAnswer, Origin, Problem, State};
 use crate::read::Unsound;
 
 /// How long a file at least leaves others the time to line up before it.
@@ -439,6 +439,12 @@ impl Pass {
                 ) {
                     *kept_back.lock().unwrap_or_else(PoisonError::into_inner) = Some(waiting.due);
                 }
+                // Where a record lines up its channel answers each by itself.
+                if prepared.is_some()
+                    && let Some(answer) = late::answer(&message, &outcome, Timestamp::now())
+                {
+                    note_late(&parts, arrival, answer).await.inspect_err(|_| halt.cancel())?;
+                }
                 changes.extend(outcome.changes);
                 let told = outcome.problems.into_iter().map(|problem| named(problem, &mapping));
                 note_problems(&parts, arrival, told.collect())
@@ -547,6 +553,12 @@ async fn note_problems(
     }
     let spool = parts.spool.clone();
     tokio::task::spawn_blocking(move || spool.note_problems(arrival, &problems)).await?
+}
+
+/// Appends a late answer to a file's journal.
+async fn note_late(parts: &Parts, arrival: Arrival, answer: LateAnswer) -> anyhow::Result<()> {
+    let spool = parts.spool.clone();
+    tokio::task::spawn_blocking(move || spool.note_late(arrival, &[answer])).await?
 }
 
 /// A problem that names a mapping's `to` names its `from` instead.

@@ -10,6 +10,7 @@ mod places;
 mod problems;
 mod receipt;
 mod rejects;
+mod verdicts;
 
 use std::path::{Path, PathBuf};
 
@@ -22,9 +23,9 @@ pub use receipt::Receipt;
 
 use crate::disk;
 use crate::ledger::{Account, Phase, Progress, ResultNames};
-use crate::model::{Counts, Identity, Origin, numbered};
+use crate::model::{Counts, Identity, LateAnswer, Origin, numbered};
 use crate::read::Dialect;
-use crate::spool::{Problems, Spool};
+use crate::spool::{Problems, Sorted, Spool};
 
 /// Everything that the results of one file say.
 pub struct Report<'a> {
@@ -42,6 +43,8 @@ pub struct Report<'a> {
     pub counts: Counts,
     /// What is wrong, by record.
     pub problems: &'a Problems,
+    /// What was told of records that were parked.
+    pub late: &'a Sorted<LateAnswer>,
     /// Whether the file was written to after it was taken.
     pub changed: bool,
     /// Whether all records are final now.
@@ -84,7 +87,9 @@ pub fn write(spool: &Spool, report: &Report<'_>) -> anyhow::Result<()> {
             None => archive::put_copy(&data, &archived)?,
         }
     }
-    receipt::write(report, &name)?;
+    let verdicts = folders.receipts.join(format!("{name}.verdicts.csv"));
+    let verdicts = verdicts::write(&data, report, &verdicts)?.then_some(verdicts);
+    receipt::write(report, &name, verdicts.as_deref())?;
     names::release(folders, &name)
 }
 
@@ -97,7 +102,7 @@ pub fn refuse(spool: &Spool, report: &Report<'_>) -> anyhow::Result<()> {
     }
     archive::put(&spool.data(account.arrival), &folders.rejects.join(&name))?;
     write_rest(spool, report, &name)?;
-    receipt::write(report, &name)?;
+    receipt::write(report, &name, None)?;
     names::release(folders, &name)
 }
 

@@ -30,6 +30,7 @@ pub fn choose(
         }
         let taken = [
             folders.receipts.join(format!("{result}.receipt.json")),
+            folders.receipts.join(format!("{result}.verdicts.csv")),
             folders.archive.join(day.to_string()).join(&result),
             folders.rejects.join(&result),
             folders.rejects.join(format!("{result}.problems.csv")),

@@ -42,6 +42,9 @@ pub struct Receipt {
     pub messages: u64,
     /// The problems file, if there is one.
     pub problems: Option<String>,
+    /// The verdicts file, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdicts: Option<String>,
     /// How many of those set aside the channel may have all the same: an attempt was not answered.
     #[serde(default)]
     pub unknown_outcome: u64,
@@ -124,7 +127,7 @@ impl Receipt {
 }
 
 /// Writes the receipt of a file whose results have this name.
-pub fn write(report: &Report<'_>, name: &str) -> anyhow::Result<()> {
+pub fn write(report: &Report<'_>, name: &str, verdicts: Option<&Path>) -> anyhow::Result<()> {
     let account = report.account;
     let pinned = account.pinned.as_ref();
     let of_file = report.problems.of_file()?;
@@ -147,6 +150,7 @@ pub fn write(report: &Report<'_>, name: &str) -> anyhow::Result<()> {
         records: Records { total: report.counts.total(), counts: report.counts },
         messages: account.messages,
         problems: (!report.problems.is_empty()).then(|| whole_path(&problems)),
+        verdicts: verdicts.map(whole_path),
         unknown_outcome,
         repeat_of: pinned.and_then(|pinned| pinned.repeat_of.clone()),
         retry_of: round(account, |how| how != How::Resend),

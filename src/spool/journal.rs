@@ -1,5 +1,5 @@
-//! Journal: the problems of one open file, noted as they come and told by record. However many
-//! there are, only some are held in memory at once.
+//! Journal: what is noted of the records of one open file as it comes, and told by record: problems,
+//! and late answers. However much there is, only some is held in memory at once.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -10,9 +10,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::disk::{self, Unfinished};
-use crate::model::{Origin, Problem};
+use crate::model::{LateAnswer, Origin, Problem};
 
 /// Bytes of the journal that are sorted in memory at once.
 const SORTED: usize = 4 * 1024 * 1024;
@@ -20,12 +22,30 @@ const SORTED: usize = 4 * 1024 * 1024;
 /// What is read at once of each sorted part.
 const READ: usize = 16 * 1024;
 
-/// Appends problems to a journal and makes them durable.
-pub fn note(path: &Path, problems: &[Problem]) -> anyhow::Result<()> {
+/// What a journal holds, a line each.
+pub trait Entry: Clone + PartialEq + Serialize + DeserializeOwned {
+    /// The ordinal of the record that it is about.
+    fn record(&self) -> u64;
+}
+
+impl Entry for Problem {
+    fn record(&self) -> u64 {
+        self.record
+    }
+}
+
+impl Entry for LateAnswer {
+    fn record(&self) -> u64 {
+        self.record
+    }
+}
+
+/// Appends entries to a journal and makes them durable.
+pub fn note<E: Entry>(path: &Path, entries: &[E]) -> anyhow::Result<()> {
     // A line that a crash cut short must not swallow the next.
     let mut lines = vec![b'\n'];
-    for problem in problems {
-        serde_json::to_writer(&mut lines, problem)?;
+    for entry in entries {
+        serde_json::to_writer(&mut lines, entry)?;
         lines.push(b'\n');
     }
     let note = || -> io::Result<()> {
@@ -46,7 +66,7 @@ pub fn retain(path: &Path, keep: impl Fn(&Problem) -> bool) -> anyhow::Result<()
     let cannot = || format!("{} cannot be written", path.display());
     let mut kept = BufWriter::new(Unfinished::begin(path, 0o600).with_context(cannot)?);
     let mut line = Vec::new();
-    while let Some(problem) = next(&mut journal, &mut line)? {
+    while let Some(problem) = next::<Problem>(&mut journal, &mut line)? {
         if keep(&problem) {
             kept.write_all(&line).and_then(|()| kept.write_all(b"\n")).with_context(cannot)?;
         }
@@ -55,17 +75,13 @@ pub fn retain(path: &Path, keep: impl Fn(&Problem) -> bool) -> anyhow::Result<()
     kept.replace().with_context(cannot)
 }
 
-/// The problems of a file by record, once each.
+/// The entries of a journal by record, once each.
 #[derive(Debug)]
-pub struct Problems {
-    held: Held,
-    /// By whose numbers and lines they are told, if not by the file's own.
-    origin: Option<Arc<Origin>>,
-}
+pub struct Sorted<E>(Held<E>);
 
 #[derive(Debug)]
-enum Held {
-    InMemory(Vec<Problem>),
+enum Held<E> {
+    InMemory(Vec<E>),
     /// Sorted parts, one after the other in a file without a name; where each starts and ends.
     OnDisk(File, Vec<Span>),
 }
@@ -73,22 +89,22 @@ enum Held {
 /// Where something starts and ends in a file.
 type Span = (u64, u64);
 
-impl Problems {
+impl<E: Entry> Sorted<E> {
     /// Reads a journal. A line that a crash cut short is left out: its record was not final yet,
-    /// and is mapped again.
-    pub fn read(path: &Path) -> anyhow::Result<Problems> {
-        Problems::sort(path, SORTED).with_context(|| format!("{} cannot be read", path.display()))
+    /// and is worked again.
+    pub fn read(path: &Path) -> anyhow::Result<Sorted<E>> {
+        Sorted::sort(path, SORTED).with_context(|| format!("{} cannot be read", path.display()))
     }
 
-    fn sort(path: &Path, at_once: usize) -> anyhow::Result<Problems> {
+    fn sort(path: &Path, at_once: usize) -> anyhow::Result<Sorted<E>> {
         let Some(mut journal) = open(path)? else {
             return Ok(Vec::new().into());
         };
         let (mut held, mut bytes, mut line) = (Vec::new(), 0, Vec::new());
         let mut parts: Option<(BufWriter<File>, Vec<Span>)> = None;
-        while let Some(problem) = next(&mut journal, &mut line)? {
-            bytes += line.len() + size_of::<Problem>();
-            held.push(problem);
+        while let Some(entry) = next(&mut journal, &mut line)? {
+            bytes += line.len() + size_of::<E>();
+            held.push(entry);
             if bytes >= at_once {
                 let (file, parts) = match &mut parts {
                     Some(parts) => parts,
@@ -106,7 +122,42 @@ impl Problems {
         };
         parts.push(put_away(&mut file, &mut held)?);
         let file = file.into_inner().map_err(|error| error.into_error())?;
-        Ok(Problems { held: Held::OnDisk(file, parts), origin: None })
+        Ok(Sorted(Held::OnDisk(file, parts)))
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        matches!(&self.0, Held::InMemory(entries) if entries.is_empty())
+    }
+
+    /// All of them, from the first record on.
+    pub fn iter(&self) -> Box<dyn Iterator<Item = anyhow::Result<E>> + '_> {
+        match &self.0 {
+            Held::InMemory(all) => Box::new(once_each(all.iter().cloned().map(Ok))),
+            Held::OnDisk(file, parts) => Box::new(once_each(Merge::of(file, parts))),
+        }
+    }
+}
+
+impl<E: Entry> From<Vec<E>> for Sorted<E> {
+    fn from(mut entries: Vec<E>) -> Sorted<E> {
+        entries.sort_by_key(E::record);
+        Sorted(Held::InMemory(entries))
+    }
+}
+
+/// The problems of a file by record, once each.
+#[derive(Debug)]
+pub struct Problems {
+    sorted: Sorted<Problem>,
+    /// By whose numbers and lines they are told, if not by the file's own.
+    origin: Option<Arc<Origin>>,
+}
+
+impl Problems {
+    /// Reads a journal.
+    pub fn read(path: &Path) -> anyhow::Result<Problems> {
+        Ok(Problems { sorted: Sorted::read(path)?, origin: None })
     }
 
     /// The same, told by the numbers and lines that the records have in the file they came in.
@@ -116,7 +167,7 @@ impl Problems {
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        matches!(&self.held, Held::InMemory(problems) if problems.is_empty())
+        self.sorted.is_empty()
     }
 
     /// All of them, from the first record on.
@@ -131,10 +182,7 @@ impl Problems {
                 _ => problem,
             })
         };
-        match &self.held {
-            Held::InMemory(all) => Box::new(once_each(all.iter().cloned().map(Ok)).map(told)),
-            Held::OnDisk(file, parts) => Box::new(once_each(Merge::of(file, parts)).map(told)),
-        }
+        Box::new(self.sorted.iter().map(told))
     }
 
     /// Those of the file as a whole, which come first.
@@ -148,9 +196,8 @@ impl Problems {
 }
 
 impl From<Vec<Problem>> for Problems {
-    fn from(mut problems: Vec<Problem>) -> Problems {
-        problems.sort_by_key(|problem| problem.record);
-        Problems { held: Held::InMemory(problems), origin: None }
+    fn from(problems: Vec<Problem>) -> Problems {
+        Problems { sorted: problems.into(), origin: None }
     }
 }
 
@@ -163,7 +210,7 @@ fn open(path: &Path) -> anyhow::Result<Option<BufReader<File>>> {
 }
 
 /// The next line that is whole.
-fn next(journal: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Option<Problem>> {
+fn next<E: Entry>(journal: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Option<E>> {
     loop {
         line.clear();
         if journal.read_until(b'\n', line)? == 0 {
@@ -172,27 +219,27 @@ fn next(journal: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Option<Pro
         if line.last() == Some(&b'\n') {
             line.pop();
         }
-        if let Ok(problem) = serde_json::from_slice(line) {
-            return Ok(Some(problem));
+        if let Ok(entry) = serde_json::from_slice(line) {
+            return Ok(Some(entry));
         }
     }
 }
 
-/// Writes problems in order behind what the file holds, and tells where.
-fn put_away(file: &mut BufWriter<File>, problems: &mut Vec<Problem>) -> anyhow::Result<Span> {
-    problems.sort_by_key(|problem| problem.record);
+/// Writes entries in order behind what the file holds, and tells where.
+fn put_away<E: Entry>(file: &mut BufWriter<File>, entries: &mut Vec<E>) -> anyhow::Result<Span> {
+    entries.sort_by_key(E::record);
     let start = file.stream_position()?;
-    for problem in problems.drain(..) {
-        serde_json::to_writer(&mut *file, &problem)?;
+    for entry in entries.drain(..) {
+        serde_json::to_writer(&mut *file, &entry)?;
         file.write_all(b"\n")?;
     }
     Ok((start, file.stream_position()?))
 }
 
 /// Sorted parts as one; of the same record, what was noted first comes first.
-struct Merge<'a> {
+struct Merge<'a, E> {
     parts: Vec<BufReader<Part<'a>>>,
-    heads: Vec<Option<Problem>>,
+    heads: Vec<Option<E>>,
     order: BinaryHeap<Reverse<(u64, usize)>>,
     fault: Option<io::Error>,
     line: Vec<u8>,
@@ -213,8 +260,8 @@ impl Read for Part<'_> {
     }
 }
 
-impl<'a> Merge<'a> {
-    fn of(file: &'a File, parts: &[Span]) -> Merge<'a> {
+impl<'a, E: Entry> Merge<'a, E> {
+    fn of(file: &'a File, parts: &[Span]) -> Merge<'a, E> {
         let part = |&(at, end): &Span| BufReader::with_capacity(READ, Part { file, at, end });
         let mut merge = Merge {
             parts: parts.iter().map(part).collect(),
@@ -228,9 +275,9 @@ impl<'a> Merge<'a> {
     }
 
     fn advance(&mut self, part: usize) {
-        match next(&mut self.parts[part], &mut self.line) {
+        match next::<E>(&mut self.parts[part], &mut self.line) {
             Ok(head) => {
-                self.order.extend(head.iter().map(|head| Reverse((head.record, part))));
+                self.order.extend(head.iter().map(|head| Reverse((head.record(), part))));
                 self.heads[part] = head;
             }
             Err(error) => self.fault = Some(error),
@@ -238,13 +285,13 @@ impl<'a> Merge<'a> {
     }
 }
 
-impl Iterator for Merge<'_> {
-    type Item = anyhow::Result<Problem>;
+impl<E: Entry> Iterator for Merge<'_, E> {
+    type Item = anyhow::Result<E>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if let Some(fault) = self.fault.take() {
             self.order.clear();
-            return Some(Err(fault).context("the sorted problems cannot be read"));
+            return Some(Err(fault).context("the sorted journal cannot be read"));
         }
         let Reverse((_, part)) = self.order.pop()?;
         let head = self.heads[part].take();
@@ -254,18 +301,18 @@ impl Iterator for Merge<'_> {
 }
 
 /// A crash between the journal and the ledger leaves what is then noted again.
-fn once_each(
-    sorted: impl Iterator<Item = anyhow::Result<Problem>>,
-) -> impl Iterator<Item = anyhow::Result<Problem>> {
-    let mut of_record: Vec<Problem> = Vec::new();
-    sorted.filter(move |problem| {
-        let Ok(problem) = problem else { return true };
-        if of_record.first().is_some_and(|first| first.record != problem.record) {
+fn once_each<E: Entry>(
+    sorted: impl Iterator<Item = anyhow::Result<E>>,
+) -> impl Iterator<Item = anyhow::Result<E>> {
+    let mut of_record: Vec<E> = Vec::new();
+    sorted.filter(move |entry| {
+        let Ok(entry) = entry else { return true };
+        if of_record.first().is_some_and(|first| first.record() != entry.record()) {
             of_record.clear();
         }
-        let is_new = !of_record.contains(problem);
+        let is_new = !of_record.contains(entry);
         if is_new {
-            of_record.push(problem.clone());
+            of_record.push(entry.clone());
         }
         is_new
     })
@@ -322,8 +369,9 @@ mod tests {
             note(&path, &noted[..100]).unwrap();
         }
         note(&path, &[problem(0, "empty")]).unwrap();
-        let in_parts = Problems::sort(&path, 5000).unwrap();
-        assert!(matches!(&in_parts.held, Held::OnDisk(_, parts) if parts.len() > 10));
+        let sorted = Sorted::sort(&path, 5000).unwrap();
+        assert!(matches!(&sorted.0, Held::OnDisk(_, parts) if parts.len() > 10));
+        let in_parts = Problems { sorted, origin: None };
         let mut wanted = vec![problem(0, "empty")];
         for record in 1..=1000 {
             wanted.extend([problem(record, "r7"), problem(record, "r11")]);

@@ -42,6 +42,10 @@ pub fn expire(
         if let Some(archived) = archived(source, &receipt).filter(|path| !in_use.contains(path)) {
             removed += remove_archived(&archived)?;
         }
+        if let Some(verdicts) = verdicts(&path).filter(|path| path.is_file()) {
+            remove(&verdicts)?;
+            removed += 1;
+        }
         remove(&path)?;
         removed += 1;
     }
@@ -72,6 +76,12 @@ fn old_receipts(
         old.extend(receipt.filter(is_old).map(|receipt| (entry.path(), receipt)));
     }
     Ok(old)
+}
+
+/// Where the verdicts of a receipt lie, if there are any.
+fn verdicts(receipt: &Path) -> Option<PathBuf> {
+    let name = receipt.file_name()?.to_str()?.strip_suffix(".receipt.json")?;
+    Some(receipt.with_file_name(format!("{name}.verdicts.csv")))
 }
 
 /// Where a receipt says that its file lies, if that is in a day's folder of the source's archive: a

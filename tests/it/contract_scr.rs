@@ -397,7 +397,7 @@ fn an_unknown_release_is_parked_and_looked_up_once_a_run() {
     let receipt = provider.receipt("acme", "D.csv");
     assert_eq!(receipt["records"]["delivered"], 1, "{receipt}");
     assert!(receipt["settled"].is_string());
-    assert_eq!(provider.names("acme", "receipts"), ["D.csv.receipt.json"]);
+    assert_eq!(provider.names("acme", "receipts"), ["D.csv.receipt.json", "D.csv.verdicts.csv"]);
     provider.check_ledger();
 }
 

@@ -202,10 +202,17 @@ fn what_is_accepted_is_parked_until_a_poll_finds_its_verdict() {
     let receipt = provider.receipt("acme", "R.ndjson");
     assert_eq!(receipt["records"]["parked"], 1, "{receipt}");
     assert_eq!(receipt["settled"], Value::Null, "{receipt}");
+    let path = provider.inbox("acme").join("receipts/R.ndjson.verdicts.csv");
+    assert_eq!(receipt["verdicts"], path.canonicalize().unwrap().to_str().unwrap());
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.starts_with("line,reference,outcome,message,time\n1,REF-0,parked,"), "{text}");
 
     let run = provider.run_once(&["--wait", "30s"]);
     assert_eq!(run.code, 0, "{run}");
     counts(&provider, 0, 1, 0);
+    let verdicts = provider.verdicts("acme", "R.ndjson");
+    assert_eq!(verdicts.len(), 1);
+    assert_eq!(verdicts[0].told(), (1, "REF-0", "delivered", ""));
     assert_eq!(fake.to(RIGHTS).len(), 1, "nothing is sent twice");
     let asked = fake.to(&format!("{BASE}/notifications"));
     assert_eq!(asked.len(), 4);
@@ -228,6 +235,9 @@ fn a_verdict_that_it_failed_sets_the_record_aside_with_its_words() {
         assert_eq!(problems.len(), 1);
         assert_eq!((problems[0].record, problems[0].rule.as_str()), (1, "refused"));
         assert_eq!(problems[0].advice, format!("{event}: the B/L is not known"));
+        let words = format!("{event}: the B/L is not known");
+        let verdicts = provider.verdicts("acme", "R.ndjson");
+        assert_eq!(verdicts[0].told(), (1, "REF-0", "quarantined", words.as_str()));
         assert_eq!(
             provider.rejects("acme", "R.ndjson").unwrap(),
             format!("{}\n", release_right()).into_bytes()
@@ -381,6 +391,58 @@ fn invalid_input_is_the_records_fault_and_stops_nobody_else() {
     assert_eq!((problems[0].record, problems[0].rule.as_str()), (1, "refused"));
     assert!(problems[0].advice.contains("405") && problems[0].advice.contains("Invalid input"));
     assert_eq!(provider.alarms(), [""; 0]);
+    // What was refused at once never waited.
+    let verdicts = provider.verdicts("acme", "R.ndjson");
+    assert_eq!(verdicts.len(), 1);
+    assert_eq!((verdicts[0].line, verdicts[0].outcome.as_str()), (2, "delivered"));
+}
+
+#[test]
+fn the_verdicts_file_has_a_row_for_each_record_that_waits_or_did_by_the_lines_of_the_file() {
+    let fake = Fake::start(|seen, earlier| match seen.method.as_str() {
+        "PUT" => {
+            let right = seen.json();
+            let told = json!({ "publicReferenceId": right["billOfLadingNumbers"][0] });
+            answer(202, told.to_string())
+        }
+        _ => cpu(seen, earlier, |reference| match reference {
+            "GOOD" => stored(reference, "Validated", ""),
+            "BAD" => stored(reference, "NotValidated", "no such \"B/L\", or none of yours"),
+            _ => json!([]),
+        }),
+    });
+    let provider = pick_up(&fake, "confirm = \"poll\"");
+    let right = |bl: &str| {
+        let mut right = release_right();
+        right["BL"] = json!(bl);
+        format!("{right}\n")
+    };
+    let lines = ["WAITS-1", "GOOD", "", "BAD", "WAITS-2"];
+    let file: String =
+        lines.map(|bl| if bl.is_empty() { "\n".to_owned() } else { right(bl) }).concat();
+    provider.drop_file("acme", "R.ndjson", file);
+    let run = provider.run_once(&["--wait", "2s"]);
+    assert_eq!(run.code, 3, "{run}");
+    counts(&provider, 2, 1, 1);
+    let rows = || {
+        let rows = provider.verdicts("acme", "R.ndjson").into_iter();
+        rows.map(|row| (row.line, row.reference, row.outcome)).collect::<Vec<_>>()
+    };
+    let row =
+        |line, reference: &str, outcome: &str| (line, reference.to_owned(), outcome.to_owned());
+    let expected = [
+        row(1, "WAITS-1", "parked"),
+        row(2, "GOOD", "delivered"),
+        row(4, "BAD", "quarantined"),
+        row(5, "WAITS-2", "parked"),
+    ];
+    assert_eq!(rows(), expected);
+    let told = &provider.verdicts("acme", "R.ndjson")[2];
+    assert_eq!(told.message, "NotValidated: no such \"B/L\", or none of yours");
+    // Another run finds nothing new, and tells the same.
+    std::fs::remove_file(provider.inbox("acme").join("receipts/R.ndjson.verdicts.csv")).unwrap();
+    provider.run_once(&[]);
+    assert_eq!(rows(), expected);
 }
 
 #[test]

@@ -45,6 +45,9 @@ mod scr;
 // Transfers and revokes: confirmed, and overtaken by nothing.
 mod transfers;
 
+// Drivers' names stay at home where others see what is sent.
+mod stand_ins;
+
 // Certified Pick up: what is accepted is parked until its verdict.
 mod cpu;
 

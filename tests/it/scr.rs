@@ -239,6 +239,13 @@ fn an_unknown_release_is_parked_and_delivered_when_it_appears() {
     );
     assert!(receipt["answered"].is_string() && receipt["settled"].is_null(), "{receipt}");
     assert_eq!(provider.alarms(), [""; 0]);
+    let verdicts = || {
+        let rows = provider.verdicts("wilgen", "1.xml").into_iter();
+        rows.map(|row| (row.reference, row.outcome)).collect::<Vec<_>>()
+    };
+    let row = |reference: String, outcome: &str| (reference, outcome.to_owned());
+    let another = format!("{} ANOTHER", container(0));
+    assert_eq!(verdicts(), [row(container(7), "parked"), row(another, "parked")]);
 
     let mut known = releases(8);
     known.push(Port::release(&address(100), &container(0), "ANOTHER"));
@@ -250,6 +257,7 @@ fn an_unknown_release_is_parked_and_delivered_when_it_appears() {
     let receipt = provider.receipt("wilgen", "1.xml");
     assert_eq!(receipt["records"]["delivered"], 3);
     assert!(receipt["settled"].is_string(), "{receipt}");
+    assert_eq!(verdicts(), [row(address(7), "delivered"), row(address(100), "delivered")]);
     provider.check_ledger();
 }
 

@@ -26,6 +26,10 @@ fn a_transfer_is_delivered_once_a_look_shows_its_next_owner() {
     let read = format!("GET {last}");
     assert_eq!(stage.calls(0), [read.as_str(), "PUT transfer", &read]);
     assert_eq!(stage.records("delivered"), 1);
+    // It was accepted first, so that its verdict is told, though it came at once.
+    let verdicts = stage.provider.verdicts("wilgen", "1.csv");
+    assert_eq!(verdicts.len(), 1);
+    assert_eq!(verdicts[0].told(), (2, last.as_str(), "delivered", ""));
     stage.provider.check_ledger();
 }
 

@@ -99,10 +99,30 @@ fn an_error_of_the_provider_comes_with_those_of_the_customers() {
         folder.told(&faults),
         [
             "lighterman.toml:1: unknown key \"x\": known here are clients, customers, \
-             endpoints, environment, environments, limits, listen, mappings, scr, state",
+             endpoints, environment, environments, limits, listen, mappings, personal_data, \
+             scr, state",
             "customers/acme.toml: warning: there is no [sources.…]: no file is taken in",
             "customers/acme.toml:1: unknown key \"vatt\": did you mean \"vat\"?",
         ]
+    );
+}
+
+#[test]
+fn drivers_get_stand_ins_in_the_environments_that_say_so() {
+    let key = |line: &str| {
+        let folder = Folder::of_provider(&format!("{line}\n{PROVIDER}"));
+        let loaded = folder.load().unwrap();
+        let apis = loaded.config.scr.values();
+        apis.map(|api| api.stand_ins.clone()).next().unwrap()
+    };
+    let replaced = key("personal_data = { uat = \"replace\", production = \"send\" }").unwrap();
+    assert!(replaced.ends_with("state/uat/stand-ins.key"), "{}", replaced.display());
+    assert_eq!(key("personal_data = { uat = \"send\", production = \"replace\" }"), None);
+    assert_eq!(key(""), None);
+    let folder = Folder::of_provider(&format!("personal_data = \"hide\"\n{PROVIDER}"));
+    assert_eq!(
+        folder.told(&folder.load().unwrap_err()),
+        ["lighterman.toml:1: personal_data is \"hide\", but must be \"send\" or \"replace\""]
     );
 }
 

@@ -24,7 +24,7 @@ fn a_key_that_is_none_is_told_in_every_table_of_the_provider() {
             3,
             "",
             "clients, customers, endpoints, environment, environments, limits, listen, mappings, \
-             scr, state"
+             personal_data, scr, state"
         )
     );
     assert_eq!(in_provider("[endpoints]"), told(5, " in [endpoints]", "cpu, ingestion"));

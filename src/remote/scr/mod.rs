@@ -3,6 +3,7 @@
 
 mod connection;
 mod release;
+mod stand_in;
 
 pub use connection::{Connection, Invitation};
 pub use release::{Query, Walk};
@@ -18,6 +19,7 @@ use reqwest::{Method, RequestBuilder, Url};
 use serde::Serialize;
 use serde_json::Value;
 
+use self::stand_in::StandIns;
 use super::http::{self, Caller, Clients, exchange, without_secrets};
 use super::jwt::Signer;
 use crate::config::{ScrApi, ScrAuth};
@@ -35,6 +37,8 @@ pub struct Scr {
     timeout: Duration,
     /// Opened when first needed, and anew after a refusal.
     signer: Mutex<Option<Arc<Signer>>>,
+    /// Who goes out in the place of drivers, if they are not to be named.
+    stand_ins: Option<StandIns>,
 }
 
 impl Scr {
@@ -51,6 +55,7 @@ impl Scr {
             auth: api.auth.clone(),
             timeout: api.timeout,
             signer: Mutex::default(),
+            stand_ins: api.stand_ins.clone().map(StandIns::new),
         })
     }
 

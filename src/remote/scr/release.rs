@@ -1,5 +1,6 @@
 //! The calls on releases (SCR API 1.2.9, "Releases").
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use reqwest::{Method, Url};
@@ -69,7 +70,15 @@ impl Walk {
 
 impl Scr {
     /// Assigns a release to a driver or a barge. A repeat overwrites, so it does no harm.
+    ///
+    /// Where drivers are not to be named, a stand-in goes out; never the driver for want of one.
     pub async fn assign(&self, address: &str, to: &Assignee) -> Reply {
+        let to = match self.stand_ins.as_ref().map(|stand_ins| stand_ins.of(to)) {
+            None => Cow::Borrowed(to),
+            Some(Ok(stand_in)) => Cow::Owned(stand_in),
+            Some(Err(error)) => return Reply::Broken(format!("{error:#}")),
+        };
+        let to = to.as_ref();
         self.change(Method::PUT, &["releases", address, "assign"], Some(to)).await
     }
 

@@ -22,6 +22,7 @@ fn api(server: &Server, auth: ScrAuth) -> ScrApi {
         timeout: Duration::from_secs(60),
         ca: None,
         identity: None,
+        stand_ins: None,
     }
 }
 
@@ -355,6 +356,7 @@ fn a_url_that_cannot_be_called_is_named() {
             timeout: Duration::from_secs(60),
             ca: None,
             identity: None,
+            stand_ins: None,
         };
         let error = Scr::open(&api, &Arc::default()).unwrap_err().to_string();
         assert!(error.starts_with(&format!("the SCR URL \"{url}\" is not")), "{error}");

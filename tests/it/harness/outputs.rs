@@ -23,6 +23,23 @@ pub struct Problem {
     pub advice: String,
 }
 
+/// One row of a verdicts file.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Verdict {
+    pub line: u64,
+    pub reference: String,
+    pub outcome: String,
+    pub message: String,
+    pub time: jiff::Timestamp,
+}
+
+impl Verdict {
+    /// The row but for its time.
+    pub fn told(&self) -> (u64, &str, &str, &str) {
+        (self.line, &self.reference, &self.outcome, &self.message)
+    }
+}
+
 impl Provider {
     /// The receipt of a file.
     #[track_caller]
@@ -49,6 +66,15 @@ impl Provider {
     /// The problems of a file.
     pub fn problems(&self, customer: &str, file: &str) -> Vec<Problem> {
         let path = self.inbox(customer).join(format!("rejects/{file}.problems.csv"));
+        match csv::Reader::from_path(path) {
+            Ok(mut rows) => rows.deserialize().map(Result::unwrap).collect(),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// The rows of a file's verdicts file; none without one.
+    pub fn verdicts(&self, customer: &str, file: &str) -> Vec<Verdict> {
+        let path = self.inbox(customer).join(format!("receipts/{file}.verdicts.csv"));
         match csv::Reader::from_path(path) {
             Ok(mut rows) => rows.deserialize().map(Result::unwrap).collect(),
             Err(_) => Vec::new(),
