@@ -122,12 +122,17 @@ fn found(folder: &Path) -> anyhow::Result<Option<WayBack>> {
         }
         let text = fs::read_to_string(&path)?;
         let events: Vec<&str> = text.lines().filter(|line| line.starts_with("<Z1EVENT>")).collect();
-        if let Some(line) = events.iter().find(|line| line.contains(CONTAINER)) {
+        if let Some(line) = events.iter().find(|line| is_green(line)) {
             let file = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
             return Ok(Some(WayBack { file, events: events.len(), line: (*line).to_owned() }));
         }
     }
     Ok(None)
+}
+
+/// Whether a line tells that the release's lights are green.
+fn is_green(line: &str) -> bool {
+    line.contains(CONTAINER) && line.contains("<LICHT>G</LICHT>")
 }
 
 impl WayBack {
@@ -140,7 +145,7 @@ impl WayBack {
         };
         format!(
             "\nThe way back: the carrier transferred the release of {CONTAINER}, and the assignment that was\n\
-             parked for it was sent. Then its green lights changed, and {file}\n\
+             parked for it was sent. Then its lights turned green, and {file}\n\
              tells the customer's system of it{others}:\n  {line}\n"
         )
     }
