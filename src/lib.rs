@@ -13,8 +13,9 @@
 //!
 //! Under all of them lies the [`ledger`], the durable account of every file and record, and the
 //! [`spool`], where claimed files are the queue; every operation on files that this custody rests on
-//! is in [`disk`]. [`pipeline`] tells one file's story, [`worker`]
-//! holds many files. [`sync`] is the way back: notifications of the port's APIs come in. [`sandbox`] stands in for the port's servers.
+//! is in [`disk`], and every session with a partner's server in [`sftp`]. [`pipeline`] tells one
+//! file's story, [`worker`] holds many files. [`sync`] is the way back: notifications of the port's
+//! APIs come in, and files for the ERP go out. [`sandbox`] stands in for the port's servers.
 //!
 //! # What each part does not know
 //!
@@ -23,7 +24,7 @@
 //!   [`deliver`] not how a message was made.
 //! * [`read`] and [`map`] run from a test with a string: no runtime, no clock, no disk; nor does
 //!   [`schedule`] know what time it is.
-//! * sled is named in [`ledger`] only, notify and ssh2 in [`pickup`], quick-xml in [`read`],
+//! * sled is named in [`ledger`] only, notify in [`pickup`], ssh2 in [`sftp`], quick-xml in [`read`],
 //!   cron in [`schedule`], reqwest in [`remote`], on the control socket in [`api`], and where the
 //!   [`sandbox`] posts notifications.
 //! * A file leaves the spool last, after the ledger has every verdict and its copy is put away.
@@ -49,6 +50,7 @@ pub mod settle;
 // What lies under the path.
 pub mod ledger;
 pub mod spool;
+pub mod sftp;
 pub mod disk;
 
 // One file, and many.

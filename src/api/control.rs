@@ -197,7 +197,7 @@ async fn answer_scr_look(
     Json(question): Json<Question<Look>>,
 ) -> Answer<scr::Answer> {
     let setup = parts.setup();
-    answer(scr::look(&setup.config, &setup.shared, &question).await)
+    answer(scr::look(&setup.config, &setup.shared, Some(&parts.ledger), &question).await)
 }
 
 async fn answer_scr_act(

@@ -11,7 +11,7 @@ use super::quarantine::Refused;
 use crate::config::{ChannelKind, Config, Customer, ScrApi};
 use crate::deliver::verdict::{Heard, Remote, Verdict, judge};
 use crate::deliver::{Gate, Shared, fault_of, same_vat};
-use crate::ledger::{Ledger, Subscription};
+use crate::ledger::{self, Ledger, Subscription};
 use crate::model::Reply;
 use crate::remote::scr::{Connection, Invitation, Query, Walk};
 
@@ -95,10 +95,12 @@ pub enum Said {
 /// What came of it, or why it was not done.
 pub type Answer = Result<Said, Refused>;
 
-/// Reads something.
+/// Reads something. What is read of connections is noted, where there is a ledger: so transfers know
+/// them at once.
 pub async fn look(
     config: &Config,
     shared: &Shared,
+    ledger: Option<&Ledger>,
     question: &Question<Look>,
 ) -> anyhow::Result<Answer> {
     let api = match Api::find(config, &question.which) {
@@ -112,14 +114,7 @@ pub async fn look(
             .release(&gate, address)
             .await
             .map(|release| Said::Releases { list: vec![release], more: false }),
-        Look::Connections => {
-            let call = gate.read(api.whose).await;
-            call.client
-                .connections()
-                .await
-                .map(Said::Connections)
-                .map_err(|reply| api.fault(&reply))
-        }
+        Look::Connections => api.connections(&gate, ledger).await?,
     };
     Ok(said)
 }
@@ -160,7 +155,7 @@ pub async fn act(
                     registered: Timestamp::now(),
                     at: config.scr[&api].normal.clone(),
                 };
-                let noted = move |store: &mut crate::ledger::Store| {
+                let noted = move |store: &mut ledger::Store| {
                     store.subscribed(&api, &event_type, &subscription);
                 };
                 ledger.update(noted).await?;
@@ -268,6 +263,23 @@ impl<'a> Api<'a> {
             let why = format!("{}: there is no release {address}{whose}", self.name);
             Refused { why, code: FATAL }
         })
+    }
+
+    async fn connections(&self, gate: &Gate, ledger: Option<&Ledger>) -> anyhow::Result<Answer> {
+        let call = gate.read(self.whose).await;
+        let list = match call.client.connections().await {
+            Ok(list) => list,
+            Err(reply) => return Ok(Err(self.fault(&reply))),
+        };
+        if let Some(ledger) = ledger {
+            let kept = list.iter().filter_map(|Connection { reference, name, vat, address }| {
+                ledger::Connection::new(address, reference.as_deref(), vat, name)
+            });
+            let (url, kept) = (self.settings.normal.clone(), kept.collect());
+            let now = Timestamp::now();
+            ledger.update(move |store| store.set_connections(&url, now, kept)).await?;
+        }
+        Ok(Ok(Said::Connections(list)))
     }
 
     async fn pincode(&self, gate: &Gate, address: &str) -> Answer {

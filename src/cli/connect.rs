@@ -6,7 +6,7 @@ use futures::{StreamExt, stream};
 
 use crate::config::{Config, Folder, Sftp};
 use crate::deliver::Channels;
-use crate::pickup::sftp::{Kind, Refusal, Session};
+use crate::sftp::{Kind, Refusal, Session};
 
 /// How many SFTP servers are tried at once: those that do not answer take a while.
 const AT_ONCE: usize = 8;

@@ -198,7 +198,7 @@ async fn look(setting: &Setting, api: Api, ask: Look) -> anyhow::Result<u8> {
     // What only reads needs no state: where no run answers, it is done here.
     let answer = match control::tell(&config.state, "scr/look", &question).await? {
         Some(answer) => answer,
-        None => scr::look(&config, &Shared::default(), &question).await?,
+        None => scr::look(&config, &Shared::default(), None, &question).await?,
     };
     match (answer, &question.ask) {
         (Ok(said), Look::Release(_)) => shown(said, json, true),

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::behind::Behind;
 use super::call::{self, Call};
 use super::care::{Asked, Care, Tried};
 use super::consequence::UNKNOWN_OUTCOME;
@@ -29,6 +30,8 @@ pub struct Rights {
     pub permits: Arc<Semaphore>,
     /// Calls for one container go one by one, in the order of their records.
     pub book: OrderBook,
+    /// Over retries, too.
+    pub behind: Behind,
 }
 
 /// What a record asks.
@@ -67,6 +70,22 @@ impl Rights {
         prepared: &mut Prepared,
         halt: &CancellationToken,
     ) -> anyhow::Result<Option<Outcome>> {
+        let mut outcome = self.work(channel, ledger, message, go, prepared, halt).await?;
+        if let Some(outcome) = &mut outcome {
+            self.behind.note(message, prepared.call.as_ref(), outcome);
+        }
+        Ok(outcome)
+    }
+
+    async fn work(
+        &self,
+        channel: &Channel,
+        ledger: &Ledger,
+        message: &Message,
+        go: Go,
+        prepared: &mut Prepared,
+        halt: &CancellationToken,
+    ) -> anyhow::Result<Option<Outcome>> {
         // The places stay taken until the answer is there.
         let Go { leave: Some(leave), room: _room, _permit } = go else {
             anyhow::bail!("a call to CPu has no leave to go");
@@ -91,6 +110,11 @@ impl Rights {
         }
         if halt.is_cancelled() {
             return Ok(None);
+        }
+        if reference.is_none()
+            && let Some(older) = self.behind.what(ledger, message, call).await?
+        {
+            return Ok(Some(self.behind.put_off(&channel.retry, message, older)));
         }
         let (leave, tried) = match self.care.ask(channel, ledger, message, leave).await? {
             Asked::Yes(leave, tried) => (leave, tried),

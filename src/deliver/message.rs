@@ -96,8 +96,13 @@ impl Message {
 
     /// The age of its first record: that of the pick-up it came with, however often it is worked.
     pub fn age(&self) -> Age {
+        self.age_of(self.first())
+    }
+
+    /// The age of one of its records.
+    pub fn age_of(&self, ordinal: u64) -> Age {
         let arrival = self.origin.as_ref().map_or(self.arrival, |origin| origin.age);
-        (arrival, self.original(self.first()))
+        (arrival, self.original(ordinal))
     }
 
     /// A record's ordinal in the file that it came with.

@@ -3,6 +3,7 @@
 
 mod ask;
 pub mod assignment;
+mod behind;
 pub mod call;
 mod care;
 pub mod consequence;
@@ -10,6 +11,7 @@ mod connection;
 mod cpu;
 mod explain;
 mod ingestion;
+mod invite;
 pub mod lane;
 pub mod message;
 mod open;
@@ -83,7 +85,7 @@ enum Kind {
 /// order of its release: dropping it lets the next call for that release go.
 pub enum Prepared {
     /// Of an SCR API.
-    Assignment(scr::Prepared),
+    Assignment(Box<scr::Prepared>),
     /// Of CPu.
     Call(cpu::Prepared),
 }
@@ -175,7 +177,7 @@ impl Channel {
     pub fn line_up(&self, message: &Message) -> Option<Prepared> {
         match &self.kind {
             Kind::Ingestion(_) => None,
-            Kind::Scr(releases) => Some(Prepared::Assignment(releases.line_up(message))),
+            Kind::Scr(releases) => Some(Prepared::Assignment(Box::new(releases.line_up(message)))),
             Kind::Cpu(rights) => Some(Prepared::Call(rights.line_up(message))),
         }
     }

@@ -32,8 +32,8 @@ use crate::deliver::{Channel, Turn};
 use crate::ledger::{Account, Ledger, Phase};
 use crate::map::{Bundle, Mapping};
 use crate::model::{Arrival, Counts};
-use crate::pickup::sftp::Logins;
 use crate::pickup::{Sights, Waiting};
+use crate::sftp::Logins;
 use crate::spool::Spool;
 
 /// What every file's pipeline works with.

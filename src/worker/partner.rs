@@ -21,7 +21,7 @@ use crate::config::{After, ChannelKind, Retry, Sftp, Source};
 use crate::deliver::retry;
 use crate::ledger::{Alarm, AlarmKind};
 use crate::pickup::Looks;
-use crate::pickup::sftp::{Line, Session, alarm_of};
+use crate::sftp::{Line, Session, alarm_of};
 
 /// A poll ends after so long; what it was fetching then goes on with the next.
 const WITHIN: Duration = Duration::from_secs(3600);

@@ -16,10 +16,10 @@ use super::troubles::{clear_fault, raise_fault};
 use super::{Run, Span, partner};
 use crate::config::{Folder, Source};
 use crate::model::Arrival;
-use crate::pickup::sftp::alarm_of;
 use crate::pickup::{self, Looks, Remembered, claim};
 use crate::pipeline::Occasion;
 use crate::schedule::Schedule;
+use crate::sftp::alarm_of;
 use crate::spool::write_whole;
 
 /// A run that is to end waits so long for files to become quiet.

@@ -363,6 +363,93 @@ fn the_verdict_on_several_is_for_all_of_them() {
     assert_eq!(provider.receipt("acme", "R.ndjson")["messages"], 2);
 }
 
+/// A release right for a container, told from others by its B/L.
+fn right_with(container: &str, bl: &str) -> Value {
+    let mut right = right_of(container, "BEANR");
+    right["BL"] = json!(bl);
+    right
+}
+
+/// The B/Ls of the calls that mention a container, in their order; `!` behind those that were not
+/// taken.
+fn order_of(fake: &Fake, container: &str, refused: &[&str]) -> Vec<String> {
+    let mut seen = std::collections::BTreeSet::new();
+    let calls = fake.to(&format!("{BASE}/BEANR")).into_iter();
+    let calls = calls.filter(|call| call.text().contains(&format!("{container:?}")));
+    let bls = calls.flat_map(|call| {
+        let body = call.json();
+        let rights = match body["releaseRights"].as_array() {
+            Some(rights) => rights.clone(),
+            None => vec![body],
+        };
+        let mine = rights.into_iter().filter(|right| right["equipmentNumber"] == container);
+        mine.map(|right| right["billOfLadingNumbers"][0].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    });
+    bls.map(|bl| {
+        let first = seen.insert(bl.clone());
+        if first && refused.contains(&bl.as_str()) { format!("{bl}!") } else { bl }
+    })
+    .collect()
+}
+
+#[test]
+fn a_call_that_is_tried_again_is_not_overtaken_by_a_newer_one_for_its_container() {
+    for batch in ["", "batch = { records = 2 }"] {
+        // Whatever tells of B/L A is refused once.
+        let fake =
+            Fake::start(move |seen, earlier| match seen.text().contains("\"A\"") && earlier == 0 {
+                true => answer(500, ""),
+                false => cpu(seen, earlier, |_| json!([])),
+            });
+        let channel = format!("confirm = \"none\"\n{batch}");
+        let provider = pick_up(&fake, &channel);
+        drop_records(&provider, &[right_with("C0", "X")]);
+        assert_eq!(provider.run_once(&[]).code, 0, "the channel works");
+        let records = [
+            right_with("C1", "A"),
+            right_with("C2", "D"),
+            right_with("C1", "B"),
+            right_with("C3", "E"),
+            right_with("C1", "C"),
+        ];
+        drop_records(&provider, &records);
+        let run = provider.run_once(&["--wait", "30s"]);
+        assert_eq!(run.code, 0, "{run}");
+        assert_eq!(order_of(&fake, "C1", &["A"]), ["A!", "A", "B", "C"], "{batch}");
+        counts(&provider, 0, 6, 0);
+    }
+}
+
+#[test]
+fn nor_by_one_of_a_later_file_after_a_restart() {
+    let is_down = Arc::new(AtomicBool::new(true));
+    let down = Arc::clone(&is_down);
+    let fake = Fake::start(move |seen, earlier| {
+        let is_down = down.load(Ordering::SeqCst) && seen.text().contains("\"A\"");
+        if is_down { answer(500, "") } else { cpu(seen, earlier, |_| json!([])) }
+    });
+    let provider = pick_up(&fake, "confirm = \"none\"");
+    let config = std::fs::read_to_string(provider.path("customers/acme.toml")).unwrap();
+    let slow = config.replace("first = \"20ms\", max = \"100ms\"", "first = \"1s\", max = \"1s\"");
+    provider.file("customers/acme.toml", slow);
+    drop_records(&provider, &[right_with("C1", "A")]);
+    assert_eq!(provider.run_once(&[]).code, 75);
+    for (name, bl) in [("S.ndjson", "B"), ("T.ndjson", "C")] {
+        let records = format!("{}\n{}\n", right_with("C1", bl), right_with("C2", bl));
+        provider.drop_file("acme", name, records);
+        assert_eq!(provider.run_once(&[]).code, 75);
+    }
+    is_down.store(false, Ordering::SeqCst);
+    let run = provider.run_once(&["--wait", "30s"]);
+    assert_eq!(run.code, 0, "{run}");
+    let order = order_of(&fake, "C1", &[]);
+    let first_other = order.iter().position(|bl| bl != "A").unwrap();
+    assert_eq!(order[first_other..], ["B", "C"], "{order:?}");
+    assert_eq!(order_of(&fake, "C2", &[]).len(), 2);
+    counts(&provider, 0, 5, 0);
+}
+
 #[test]
 fn where_nobody_asks_what_is_accepted_counts_as_delivered() {
     let fake = Fake::start(|seen, earlier| cpu(seen, earlier, |_| json!([])));

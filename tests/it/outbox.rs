@@ -253,6 +253,28 @@ fn a_full_disk_defers_and_loses_nothing() {
 }
 
 #[test]
+#[cfg(debug_assertions)]
+fn a_folder_that_does_not_answer_holds_up_neither_another_outbox_nor_the_end() {
+    let second = outbox("").replace("erp", "lights");
+    let provider = provider(&(outbox("") + &second));
+    fs::create_dir(provider.path("lights")).unwrap();
+    queue(&provider, &["A", "B"]);
+    let flag = provider.path("hangs");
+    fs::write(&flag, "").unwrap();
+    let folder = provider.path("customers/../erp");
+    let fault = format!("hang;while;{};{}", flag.display(), folder.display());
+    let config = provider.path("lighterman.toml");
+    let daemon = provider
+        .start_in(&["--config", config.to_str().unwrap(), "run"], &[("LIGHTERMAN_FAULT", &fault)]);
+    until_true("the other outbox", || files(provider.path("lights")).len() == 2);
+    assert_eq!(files(provider.path("erp")), []);
+    assert_eq!(daemon.stop().code, 0);
+    assert_eq!(provider.run_once(&[]).code, 0);
+    assert_eq!(files(provider.path("erp")), files(provider.path("lights")));
+    is_empty(&provider, 2);
+}
+
+#[test]
 fn an_outbox_that_is_gone_from_the_config_keeps_what_waits() {
     let provider = provider(&outbox(""));
     queue(&provider, &["A"]);
@@ -499,6 +521,14 @@ fn what_a_crash_left_half_at_a_server_is_written_anew() {
 fn a_folder_that_cannot_be_written_is_a_fault_of_the_check() {
     let provider = provider(&outbox(""));
     assert_eq!(provider.run(&["check"]).code, 0);
+    provider.mapping(
+        "releases-out",
+        "[input]\nformat = \"csv\"\n[[fields]]\nto = \"id\"\nfrom = \"ID\"\n",
+    );
+    let check = provider.run(&["check"]);
+    assert_eq!(check.code, 1, "{check}");
+    assert!(check.stderr.contains("outbox erp: the mapping \"releases-out\" reads"), "{check}");
+    provider.mapping("releases-out", RELEASES);
     // Root may write everywhere but on a disk that nobody may write to.
     let _disk = match rustix::process::getuid().is_root() {
         true => match SmallDisk::mount(&provider.path("erp"), "1m") {

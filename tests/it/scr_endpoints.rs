@@ -308,6 +308,38 @@ fn get_pincode() {
 }
 
 #[test]
+fn put_transfer_and_revoke_as_records_ask_for_them() {
+    let stage = moves::Stage::new(moves::world([moves::release(0)]), moves::QUICK);
+    let address = moves::address(0);
+    for (file, row, body) in [
+        // "The blockchain account address of the other party must be specified."
+        (
+            "1.csv",
+            ["transfer", &*address, "", "", moves::HAULIER.1, ""],
+            json!({ "address": moves::HAULIER.2 }),
+        ),
+        ("2.csv", ["revoke", &*address, "", "", "", ""], Value::Null),
+    ] {
+        stage.file(file, [row]);
+        let run = stage.provider.run_once(&["--wait", "10s"]);
+        assert_eq!(run.code, 0, "{run}");
+        let path = format!("{SCR}/releases/{address}/{}", row[0]);
+        let calls = stage.port.calls_to(&path);
+        let [call] = calls.as_slice() else { panic!("{calls:?}") };
+        assert_eq!(
+            (call.method.as_str(), call.query.as_str(), call.status),
+            ("PUT", "", Some(202))
+        );
+        let sent = match call.body.as_deref() {
+            None | Some("") => Value::Null,
+            Some(sent) => serde_json::from_str(sent).unwrap(),
+        };
+        assert_eq!(sent, body);
+        is_signed(call);
+    }
+}
+
+#[test]
 fn put_transfer_and_revoke() {
     let stage = Stage::new();
     let path = |action: &str| format!("/releases/{ADDRESS}/{action}");

@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use lighterman::config::{After, SecretSource, Sftp, SshLogin};
 use lighterman::ledger::Ledger;
-use lighterman::pickup::sftp::{Cord, Kind, Logins, Refusal, Session};
+use lighterman::sftp::{Cord, Kind, Logins, Refusal, Session};
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{Provider, Sshd, Wish, until_true};

@@ -78,7 +78,7 @@ fn all_are_assigned_once_at_most_twenty_at_a_time_and_the_newest_driver_stays() 
             .map(|n| assignment(n, "B"));
         provider.drop_file("wilgen", &format!("{file}.xml"), xml(first.chain(second)));
     }
-    let twice = |n: &u64| n % TWICE == 0 && n % FILES <= (n / TWICE) % FILES;
+    let twice = |n: &u64| n.is_multiple_of(TWICE) && n % FILES <= (n / TWICE) % FILES;
     let second = (0..RELEASES).filter(twice).count() as u64;
     assert!(second > 500, "{second}");
     let parked = || provider.records("wilgen", "parked");

@@ -3,12 +3,12 @@
 
 use anyhow::bail;
 
-use super::listing::{look, path_of};
-use super::session::Session;
+use super::listing::look;
 use crate::config::{After, Ready};
 use crate::ledger::Fetched;
 use crate::model::numbered;
 use crate::pickup::local::marker_name;
+use crate::sftp::{Session, path_of};
 
 /// Moves or removes a file that was fetched, and the marker that came with it.
 ///

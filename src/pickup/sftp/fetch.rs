@@ -10,9 +10,9 @@ use anyhow::{Context, bail};
 use tokio_util::sync::CancellationToken;
 
 use super::listing::look;
-use super::session::Session;
 use crate::disk;
 use crate::model::Arrival;
+use crate::sftp::Session;
 use crate::spool::{Slip, Spool};
 
 /// Bytes that are asked for at once.

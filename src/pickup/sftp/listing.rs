@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use super::session::{Entry, Kind, Stat};
 use crate::config::{Order, Ready, Source};
 use crate::disk::Look;
 use crate::pickup::Candidate;
 use crate::pickup::local::{is_hidden_claim, marker_name};
+use crate::sftp::{Entry, Kind, Stat};
 
 /// Bytes of a name at most, so that what is added to it for results still fits into the 255 of
 /// Linux's file systems (path_resolution(7), NAME_MAX).
@@ -69,14 +69,6 @@ pub fn listing(source: &Source, entries: Vec<Entry>) -> Listing {
 pub fn look(stat: &Stat) -> Look {
     let modified = i64::try_from(stat.modified).unwrap_or(i64::MAX).saturating_mul(1_000_000_000);
     Look { size: stat.size, modified, inode: 0 }
-}
-
-/// The path of a name in a remote folder.
-pub fn path_of(folder: &str, name: &str) -> String {
-    match folder.ends_with('/') {
-        true => format!("{folder}{name}"),
-        false => format!("{folder}/{name}"),
-    }
 }
 
 fn sound_name(name: Vec<u8>) -> Result<String, String> {

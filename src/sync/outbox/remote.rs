@@ -4,7 +4,7 @@ use anyhow::bail;
 
 use super::local::{NUMBERS, There};
 use crate::model::numbered;
-use crate::pickup::sftp::{Kind, Session, path_of};
+use crate::sftp::{Kind, Session, path_of};
 
 /// Writes a file, and its marker afterwards; tells under which name.
 pub fn put(

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::config::Outbox;
 use crate::disk;
 use crate::ledger::{Alarm, AlarmKind, Store, Waits};
-use crate::pickup::sftp::alarm_of;
+use crate::sftp::alarm_of;
 
 /// Whether an alarm is about this outbox.
 pub fn is_of(alarm: &Alarm, customer: &str, outbox: &str) -> bool {

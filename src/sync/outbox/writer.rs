@@ -1,19 +1,22 @@
 //! Writer: one outbox. It takes documents in the order of their numbers; what is cut off as one file
 //! is noted before it is written, and what was written before its payload goes.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::{Context as _, bail};
 use jiff::{Timestamp, Zoned};
+use tokio::task::JoinHandle;
 
 use super::render::{Rendered, render};
 use super::{Common, local, remote, trouble};
 use crate::config::{Folder, Gather, Outbox, Sftp};
 use crate::disk;
-use crate::ledger::Queued;
+use crate::ledger::{Queued, Waits};
 use crate::map::Context;
-use crate::pickup::sftp::{Line, Session};
 use crate::pipeline::{Parts, Pinnable};
+use crate::sftp::{Line, Session};
 
 /// How many files are written and noted together, where each document has its own.
 const TOGETHER: usize = 64;
@@ -26,6 +29,12 @@ const BYTES: u64 = 4 << 20;
 
 /// How long apart it is tried at most.
 const MOST: Duration = Duration::from_secs(300);
+
+/// How long a folder on this machine may take for one file.
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// How long one that is under way has to end once all is to stop.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// How long a session is held while there is nothing to write.
 const HELD: Duration = Duration::from_secs(60);
@@ -40,6 +49,8 @@ pub struct Writer {
     /// How often in a row nothing could be written.
     faults: u32,
     line: Option<(Arc<Sftp>, Line)>,
+    /// A file on its way into a folder on this machine.
+    under_way: Option<JoinHandle<anyhow::Result<String>>>,
 }
 
 /// What is to be written next.
@@ -52,7 +63,15 @@ enum Next {
 
 impl Writer {
     pub fn new(common: &Arc<Common>, customer: String, name: String) -> Writer {
-        Writer { common: Arc::clone(common), customer, name, after: 0, faults: 0, line: None }
+        Writer {
+            common: Arc::clone(common),
+            customer,
+            name,
+            after: 0,
+            faults: 0,
+            line: None,
+            under_way: None,
+        }
     }
 
     /// Writes until it is told to end; tells whether something is left that could not be written.
@@ -126,7 +145,7 @@ impl Writer {
             }
             return Ok(None);
         }
-        match self.next(&outbox).await? {
+        match self.next(&outbox, &waits).await? {
             Next::Later(pause) => return Ok(Some(pause)),
             Next::Documents(documents) if outbox.gather.is_some() => {
                 self.cut(&documents).await?;
@@ -147,7 +166,7 @@ impl Writer {
         Some((outbox.clone(), Arc::clone(setup.mappings.get(&outbox.mapping)?)))
     }
 
-    async fn next(&self, outbox: &Outbox) -> anyhow::Result<Next> {
+    async fn next(&self, outbox: &Outbox, waits: &Waits) -> anyhow::Result<Next> {
         let Some(Gather { every, rows }) = outbox.gather else {
             let documents = self.queued(self.after, TOGETHER).await?;
             return Ok(match documents.is_empty() {
@@ -156,23 +175,29 @@ impl Writer {
             });
         };
         let most = rows.and_then(|rows| usize::try_from(rows).ok()).unwrap_or(ROWS);
-        let mut documents = self.queued(self.after, most).await?;
-        let Some(oldest) = documents.first() else { return Ok(Next::Later(MOST)) };
+        let oldest = self.queued(self.after, 1).await?;
+        let Some(oldest) = oldest.first() else { return Ok(Next::Later(MOST)) };
         // A clock that was set back makes nothing wait longer.
         let waited = Timestamp::now().duration_since(oldest.queued);
         let waited = Duration::try_from(waited).unwrap_or_default();
+        if waited < every && self.waiting(waits) < most as u64 {
+            return Ok(Next::Later(every - waited));
+        }
+        let mut documents = self.queued(self.after, most).await?;
         let mut bytes = 0;
         let fits = documents.iter().take_while(|queued| {
             bytes += queued.bytes;
             bytes <= BYTES
         });
-        let fitting = fits.count().max(1);
-        let is_full = documents.len() == most || fitting < documents.len();
-        if !is_full && waited < every {
-            return Ok(Next::Later(every - waited));
-        }
-        documents.truncate(fitting);
+        documents.truncate(fits.count().max(1));
         Ok(Next::Documents(documents))
+    }
+
+    /// How many documents are to be tried: all that come, not to be read for each that does.
+    fn waiting(&self, waits: &Waits) -> u64 {
+        let (last, passed) = (waits.outbox.last, waits.outbox.passed);
+        let again = if self.after < passed { waits.refused } else { 0 };
+        last.saturating_sub(passed.max(self.after)) + again
     }
 
     async fn queued(&self, after: u64, limit: usize) -> anyhow::Result<Vec<Queued>> {
@@ -276,8 +301,12 @@ impl Writer {
         let name = match &outbox.folder {
             Folder::Local(folder) => {
                 let folder = folder.clone();
-                let put = move || local::put(&folder, &name, marker, &bytes);
-                tokio::task::spawn_blocking(put).await??
+                self.answers(&folder).await?;
+                let at = folder.clone();
+                self.under_way = Some(tokio::task::spawn_blocking(move || {
+                    local::put(&folder, &name, marker, &bytes)
+                }));
+                self.answers(&at).await?.context("nothing was under way")?
             }
             Folder::Sftp(sftp) => {
                 let folder = sftp.path.clone();
@@ -292,6 +321,23 @@ impl Writer {
             rendered.written.len()
         );
         Ok(())
+    }
+
+    /// Waits for what is under way in a folder, if anything is: one that does not answer may hold
+    /// it for good. Nothing else is begun there before it has ended.
+    async fn answers(&mut self, folder: &Path) -> anyhow::Result<Option<String>> {
+        let Some(mut under_way) = self.under_way.take() else { return Ok(None) };
+        let stop = async {
+            self.common.stop.cancelled().await;
+            tokio::time::sleep(GRACE).await;
+        };
+        tokio::select! {
+            put = &mut under_way => return Ok(Some(put??)),
+            () = tokio::time::sleep(ANSWER) => {}
+            () = stop => {}
+        }
+        self.under_way = Some(under_way);
+        bail!("the folder {} has not answered for {} s", folder.display(), ANSWER.as_secs())
     }
 
     /// Has something done at the server. A session that has ended since it was last used is opened

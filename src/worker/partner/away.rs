@@ -8,7 +8,8 @@ use crate::config::After;
 use crate::ledger::{Fetched, Known, Store};
 use crate::model::Arrival;
 use crate::pickup::claim::hidden_name;
-use crate::pickup::sftp::{Line, Session, path_of, put_away};
+use crate::pickup::sftp::put_away;
+use crate::sftp::{Line, Session, path_of};
 
 impl Poll {
     /// Puts away what could not be so far.

@@ -7,8 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Poll;
 use crate::ledger::{Alarm, AlarmKind, Fetched, Known, Store};
-use crate::pickup::sftp::{Line, listing, path_of};
+use crate::pickup::sftp::listing;
 use crate::pickup::{Candidate, Looks};
+use crate::sftp::{Line, path_of};
 
 impl Poll {
     /// Lists the partner's folder: what is ready and new, or only what of it was `seen` before; and
