@@ -11,8 +11,8 @@ use super::quarantine::Refused;
 use crate::config::{ChannelKind, Config, Customer, ScrApi};
 use crate::deliver::verdict::{Heard, Remote, Verdict, judge};
 use crate::deliver::{Gate, Shared, fault_of, same_vat};
-use crate::ledger::{self, Ledger, Subscription};
-use crate::model::Reply;
+use crate::ledger::{self, Ledger, Subscription, kept, plain_vat};
+use crate::model::{Arrival, Reply};
 use crate::remote::scr::{Connection, Invitation, Query, Walk};
 
 /// Exit statuses (design, section 4.3).
@@ -134,9 +134,32 @@ pub async fn act(
     match &question.ask {
         Act::Pincode(address) => Ok(api.pincode(&gate, address).await),
         Act::Invite(invitation) => {
-            let call = gate.change(api.whose).await;
-            let reply = call.client.invite(invitation).await;
-            Ok(api.done(&reply, "see `lighterman scr connections` before it is sent again"))
+            let customer = match (api.whose, api.users.as_slice()) {
+                ("", [one]) => Some(*one),
+                ("", []) => None,
+                ("", _) => {
+                    let users = api.users.join(", ");
+                    let why = format!(
+                        "{}: the answer is for one of its customers: say for which, by --customer: \
+                         {users}",
+                        api.name
+                    );
+                    return Ok(Err(Refused { why, code: USAGE }));
+                }
+                (customer, _) => Some(customer),
+            };
+            if let Some(customer) = customer {
+                note_invitation(ledger, api.settings, customer, invitation, false).await?;
+            }
+            let reply = {
+                let call = gate.change(api.whose).await;
+                call.client.invite(invitation).await
+            };
+            let done = api.done(&reply, "see `lighterman scr connections` before it is sent again");
+            if let (Some(customer), Ok(_)) = (customer, &done) {
+                note_invitation(ledger, api.settings, customer, invitation, true).await?;
+            }
+            Ok(done)
         }
         Act::Subscribe { event_types, url } => {
             let url = url.replace("{api}", api.name);
@@ -173,6 +196,8 @@ struct Api<'a> {
     whose: &'a str,
     /// Whose releases alone are meant, by VAT number, if not all are.
     only: Option<&'a str>,
+    /// The customers that use it.
+    users: Vec<&'a str>,
 }
 
 impl<'a> Api<'a> {
@@ -220,13 +245,15 @@ impl<'a> Api<'a> {
             let mut apis = apis_of(customer).filter_map(|name| config.scr.get(name));
             apis.any(|api| api.normal == settings.normal)
         });
+        let users: Vec<&str> = users.map(|customer| customer.id.as_str()).collect();
         // What a customer uses whose file is broken is not known.
-        let is_shared = users.count() > 1 || !config.broken.is_empty();
+        let is_shared = users.len() > 1 || !config.broken.is_empty();
         Ok(Api {
             name,
             settings,
             whose: customer.map_or("", |customer| customer.id.as_str()),
             only: customer.filter(|_| is_shared).map(|of| of.vat.as_deref().unwrap_or_default()),
+            users,
         })
     }
 
@@ -350,6 +377,35 @@ pub(super) fn refusal(remote: Remote, reply: &Reply, unknown: &str) -> (String, 
         Verdict::Refused(why) | Verdict::TooLarge(why) => (why, FATAL),
         Verdict::Delivered | Verdict::Accepted => ("it was done".to_owned(), FATAL),
     }
+}
+
+/// Notes an invitation, so that its answer finds whom it is for: before it is sent, and once the API
+/// has taken it. One that a record waits for stays as it is.
+async fn note_invitation(
+    ledger: &Ledger,
+    api: &ScrApi,
+    customer: &str,
+    invitation: &Invitation,
+    taken: bool,
+) -> anyhow::Result<()> {
+    let own = ledger::Invitation {
+        customer: customer.to_owned(),
+        reference: invitation.reference.as_deref().map(kept),
+        vat: plain_vat(&invitation.vat),
+        // No record's.
+        by: (Arrival(0), 0),
+        asked: Timestamp::now(),
+        taken: false,
+        answer: None,
+    };
+    let url = api.normal.clone();
+    let note = move |store: &mut ledger::Store| {
+        let known = store.invitation(&url, &own.name())?;
+        let noted = known.filter(|known| taken || known.answer.is_none()).unwrap_or(own);
+        store.set_invitation(&url, &ledger::Invitation { taken: taken || noted.taken, ..noted });
+        Ok(())
+    };
+    ledger.change(note).await
 }
 
 /// The names of the SCR APIs that a customer's channels send to.

@@ -3,6 +3,7 @@
 
 mod report;
 mod samples;
+mod way_back;
 
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -17,6 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use self::report::Report;
+use self::way_back::WayBack;
 use super::{FATAL, WELL};
 use crate::config;
 use crate::sandbox::{Sandbox, World};
@@ -24,6 +26,8 @@ use crate::worker::{self, Span};
 
 /// A file of rejected records that the demo leaves, and where it can be dropped again.
 const REJECTS: &str = "inbox/kraanvogel-forwarding/rejects/RELEASE_20261120_0615.csv";
+/// An address at which the system chooses the port.
+const ANY_PORT: &str = "127.0.0.1:0";
 const INBOX: &str = "inbox/kraanvogel-forwarding/";
 
 /// Exit status: stopped by a signal, as shells tell of it.
@@ -50,8 +54,9 @@ pub async fn run(options: Options) -> anyhow::Result<u8> {
     sandbox.stop().await;
     let code = match report {
         _ if stop.is_cancelled() => STOPPED,
-        Ok(report) => {
+        Ok((report, back)) => {
             print(&report.text(options.keep))?;
+            print(&back.text())?;
             if report.faults.is_empty() { WELL } else { FATAL }
         }
         Err(error) => {
@@ -71,14 +76,15 @@ pub fn world() -> &'static str {
     samples::WORLD
 }
 
-/// One pass over the samples, and what came of it.
+/// One pass over the samples, what came of it, and what came back.
 async fn work(
     folder: &Path,
     sandbox: &Sandbox,
     stop: &CancellationToken,
-) -> anyhow::Result<Report> {
+) -> anyhow::Result<(Report, WayBack)> {
     let address = sandbox.addr().to_string();
     samples::point_at(folder, samples::ADDRESS, &address)?;
+    samples::point_at(folder, samples::RECEIVER, ANY_PORT)?;
     let loaded = config::load(Some(&folder.join("lighterman.toml")), Some("sandbox"));
     let config = match loaded {
         Ok(loaded) => loaded.config,
@@ -90,9 +96,12 @@ async fn work(
     let parts = Arc::new(worker::assemble(config)?);
     let span = Span::Once { wait: Duration::ZERO };
     worker::run(Arc::clone(&parts), span, stop.clone()).await?;
+    let report = Report::gather(folder, &parts, &sandbox.stats()).await?;
+    let back = way_back::take(folder, &parts, sandbox, stop).await.context("the way back")?;
     // From here on the folder is a setup like any other, for a stand-in at its usual place.
     samples::point_at(folder, &address, samples::ADDRESS)?;
-    Report::gather(folder, &parts, &sandbox.stats()).await
+    samples::point_at(folder, ANY_PORT, samples::RECEIVER)?;
+    Ok((report, back))
 }
 
 /// A token that the first SIGINT or SIGTERM cancels.

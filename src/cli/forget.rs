@@ -150,6 +150,7 @@ impl Belongings {
                 Entry::Subscription { api, .. } => api.starts_with(&format!("{customer}/")),
                 Entry::Seen { seen, .. } => seen.customer.as_deref() == Some(customer),
                 Entry::Fetched { fetched, .. } => fetched.customer == customer,
+                Entry::Invitation { invitation, .. } => invitation.customer == customer,
                 Entry::Outbox(outbox) => outbox.customer == customer,
                 Entry::Queued(of) if of.customer == customer => {
                     queued.push(of.clone());

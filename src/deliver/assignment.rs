@@ -6,6 +6,16 @@ use serde::Deserialize;
 use super::precedence::Bearing;
 use crate::model::{Level, Problem};
 use crate::remote::release::{Assignee, Barge, Driver};
+use crate::remote::scr::Invitation;
+
+/// What a record asks of an SCR API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// A call for a release.
+    Release(Assignment),
+    /// A company is to be asked to connect.
+    Invitation(Invitation),
+}
 
 /// What is asked for one release.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +96,17 @@ struct Mapped {
     release: Named,
     driver: Option<DriverFields>,
     barge: Option<BargeFields>,
+    #[serde(default)]
+    invitation: InvitationFields,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct InvitationFields {
+    reference: Option<String>,
+    name: Option<String>,
+    vat: Option<String>,
+    contact_email: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -115,7 +136,7 @@ struct BargeFields {
 
 /// Reads a mapped record. Problems name the mapping's `to`; those of level `warn` leave the
 /// assignment as it is.
-pub fn parse(body: &[u8], record: u64, line: u64) -> (Option<Assignment>, Vec<Problem>) {
+pub fn parse(body: &[u8], record: u64, line: u64) -> (Option<Asked>, Vec<Problem>) {
     let mut problems = Problems { record, line, list: Vec::new() };
     let mapped: Mapped = match serde_json::from_slice(body) {
         Ok(mapped) => mapped,
@@ -129,6 +150,11 @@ pub fn parse(body: &[u8], record: u64, line: u64) -> (Option<Assignment>, Vec<Pr
             return (None, problems.list);
         }
     };
+    if mapped.action.as_deref() == Some("invite") {
+        let invitation = problems.invitation(mapped.invitation);
+        let invitation = invitation.filter(|_| problems.list.is_empty());
+        return (invitation.map(Asked::Invitation), problems.list);
+    }
     let release = problems.release(mapped.release);
     let action = match mapped.action.as_deref().unwrap_or("assign") {
         "assign" => problems.assignee(mapped.driver, mapped.barge).map(Action::Assign),
@@ -136,14 +162,16 @@ pub fn parse(body: &[u8], record: u64, line: u64) -> (Option<Assignment>, Vec<Pr
         "transfer" => problems.target(mapped.to).map(Action::Transfer),
         "revoke" => Some(Action::Revoke),
         other => {
-            let advice = "the actions are assign, unassign, transfer and revoke";
+            let advice = "the actions are assign, unassign, transfer, revoke and invite";
             problems.reject("action", "values", other, advice);
             None
         }
     };
     let refused = problems.list.iter().any(|problem| problem.level == Level::Reject);
     let assignment = match (release, action) {
-        (Some(release), Some(action)) if !refused => Some(Assignment { release, action }),
+        (Some(release), Some(action)) if !refused => {
+            Some(Asked::Release(Assignment { release, action }))
+        }
         _ => None,
     };
     (assignment, problems.list)
@@ -183,6 +211,15 @@ impl Problems {
                 None
             }
         }
+    }
+
+    fn invitation(&mut self, fields: InvitationFields) -> Option<Invitation> {
+        let reference = fields.reference.filter(|text| !text.trim().is_empty());
+        let reference = self.bounded("invitation.reference", reference);
+        let name = self.needed("invitation.name", fields.name);
+        let vat = self.needed("invitation.vat", fields.vat);
+        let contact_email = self.needed("invitation.contactEmail", fields.contact_email);
+        Some(Invitation { reference, name: name?, vat: vat?, contact_email: contact_email? })
     }
 
     fn target(&mut self, to: Option<String>) -> Option<Target> {
@@ -259,7 +296,7 @@ impl Problems {
         match value.filter(|value| !value.trim().is_empty()) {
             Some(value) => self.bounded(field, Some(value)),
             None => {
-                self.missing(field, "the SCR API asks for it in every assignment");
+                self.missing(field, "the SCR API cannot do without it");
                 None
             }
         }
@@ -308,7 +345,11 @@ mod tests {
     use super::*;
 
     fn told(body: &str) -> (Option<Assignment>, Vec<(String, String, &'static str)>) {
-        let (assignment, problems) = parse(body.as_bytes(), 5, 9);
+        let (asked, problems) = parse(body.as_bytes(), 5, 9);
+        let assignment = asked.map(|asked| match asked {
+            Asked::Release(assignment) => assignment,
+            Asked::Invitation(invitation) => panic!("{invitation:?}"),
+        });
         let rows = problems
             .into_iter()
             .inspect(|problem| assert_eq!((problem.record, problem.line), (5, 9)))
@@ -368,6 +409,38 @@ mod tests {
         let long = format!(r#""action":"transfer","to":"{}""#, "é".repeat(256));
         assert_eq!(action(&long).unwrap_err()[0].1, "max-length");
         assert_eq!(action(r#""action":"revoke""#), Ok(Action::Revoke));
+    }
+
+    #[test]
+    fn an_invitation_says_who_is_to_be_asked_and_where() {
+        let told = |fields: &str| {
+            let body = format!(r#"{{"action":"invite","invitation":{fields}}}"#);
+            let (asked, problems) = parse(body.as_bytes(), 5, 9);
+            let rows: Vec<String> =
+                problems.iter().map(|row| format!("{} {}", row.field, row.rule)).collect();
+            (asked, rows)
+        };
+        // SCR API 1.2.9, "Invite an organization".
+        let (asked, rows) = told(
+            r#"{"reference":"clientref1","name":"Transporter NV","vat":"BE161023354",
+                "contactEmail":"info@transporternv.com"}"#,
+        );
+        assert_eq!(rows, [""; 0]);
+        let invitation = Invitation {
+            reference: Some("clientref1".to_owned()),
+            name: "Transporter NV".to_owned(),
+            vat: "BE161023354".to_owned(),
+            contact_email: "info@transporternv.com".to_owned(),
+        };
+        assert_eq!(asked, Some(Asked::Invitation(invitation)));
+        let needed = ["name", "vat", "contactEmail"];
+        let all = needed.map(|name| format!("invitation.{name} required"));
+        assert_eq!(told("{}"), (None, all.to_vec()));
+        let long = format!(r#"{{"name":"N","vat":"{}","contactEmail":"a@b"}}"#, "1".repeat(256));
+        assert_eq!(told(&long), (None, vec!["invitation.vat max-length".to_owned()]));
+        let (asked, _) = told(r#"{"reference":" ","name":"N","vat":"1","contactEmail":"a@b"}"#);
+        let Some(Asked::Invitation(invitation)) = asked else { panic!("{asked:?}") };
+        assert_eq!(invitation.reference, None);
     }
 
     #[test]

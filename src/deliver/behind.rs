@@ -60,6 +60,12 @@ impl Behind {
                 && waiting.wait == Wait::Time
             {
                 waits = true;
+                let earlier = message.earlier.as_ref().and_then(|earlier| earlier.holds.as_ref());
+                if message.count() > 1 && waiting.release.is_some() && earlier.is_none() {
+                    // Many messages of several may be put off behind one: were each to keep back
+                    // all that is newer, they would go one by one.
+                    continue;
+                }
                 waiting.holds = Some(Holds {
                     api: short_api(API),
                     release: name.clone(),

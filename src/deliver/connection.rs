@@ -3,11 +3,12 @@
 
 use anyhow::Context;
 use jiff::{SignedDuration, Timestamp};
+use tokio_util::sync::CancellationToken;
 
 use super::assignment::Target;
 use super::resolve::{Unread, same_vat};
 use super::scr::{Job, Releases};
-use super::{Message, Outcome};
+use super::{Channel, Message, Outcome};
 use crate::ledger::{Connection, Connections, Ledger, kept};
 use crate::model::{Problem, Reply};
 use crate::remote::scr;
@@ -26,30 +27,45 @@ impl Releases {
         if let [one] = found(known.as_ref(), target).as_slice() {
             return Ok(Ok(one.address.clone()));
         }
-        let mut read = self.gate.connected.lock().await;
-        let now = Timestamp::now();
-        if read.is_none_or(|read| now.duration_since(read).abs() > FRESH) {
-            match self.read(job, |scr| scr.connections()).await {
-                Ok((told, leave)) => {
-                    drop(leave);
-                    self.note_connections(job.ledger, told).await?;
-                    *read = Some(Timestamp::now());
-                }
-                // The API itself refuses who is no connection.
-                Err(Unread { outcome: Some(_), answered: true, .. })
-                    if let Target::Address(address) = target =>
-                {
-                    return Ok(Ok(address.clone()));
-                }
-                Err(unread) => return Ok(Err(unread.outcome.map(Box::new))),
+        let Job { channel, message, ledger, halt, .. } = *job;
+        let known = match self.know_connections(channel, ledger, message, halt).await? {
+            Ok(known) => known,
+            // The API itself refuses who is no connection.
+            Err(Unread { outcome: Some(_), answered: true, .. })
+                if let Target::Address(address) = target =>
+            {
+                return Ok(Ok(address.clone()));
             }
-        }
-        drop(read);
-        let known = self.connections(job.ledger).await?;
+            Err(unread) => return Ok(Err(unread.outcome.map(Box::new))),
+        };
         Ok(match found(known.as_ref(), target).as_slice() {
             [one] => Ok(one.address.clone()),
             several => Err(Some(Box::new(nobody(job.message, target, several)))),
         })
+    }
+
+    /// The connections, asked for anew unless that was just done.
+    pub(super) async fn know_connections(
+        &self,
+        channel: &Channel,
+        ledger: &Ledger,
+        message: &Message,
+        halt: &CancellationToken,
+    ) -> anyhow::Result<Result<Option<Connections>, Unread>> {
+        let mut read = self.gate.connected.lock().await;
+        let now = Timestamp::now();
+        if read.is_none_or(|read| now.duration_since(read).abs() > FRESH) {
+            match self.read_for(channel, message, halt, |scr| scr.connections()).await {
+                Ok((told, leave)) => {
+                    drop(leave);
+                    self.note_connections(ledger, told).await?;
+                    *read = Some(Timestamp::now());
+                }
+                Err(unread) => return Ok(Err(unread)),
+            }
+        }
+        drop(read);
+        self.connections(ledger).await.map(Ok)
     }
 
     /// Asks the API for its connections and notes them.
@@ -91,6 +107,12 @@ impl Releases {
         let (api, told) = (self.gate.url().to_owned(), told.collect());
         ledger.update(move |store| store.set_connections(&api, Timestamp::now(), told)).await
     }
+}
+
+/// Whether a company with this VAT number is among the connections.
+pub(super) fn is_connected(known: Option<&Connections>, vat: &str) -> bool {
+    let mut all = known.into_iter().flat_map(|known| known.list.values());
+    all.any(|one| same_vat(&one.vat, vat) || one.vat == kept(vat))
 }
 
 /// The connections that may be meant.

@@ -11,6 +11,7 @@ mod connection;
 mod cpu;
 mod explain;
 mod ingestion;
+mod invite;
 pub mod lane;
 pub mod message;
 mod open;

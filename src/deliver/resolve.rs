@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
 
 use super::assignment::{Action, ReleaseName};
 use super::scr::{Job, Releases};
 use super::verdict::{Remote, judge, told};
-use super::{Leave, Outcome, after};
+use super::{Channel, Leave, Message, Outcome, after};
 use crate::ledger::{Change, Wait};
 use crate::model::{Problem, Reply};
 use crate::remote::release::Release;
@@ -211,7 +212,17 @@ impl Releases {
         job: &Job<'_>,
         read: impl FnOnce(&'a Scr) -> F,
     ) -> Result<(T, Leave), Unread> {
-        let Job { channel, message, halt, .. } = *job;
+        self.read_for(job.channel, job.message, job.halt, read).await
+    }
+
+    /// The same, for whatever record.
+    pub(super) async fn read_for<'a, T, F: Future<Output = Result<T, Reply>> + 'a>(
+        &'a self,
+        channel: &Channel,
+        message: &Message,
+        halt: &CancellationToken,
+        read: impl FnOnce(&'a Scr) -> F,
+    ) -> Result<(T, Leave), Unread> {
         let untried = |outcome| Unread { answered: false, reason: String::new(), outcome };
         let paused = |until| untried(Some(message.paused(until)));
         let mut leave = channel.lane.enter().await.map_err(paused)?;

@@ -9,7 +9,8 @@ use futures::FutureExt;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use super::assignment::{self, Action, Assignment, ReleaseName};
+use super::assignment::{self, Action, Asked, Assignment, ReleaseName};
+use super::invite::{self, Inviting};
 use super::order::{OrderBook, Turn};
 use super::precedence::{May, may};
 use super::resolve::{Found, Place, names_of, waited_for};
@@ -54,7 +55,7 @@ pub struct Releases {
 /// What a record asks, and its place in the order of its release. Dropping it lets the next call
 /// for that release go.
 pub struct Prepared {
-    assignment: Option<Assignment>,
+    asked: Option<Asked>,
     pub(super) problems: Vec<Problem>,
     pub(super) turns: Vec<Turn>,
     /// Of a transfer or revoke: what keeps newer calls back.
@@ -157,11 +158,18 @@ impl Prepared {
 
 impl Releases {
     pub fn line_up(&self, message: &Message) -> Prepared {
-        let (assignment, problems) =
-            assignment::parse(&message.body, message.first(), message.line);
+        let (asked, problems) = assignment::parse(&message.body, message.first(), message.line);
         let mut prepared =
-            Prepared { assignment, problems, turns: Vec::new(), stand: None, holds: None };
-        let Some(assignment) = &prepared.assignment else { return prepared };
+            Prepared { asked, problems, turns: Vec::new(), stand: None, holds: None };
+        let assignment = match &prepared.asked {
+            None => return prepared,
+            Some(Asked::Invitation(invitation)) => {
+                let name = invite::kept_as(invitation, message).name();
+                prepared.turns.push(self.gate.book.line_up(&name));
+                return prepared;
+            }
+            Some(Asked::Release(assignment)) => assignment,
+        };
         let name = match &assignment.release {
             ReleaseName::Address(address) => address.clone(),
             ReleaseName::Container(container, bl) => waited_for(container, bl.as_deref()),
@@ -199,7 +207,7 @@ impl Releases {
         prepared: &mut Prepared,
         halt: &CancellationToken,
     ) -> anyhow::Result<Option<Outcome>> {
-        let Some(assignment) = prepared.assignment.clone() else {
+        let Some(asked) = prepared.asked.clone() else {
             return Ok(Some(message.end(State::Quarantined)));
         };
         for turn in &mut prepared.turns {
@@ -208,8 +216,15 @@ impl Releases {
         if halt.is_cancelled() {
             return Ok(None);
         }
+        let assignment = match &asked {
+            Asked::Release(assignment) => assignment,
+            Asked::Invitation(invitation) => {
+                let inviting = Inviting { channel, ledger, message, invitation, halt };
+                return self.invite(&inviting, prepared).await;
+            }
+        };
         let to = prepared.holds.as_ref().and_then(|holds| holds.to.clone());
-        let mut job = Job { channel, ledger, message, assignment: &assignment, halt, to };
+        let mut job = Job { channel, ledger, message, assignment, halt, to };
         let Some(mut outcome) = self.work(&mut job, prepared).await? else { return Ok(None) };
         // Until it is final it keeps newer calls back.
         for change in &mut outcome.changes {

@@ -150,7 +150,7 @@ impl Check {
                 }
             }
             Entry::Tidied(_) | Entry::Known { .. } | Entry::Verdict { .. } => {}
-            Entry::Connection { .. } | Entry::Connected { .. } => {}
+            Entry::Connection { .. } | Entry::Connected { .. } | Entry::Invitation { .. } => {}
             Entry::Event(_)
             | Entry::Heard { .. }
             | Entry::Sender { .. }

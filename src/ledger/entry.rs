@@ -10,13 +10,14 @@ use super::account::{Account, Waiting};
 use super::entries::{Pair, parse};
 use super::keys::{
     account_key, alarm_key, api_and_event, chunk_key, connection_key, connections_key, day_key,
-    event_key, fetched_key, generation_key, heard_key, identity_key, known_key, login_key,
-    outbox_key, queued_key, sender_key, subscription_key, tally_key, verdict_key, waiting_key,
+    event_key, fetched_key, generation_key, heard_key, identity_key, invitation_key, known_key,
+    login_key, outbox_key, queued_key, sender_key, subscription_key, tally_key, verdict_key,
+    waiting_key,
 };
 use super::ordinals::Ordinals;
 use super::{
-    Alarm, Believed, Connection, Day, Event, Fetched, Known, LoginRefusals, Outbox, Queued,
-    ReleaseAge, Seen, Sender, Settled, Subscription, Tally, Told, Walked,
+    Alarm, Believed, Connection, Day, Event, Fetched, Invitation, Known, LoginRefusals, Outbox,
+    Queued, ReleaseAge, Seen, Sender, Settled, Subscription, Tally, Told, Walked,
 };
 use crate::model::{Arrival, Identity, State};
 
@@ -149,6 +150,14 @@ pub enum Entry {
         #[serde(flatten)]
         connection: Connection,
     },
+    /// An invitation that a record asked for.
+    Invitation {
+        /// The first 16 digits of the hash of the SCR API's URL.
+        api: String,
+        /// Which, and what was answered.
+        #[serde(flatten)]
+        invitation: Invitation,
+    },
     /// When an SCR API told its connections.
     Connected {
         /// The first 16 digits of the hash of its URL.
@@ -225,9 +234,9 @@ pub enum Entry {
 
 impl Entry {
     /// What keys start with, by kind: what belongs to no file comes first.
-    pub const PREFIXES: [&'static [u8]; 23] = [
+    pub const PREFIXES: [&'static [u8]; 24] = [
         b"m/", b"c/", b"d/", b"a/", b"l/", b"r/", b"i/", b"g/", b"p/", b"k/", b"v/", b"e/", b"h/",
-        b"n/", b"b/", b"u/", b"t/", b"y/", b"o/", b"q/", b"f/", b"s/", b"w/",
+        b"n/", b"b/", b"j/", b"u/", b"t/", b"y/", b"o/", b"q/", b"f/", b"s/", b"w/",
     ];
 
     /// What a kind of entry is about, in words.
@@ -247,6 +256,7 @@ impl Entry {
             Some(b"h/") => "that a notification came",
             Some(b"n/") => "one who sends notifications",
             Some(b"b/") => "a connection of an SCR API",
+            Some(b"j/") => "an invitation to connect",
             Some(b"u/") => "a callback that was registered",
             Some(b"t/") => "how a release was",
             Some(b"y/") => "how far releases were walked",
@@ -309,6 +319,13 @@ impl Entry {
                 Entry::Fetched { arrival, fetched: parse(value)? }
             }
             b"k/" => known(key, rest, parse(value)?)?,
+            b"j/" => {
+                let (api, _) = rest_api(&text()?)?;
+                let invitation: Invitation = parse(value)?;
+                let own = invitation_key(&api, &invitation.name());
+                ensure!(own == key, "an invitation stands in another's place");
+                Entry::Invitation { api, invitation }
+            }
             b"b/" => connection(key, &text()?, value)?,
             b"v/" => verdict(key, rest, parse(value)?)?,
             b"e/" => {
@@ -404,6 +421,9 @@ impl Entry {
                 let address = connection.address.to_lowercase();
                 vec![pair(&connection_key(api, &address), connection)?]
             }
+            Entry::Invitation { api, invitation } => {
+                vec![pair(&invitation_key(api, &invitation.name()), invitation)?]
+            }
             Entry::Connected { api, at } => vec![pair(&connections_key(api), at)?],
             Entry::Verdict { customer, told } => {
                 vec![pair(&verdict_key(customer, &told.reference), told)?]
@@ -489,6 +509,11 @@ fn known(key: &[u8], rest: &[u8], known: Known) -> anyhow::Result<Entry> {
     let own = known_key(&customer, &source, &known.path);
     ensure!(own == key, "a remote file stands in another's place");
     Ok(Entry::Known { customer, source, known })
+}
+
+fn rest_api(rest: &str) -> anyhow::Result<(String, String)> {
+    let (api, name) = rest.split_once('/').context("a key is damaged")?;
+    Ok((api.to_owned(), name.to_owned()))
 }
 
 fn connection(key: &[u8], rest: &str, value: &[u8]) -> anyhow::Result<Entry> {

@@ -113,6 +113,11 @@ pub fn sender_key(sender: &str) -> Vec<u8> {
     [b"n/", sender.as_bytes()].concat()
 }
 
+/// An invitation at an SCR API, named by `short_api`.
+pub fn invitation_key(api: &str, name: &str) -> Vec<u8> {
+    format!("j/{api}/{}", name.strip_prefix("invitation ").unwrap_or(name)).into_bytes()
+}
+
 /// When the connections of an SCR API, named by `short_api`, were told.
 pub fn connections_key(api: &str) -> Vec<u8> {
     format!("b/{api}").into_bytes()

@@ -10,6 +10,7 @@ mod connection;
 mod entries;
 mod entry;
 mod event;
+mod invitation;
 mod keys;
 mod login;
 mod outbox;
@@ -44,12 +45,14 @@ pub use connection::{Connection, Connections, kept};
 pub use entries::Pair;
 pub use entry::Entry;
 pub use event::{Event, Sender};
+pub use invitation::{Decision, Invitation};
 pub use login::LoginRefusals;
 pub use ordinals::Ordinals;
 pub use outbox::{Outbox, Queued};
 pub use remote::{Fetched, Known};
 pub use seen::{Doubtful, Seen, Walked};
 pub use store::hold::{Held, short_api};
+pub use store::invitation::plain_vat;
 pub use store::{Store, WHOLE, Waits};
 pub use subscription::Subscription;
 pub use verdict::Told;
@@ -88,6 +91,13 @@ pub enum Change {
     Hold(Option<Timestamp>),
     /// CPu's verdict for this public reference was acted on.
     Heard(String),
+    /// An SCR API has taken an invitation.
+    Invited {
+        /// The SCR API's URL.
+        api: String,
+        /// The invitation's name.
+        name: String,
+    },
     /// The last call delivered for a release, and who keeps it busy.
     Release {
         /// The SCR API's URL.

@@ -4,6 +4,7 @@ mod aside;
 mod connection;
 mod event;
 pub mod hold;
+pub mod invitation;
 mod memory;
 mod outbox;
 mod remote;
@@ -134,8 +135,10 @@ impl Store {
     /// Applies changes to a file's records. A file that is not open is an error.
     pub fn change(&mut self, arrival: Arrival, mut changes: Vec<Change>) -> anyhow::Result<()> {
         for change in &mut changes {
-            if let Change::Wait(waiting) = change {
-                self.hasten(arrival, waiting)?;
+            match change {
+                Change::Wait(waiting) => self.hasten(arrival, waiting)?,
+                Change::Invited { api, name } => self.take_invitation(api, name)?,
+                _ => {}
             }
         }
         let Some((account, progress)) = self.files.get_mut(&arrival) else {
@@ -190,6 +193,8 @@ impl Store {
                     account.held_until = until;
                     self.dirty_accounts.insert(arrival);
                 }
+                // Noted above, where it can fail.
+                Change::Invited { .. } => {}
                 Change::Release { api, address, age } => {
                     self.entries.put(release_key(&api, &address), &age);
                 }

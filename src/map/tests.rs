@@ -4,6 +4,7 @@ mod any_text;
 mod dialects;
 mod faults;
 mod out;
+mod outgoing;
 mod outputs;
 mod read_back;
 mod shipped;

@@ -1,6 +1,7 @@
 //! Door: connections that come in, with TLS or without, so many at once and none slower than it may be.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +41,11 @@ pub struct Door {
 impl Door {
     pub fn new(socket: TcpListener, certificates: Option<Certificates>) -> Door {
         Door { socket, certificates: certificates.map(Arc::new) }
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> anyhow::Result<SocketAddr> {
+        Ok(self.socket.local_addr()?)
     }
 
     /// Serves until it is told to stop; requests that are under way are answered.

@@ -46,7 +46,7 @@ pub enum ScrKind {
     },
     /// onAcceptInvitation: an invitation was accepted or refused.
     Invitation {
-        /// The reference it was made with.
+        /// The reference it was made with; empty if none is told.
         reference: String,
         /// `accepted` or `refused`, in lower case.
         status: String,
@@ -103,6 +103,10 @@ impl ScrKind {
         }
         match (text(body, "reference"), lower("status")) {
             (Some(reference), Some(status)) => ScrKind::Invitation { reference, status },
+            // An invitation may be made without one ("Invite an organization").
+            (None, Some(status)) if matches!(status.as_str(), "accepted" | "refused") => {
+                ScrKind::Invitation { reference: String::new(), status }
+            }
             _ => ScrKind::Unknown,
         }
     }

@@ -197,9 +197,6 @@ impl Lane {
                     Worked::Unreachable(why) => outage = Some(why),
                     Worked::Refused(why) => self.put_off(&event, why).await?,
                     Worked::Nobody(why) => self.keep(&event, why).await?,
-                    Worked::Left => {
-                        self.put_off.insert(number, (None, 0));
-                    }
                 }
             }
         }

@@ -6,6 +6,7 @@ mod change;
 mod door;
 mod event;
 mod inbox;
+mod invitation;
 mod lanes;
 pub mod outbox;
 mod proof;

@@ -1,6 +1,7 @@
 //! Receiver: takes notifications over HTTP. Who sends one must prove itself, and what is answered with
 //! 200 is on disk.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -89,6 +90,11 @@ impl Receiver {
             writes: Semaphore::new(WRITES),
         };
         Ok(Some(Receiver { door: Door::new(socket, certificates), desk: Arc::new(desk) }))
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> anyhow::Result<SocketAddr> {
+        self.door.address()
     }
 
     /// Takes notifications until it is told to stop; those that are under way are answered.

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::invitation::{self, Answered};
 use super::release::{self, Happened};
 use super::{Event, ScrKind};
 use crate::ledger::{self, Store};
@@ -30,8 +31,6 @@ pub enum Worked {
     Refused(String),
     /// It fits nobody: it is kept.
     Nobody(String),
-    /// Nothing here works on such an event: it stays as it is.
-    Left,
 }
 
 /// The events that end when what came of them is kept, in the same moment.
@@ -87,6 +86,10 @@ pub async fn work(parts: &Parts, events: &[Open]) -> anyhow::Result<Worked> {
                 },
             )
         }
-        Event::Scr { kind: ScrKind::Invitation { .. }, .. } => Ok(Worked::Left),
+        Event::Scr { api, kind: ScrKind::Invitation { reference, status } } => {
+            let (body, received) = (&first.body, first.event.received);
+            let answered = Answered { api, reference, status, body, received };
+            invitation::work(parts, &answered, ends).await
+        }
     }
 }

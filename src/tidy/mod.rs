@@ -73,6 +73,7 @@ pub async fn tidy(
     ledger.change(move |store| store.forget_verdicts(before_verdicts)).await?;
     tidied.notifications = ledger.change(move |store| store.forget_heard(remembered)).await?;
     ledger.change(move |store| store.forget_seen(remembered)).await?;
+    ledger.change(move |store| store.forget_invitations(remembered)).await?;
     tidied.days = ledger.change(move |store| store.forget_days(remembered)).await?;
     let open: Vec<Account> = ledger
         .change(|store| Ok(store.files.values().map(|(account, _)| account.clone()).collect()))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lighterman::sandbox::{Company, Fault, Release, What};
+use lighterman::sandbox::{Company, Decision, Fault, Release, What};
 use serde_json::{Value, json};
 
 use crate::contract_fake::{Fake, answer};
@@ -218,6 +218,38 @@ fn what_was_registered_is_told_until_it_is_true_no_more() {
     assert!(has("the config has no such API any more"), "{}", advice());
     let other = &provider.status()["subscriptions"]["wallet-z"]["advice"];
     assert!(other.as_str().unwrap().contains("lighterman scr subscribe --api wallet-z"), "{other}");
+    provider.check_ledger();
+}
+
+#[test]
+fn the_answer_to_an_invitation_by_hand_finds_whom_it_is_for() {
+    let at = free_address();
+    let port = Port::open(Port::scr_world(releases(1), 0));
+    let listen = format!(
+        "callback = {{ key = {{ file = \"secrets/callback\" }}, in = \"header\" }}\n\n[listen]\n\
+         notifications = {{ address = \"{at}\" }}\n"
+    );
+    let provider = Provider::with(&port, &listen);
+    provider.secret("callback", CALLBACK_KEY);
+    provider.mapping("assignments", ASSIGNMENTS);
+    provider.transporter("wilgen", VAT, "assignments", "");
+    provider.transporter("elzen", OTHER_VAT, "assignments", "");
+    let daemon = provider.start();
+    until_true("the receiver", || std::net::TcpStream::connect(at).is_ok());
+    let url = format!("http://{at}/notifications/scr/{{api}}");
+    assert_eq!(provider.run(&["scr", "subscribe", "--url", &url]).code, 0);
+    let invite = ["scr", "invite", "--name", "X", "--vat", "BE 7", "--email", "x@example.com"];
+    let said = refused(&provider, 2, &invite);
+    assert!(said.contains("say for which, by --customer: elzen, wilgen"), "{said}");
+    let with = ["--reference", "ref-7", "--customer", "elzen"];
+    let run = provider.run(&[&invite[..], &with].concat());
+    assert_eq!(run.code, 0, "{run}");
+    port.decide(SCR, "ref-7", Decision::Accepted).unwrap();
+    let notifications = || provider.status()["notifications"]["scr/wallet-a"].clone();
+    until_true("the answer", || notifications()["last"].is_string());
+    until_true("its end", || notifications()["open"] == 0);
+    assert_eq!(provider.alarms(), [""; 0]);
+    assert_eq!(daemon.stop().code, 0);
     provider.check_ledger();
 }
 

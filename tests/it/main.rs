@@ -45,6 +45,12 @@ mod scr;
 // Transfers and revokes: confirmed, and overtaken by nothing.
 mod transfers;
 
+// Releases that are blocked, deleted, gone or not ours: what waits, and what is set aside.
+mod parking;
+
+// Invitations from a file, settled by the answer.
+mod invitations;
+
 // Drivers' names stay at home where others see what is sent.
 mod stand_ins;
 

@@ -200,6 +200,38 @@ fn an_scr_api_takes_json_only() {
 }
 
 #[test]
+fn an_event_is_shown_as_its_mapping_writes_it_and_a_route_does_not_take_that_mapping() {
+    let folder = samples();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(
+        path("mappings/back.toml"),
+        "direction = \"out\"\n[output]\nformat = \"csv\"\nencoding = \"utf-16le\"\n\
+         [[fields]]\nto = \"É\"\nfrom = \"release.note\"\nrequired = true\n",
+    )
+    .unwrap();
+    fs::write(path("event.json"), r#"{"sequence":1,"release":{"note":"vóór, 12u"}}"#).unwrap();
+    let (code, told) = preview(folder.path(), &["event.json", "--mapping", "back"]);
+    assert_eq!((code, &told["ready"]), (0, &json!(1)));
+    let message = &told["messages"][0];
+    assert_eq!(message["body"], "É\r\n\"vóór, 12u\"\r\n");
+    // A byte order mark and two bytes for each of the 3 and 13 characters.
+    assert_eq!(message["bytes"], 34);
+    fs::write(path("event.json"), "{}").unwrap();
+    let (code, told) = preview(folder.path(), &["event.json", "--mapping", "back"]);
+    assert_eq!((code, &told["problems"][0]["field"]), (3, &json!("release.note")));
+
+    let customer = path("customers/wilgenhof-transport.toml");
+    let text = fs::read_to_string(&customer).unwrap();
+    fs::write(&customer, text.replace("wilgenhof-assignments", "back")).unwrap();
+    let run = lighterman(folder.path(), &["check"]);
+    let told = String::from_utf8(run.stderr).unwrap();
+    assert_eq!(run.status.code(), Some(1));
+    let why = "the mapping \"back\" has direction = \"out\": it writes files for an outbox; name one \
+               that reads the customer's files";
+    assert!(told.contains(why), "{told}");
+}
+
+#[test]
 fn the_way_is_found_by_folder_name_or_what_is_given() {
     let folder = samples();
     let path = |name: &str| folder.path().join(name);

@@ -119,6 +119,7 @@ impl Report {
             ("rejects/<file>", "only the rejected records, as they came: correct and drop again"),
             ("rejects/<file>.problems.csv", "what is wrong with each, and what to do"),
             ("receipts/<file>.receipt.json", "the account of the file"),
+            ("receipts/<file>.verdicts.csv", "what came of each call that is answered later"),
         ] {
             writeln!(text, "  {folder:<30} {what}")?;
         }
@@ -300,6 +301,9 @@ fn receipts(source: &Source) -> anyhow::Result<Vec<Receipt>> {
     let mut receipts = Vec::new();
     for entry in entries {
         let path = entry?.path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
         let receipt = serde_json::from_slice::<Receipt>(&fs::read(&path)?)
             .with_context(|| format!("{} is no receipt", path.display()))?;
         receipts.push(receipt);

@@ -13,8 +13,11 @@ pub const WORLD: &str = include_str!("../../../samples/sandbox.json");
 /// The address that the samples' config gives to the stand-in.
 pub const ADDRESS: &str = "127.0.0.1:8480";
 
+/// The address that the samples' config gives to the receiver of notifications.
+pub const RECEIVER: &str = "127.0.0.1:8481";
+
 /// Every file by its path below `samples/`.
-const FILES: [(&str, &[u8]); 24] = [
+const FILES: [(&str, &[u8]); 27] = [
     ("README.md", include_bytes!("../../../samples/README.md")),
     ("lighterman.toml", include_bytes!("../../../samples/lighterman.toml")),
     ("sandbox.json", WORLD.as_bytes()),
@@ -66,6 +69,12 @@ const FILES: [(&str, &[u8]); 24] = [
         "mappings/wilgenhof-assignments.toml",
         include_bytes!("../../../samples/mappings/wilgenhof-assignments.toml"),
     ),
+    (
+        "mappings/wilgenhof-events.toml",
+        include_bytes!("../../../samples/mappings/wilgenhof-events.toml"),
+    ),
+    // The folder alone.
+    ("outbox/wilgenhof-transport/.gitkeep", b""),
     ("mappings/aka/carriers.csv", include_bytes!("../../../samples/mappings/aka/carriers.csv")),
     ("mappings/aka/ports.csv", include_bytes!("../../../samples/mappings/aka/ports.csv")),
     ("mappings/aka/size-types.csv", include_bytes!("../../../samples/mappings/aka/size-types.csv")),
@@ -82,6 +91,10 @@ const FILES: [(&str, &[u8]); 24] = [
     (
         "secrets/nxtport-client-secret",
         include_bytes!("../../../samples/secrets/nxtport-client-secret"),
+    ),
+    (
+        "secrets/scr-wallet-a-callback",
+        include_bytes!("../../../samples/secrets/scr-wallet-a-callback"),
     ),
     ("secrets/scr-wallet-a-key", include_bytes!("../../../samples/secrets/scr-wallet-a-key")),
 ];

@@ -278,6 +278,64 @@ fn what_waits_in_an_outbox_is_exported_and_comes_back() {
 }
 
 #[test]
+fn connections_invitations_and_what_a_transfer_holds_back_are_exported_and_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ledger, copy) = (folder.path().join("ledger"), folder.path().join("copy"));
+    let mut store = Store::open(&ledger).unwrap();
+    let arrival = store.next_arrival();
+    store.set_account(account(arrival.0, "acme", Some(9)));
+    let holds = Holds {
+        api: short_api("http://a"),
+        release: "0xa".to_owned(),
+        age: (arrival, 3),
+        to: Some("0xC1".to_owned()),
+    };
+    let waits = Waiting { holds: Some(holds), ..waiting(3, 3) };
+    store.change(arrival, vec![Change::Wait(waits)]).unwrap();
+    let long = "é".repeat(255);
+    let told = [("0xC1", Some("r1"), "BE1", "T NV"), ("0xC2", Some(long.as_str()), "BE2", &long)];
+    let told = told.map(|(address, reference, vat, name)| {
+        Connection::new(address, reference, vat, name).unwrap()
+    });
+    store.set_connections("http://a", at(1), told.to_vec());
+    let invitation = Invitation {
+        customer: "acme".to_owned(),
+        reference: Some("r1".to_owned()),
+        vat: plain_vat("be 1"),
+        by: (arrival, 4),
+        asked: at(2),
+        taken: true,
+        answer: None,
+    };
+    store.set_invitation("http://a", &invitation);
+    let meant =
+        store.settle_invitations("http://a", Some("r1"), Some("BE 1"), true, at(3)).unwrap();
+    assert_eq!(meant.len(), 1);
+    store.commit().unwrap();
+    let connections = store.connections("http://a").cloned().unwrap();
+    drop(store);
+    let text = exported(&ledger);
+    assert_eq!(faults(&text), [""; 0]);
+    assert!(text.lines().all(|line| line.len() < 700), "values stay small: {text}");
+    import(&copy, text.as_bytes()).unwrap();
+    assert_eq!(exported(&copy), text);
+    let mut copied = Store::open(&copy).unwrap();
+    assert_eq!(copied.connections("http://a"), Some(&connections));
+    let known = copied.invitation("http://a", &invitation.name()).unwrap().unwrap();
+    assert!(known.answer.is_some_and(|answer| answer.accepted));
+    let name = ["0xa".to_owned()];
+    let held = |store: &Store, ordinal| store.held("http://a", &name, true, (arrival, ordinal));
+    assert_eq!((held(&copied, 3), held(&copied, 4)), (Held::No, Held::Yes));
+    copied.change(arrival, vec![Change::Unwait(3)]).unwrap();
+    assert_eq!(held(&copied, 4), Held::No);
+    // Who is not told of any more is a connection no more.
+    copied.set_connections("http://a", at(4), told[..1].to_vec());
+    copied.commit().unwrap();
+    drop(copied);
+    assert_eq!(Store::open(&copy).unwrap().connections("http://a").unwrap().list.len(), 1);
+}
+
+#[test]
 fn a_ledger_made_smaller_says_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = folder.path().join("ledger");

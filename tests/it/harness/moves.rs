@@ -3,10 +3,12 @@
 
 use std::net::{SocketAddr, TcpStream};
 
+use jsonwebtoken::{Algorithm, EncodingKey};
 use lighterman::sandbox::{Connection, Release, ReleaseState, World};
+use serde_json::json;
 
-use super::callback::{CALLBACK_KEY, free_address, on_release, post, signed};
-use super::{Port, Provider, Running, SCR, VAT, until_true};
+use super::callback::{CALLBACK_KEY, free_address, jwt, on_release, post, signed};
+use super::{Port, Provider, Running, SCR, SCR_KEY, VAT, until_true};
 
 /// The two companies that releases can go to: reference, VAT number and address.
 pub const HAULIER: (&str, &str, &str) = ("haulier-1", "BE0417497106", "0xC1aa");
@@ -123,6 +125,17 @@ impl Stage {
         let daemon = self.provider.start();
         until_true("it listens", || TcpStream::connect(self.at).is_ok());
         daemon
+    }
+
+    /// Has the port's API call us on events of a type.
+    #[track_caller]
+    pub fn subscribe(&self, event_type: &str) {
+        let url = format!("http://{}/notifications/scr/wallet-a", self.at);
+        let body = json!({ "eventType": event_type, "callback_url": url });
+        let key = EncodingKey::from_secret(SCR_KEY.as_bytes());
+        let bearer = format!("Authorization: Bearer {}", jwt(Algorithm::HS256, &key, 60));
+        let path = format!("{SCR}/subscriptions");
+        assert_eq!(post(self.port.addr(), &path, &[&bearer], &body), 204);
     }
 
     /// Notifies of an event of release `n`.
