@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::work::{Open, Worked, work};
-use super::{Event, ScrKind, inbox};
+use super::{Event, ScrKind, inbox, walk};
 use crate::deliver::after;
 use crate::disk;
 use crate::ledger::{self, Alarm, AlarmKind};
@@ -205,7 +205,11 @@ impl Lane {
             return Err(error);
         }
         let Some(why) = outage else {
-            self.outages = 0;
+            if std::mem::take(&mut self.outages) > 0
+                && let Some(api) = self.sender.strip_prefix("scr/")
+            {
+                walk::clear(&self.parts, &self.parts.setup(), api).await;
+            }
             return Ok(None);
         };
         self.outages += 1;
@@ -215,9 +219,7 @@ impl Lane {
 
     async fn put_off(&mut self, event: &ledger::Event, why: String) -> anyhow::Result<()> {
         if after(event.received, TRIED_FOR) <= Timestamp::now() {
-            // As of a release that is ours no more. What waits is looked up by itself all the same.
-            tracing::warn!("Notification {} of {} is left: {why}", event.number, self.sender);
-            return self.end(vec![event.number]).await;
+            return self.keep(event, why).await;
         }
         let tries = self.put_off.get(&event.number).map_or(0, |(_, tries)| *tries) + 1;
         let due = after(Timestamp::now(), pause_after(tries, REFUSED));

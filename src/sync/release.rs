@@ -18,6 +18,9 @@ use crate::remote::Release;
 /// an API may answer 500 for a moment, too.
 const TAKEN: SignedDuration = SignedDuration::from_mins(1);
 
+/// After what time any event is told without its release.
+const GIVEN_UP: SignedDuration = SignedDuration::from_hours(24);
+
 /// Those of an SCR API's users whom a release concerns.
 #[derive(Clone)]
 pub struct Concerned {
@@ -116,8 +119,11 @@ pub async fn work(
     let document = match channel.release_document(happened.address).await {
         Ok(document) => document,
         // Who has lost a release may not be told of it any more.
-        Err(Reply::Answered(_)) if happened.has_taken() => None,
+        Err(Reply::Answered(_)) if happened.is_given_up(Timestamp::now()) => None,
         Err(reply) => {
+            if let Some(alarm) = channel.trouble(&reply) {
+                parts.ledger.change(move |store| Ok(store.raise(alarm))).await?;
+            }
             let is_answer = matches!(reply, Reply::Answered(_));
             let why = fault_of(reply);
             return Ok(match is_answer {
@@ -194,11 +200,12 @@ pub async fn tell(
 }
 
 impl Happened<'_> {
-    /// Whether it says that the release was taken from us, and was not just told.
-    fn has_taken(&self) -> bool {
+    /// Whether it is told all the same when the API does not tell of the release: soon, if it says
+    /// that the release was taken from us.
+    fn is_given_up(&self, now: Timestamp) -> bool {
         let mut events = self.events.iter();
-        events.any(|event| matches!(event.as_str(), "revoke" | "delete"))
-            && Timestamp::now().duration_since(self.received) >= TAKEN
+        let is_taken = events.any(|event| matches!(event.as_str(), "revoke" | "delete"));
+        now.duration_since(self.received) >= if is_taken { TAKEN } else { GIVEN_UP }
     }
 }
 
@@ -213,4 +220,38 @@ fn stub(address: &str, before: Option<&Seen>) -> Value {
         known.insert("release_data", data);
     }
     json!(known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_api_does_not_tell_of_is_given_up_sooner_where_the_release_was_taken() {
+        let given_up = |event: &str, minutes: i64| {
+            let received = Timestamp::UNIX_EPOCH;
+            let events = vec!["update".to_owned(), event.to_owned()];
+            let happened = Happened { api: "a", address: "0xab", events, received };
+            happened.is_given_up(received + SignedDuration::from_mins(minutes))
+        };
+        assert!(!given_up("revoke", 0) && given_up("revoke", 1) && given_up("delete", 1));
+        assert!(!given_up("transfer", 1439) && given_up("transfer", 1440));
+    }
+
+    #[test]
+    fn of_a_release_that_cannot_be_read_the_erp_is_told_what_was_known() {
+        assert_eq!(stub("0xab", None), json!({ "address": "0xab" }));
+        let before = json!({
+            "address": "0xAB",
+            "release_data": { "container": { "containerNumber": "CSQU3054383" },
+                              "billOfLading": { "blNumber": "BL1" } }
+        });
+        let seen = change::seen(&before, Some("acme"), Timestamp::UNIX_EPOCH).unwrap();
+        let expected = json!({
+            "address": "0xab",
+            "release_data": { "container": { "containerNumber": "CSQU3054383" },
+                              "billOfLading": { "blNumber": "BL1" } }
+        });
+        assert_eq!(stub("0xab", Some(&seen)), expected);
+    }
 }

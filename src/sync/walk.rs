@@ -236,7 +236,7 @@ pub async fn walk_all(parts: &Parts, left: &mut BTreeSet<String>) {
 }
 
 /// The API answers: what was wrong with it is over.
-async fn clear(parts: &Parts, setup: &Arc<Setup>, api: &str) {
+pub async fn clear(parts: &Parts, setup: &Arc<Setup>, api: &str) {
     let users: BTreeSet<(String, String)> = setup
         .all_channels()
         .into_iter()
