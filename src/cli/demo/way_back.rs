@@ -117,7 +117,7 @@ async fn delivered(parts: &Parts) -> anyhow::Result<u64> {
 fn found(folder: &Path) -> anyhow::Result<Option<WayBack>> {
     for entry in fs::read_dir(folder.join(OUTBOX))? {
         let path = entry?.path();
-        if !path.extension().is_some_and(|extension| extension == "xml") {
+        if path.extension().is_none_or(|extension| extension != "xml") {
             continue;
         }
         let text = fs::read_to_string(&path)?;
