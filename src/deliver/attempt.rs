@@ -34,7 +34,8 @@ impl Releases {
         let mut noted = vec![self.note(address, before_call(bearing, known, mine))];
         if let (Bearing::TakesBack, Some(earlier)) = (bearing, &message.earlier) {
             // A release that has come back does not tell whether by this record.
-            noted.push(Change::Wait(Waiting { unknown: true, ..earlier.clone() }));
+            let address = Some(address.to_owned());
+            noted.push(Change::Wait(Waiting { unknown: true, address, ..earlier.clone() }));
         }
         job.ledger.note(message.arrival, noted).await?;
         let called = self.call(job, prepared, address, leave).await;

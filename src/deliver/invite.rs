@@ -165,6 +165,8 @@ impl Releases {
         for change in &mut outcome.changes {
             if let Change::Wait(waiting) = change {
                 waiting.release = Some(name.to_owned());
+                let own = kept_as(inviting.invitation, message);
+                waiting.address = own.reference.or(Some(own.vat));
             }
         }
         let (api, name) = (self.gate.url().to_owned(), name.to_owned());

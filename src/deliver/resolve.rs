@@ -175,8 +175,8 @@ impl Releases {
         let away = release.next_owner.is_some();
         match &job.assignment.action {
             // By an address the API itself is asked.
-            Action::Revoke => match (&job.assignment.release, away) {
-                (ReleaseName::Container(..), false) => {
+            Action::Revoke => match &job.assignment.release {
+                ReleaseName::Container(..) if !away && !job.was_tried_on(release) => {
                     Fit::NotYet("no release for this container was transferred on")
                 }
                 _ => Fit::Yes,
@@ -293,6 +293,13 @@ impl Releases {
 }
 
 impl Job<'_> {
+    /// Whether an earlier attempt may have acted on this release without a word of it.
+    fn was_tried_on(&self, release: &Release) -> bool {
+        let earlier = self.message.earlier.as_ref().filter(|earlier| earlier.unknown);
+        let address = earlier.and_then(|earlier| earlier.address.as_ref());
+        address.is_some_and(|address| address.eq_ignore_ascii_case(&release.address))
+    }
+
     /// The record is set aside because of its release.
     fn set_aside(&self, value: &str, advice: &str) -> Outcome {
         let field = match self.assignment.release {

@@ -279,8 +279,7 @@ impl Releases {
         }
         let waited = self.turn_of(&address, prepared, &mut leave).await;
         let mine = message.age();
-        let mut known = self.known(job, &address).await?;
-        let mut held = self.held(job, &address, release.as_deref()).await?;
+        let (mut known, mut held) = self.standing_of(job, &address, release.as_deref()).await?;
         // What was read before this one's turn may be out of date.
         let is_unsure =
             known.away && assignment.action != Action::Revoke && (waited || release.is_none());
@@ -291,7 +290,7 @@ impl Releases {
                 Found::Halted => return Ok(None),
                 Found::Outcome(outcome) => return self.give_up_on(job, *outcome).await.map(Some),
             }
-            held = self.held(job, &address, release.as_deref()).await?;
+            (_, held) = self.standing_of(job, &address, release.as_deref()).await?;
         }
         match may(assignment.action.bearing(), mine, &known, held == Held::Yes) {
             May::Go => {}
@@ -332,27 +331,30 @@ impl Releases {
         job.ledger.change(move |store| store.release(&api, &of)).await
     }
 
-    /// Whether an older transfer or revoke of a release is not done.
-    async fn held(
+    /// What the ledger knows of a release, and whether an older transfer or revoke of it is not done.
+    async fn standing_of(
         &self,
         job: &Job<'_>,
         address: &str,
         release: Option<&Release>,
-    ) -> anyhow::Result<Held> {
+    ) -> anyhow::Result<(ReleaseAge, Held)> {
         let (names, all) = (names_of(address, release), release.is_some());
         let before = job.message.age();
         // In this order: what is under way is noted in the ledger before it is under way no more.
         let here = self.gate.standing.held(&names, all, before);
-        if here == Held::Yes {
-            return Ok(here);
-        }
-        let api = self.gate.url.clone();
-        let there = job.ledger.change(move |store| Ok(store.held(&api, &names, all, before)));
-        Ok(match (here, there.await?) {
-            (_, Held::Yes) => Held::Yes,
+        let (api, of) = (self.gate.url.clone(), address.to_owned());
+        let (known, there) = job
+            .ledger
+            .change(move |store| {
+                Ok((store.release(&api, &of)?, store.held(&api, &names, all, before)))
+            })
+            .await?;
+        let held = match (here, there) {
+            (Held::Yes, _) | (_, Held::Yes) => Held::Yes,
             (Held::No, Held::No) => Held::No,
             _ => Held::Perhaps,
-        })
+        };
+        Ok((known, held))
     }
 
     /// Another call for its release is to be done first.

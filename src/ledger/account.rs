@@ -155,7 +155,8 @@ pub struct Waiting {
     pub spent: u64,
     /// Why, for people; short.
     pub reason: String,
-    /// What a 202 is to be confirmed by: the release's address, or CPu's public reference.
+    /// What a 202 is to be confirmed by: the release's address, or CPu's public reference. Of an
+    /// invitation, what the customer knows it by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
     /// The release that it waits for until it is ours, or until an earlier call for it is done: its

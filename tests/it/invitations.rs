@@ -82,6 +82,10 @@ fn an_invitation_is_parked_until_the_company_accepts_or_refuses() {
     let problems = stage.problems("1.csv");
     assert_eq!((problems[0].0, problems[0].1.as_str()), (2, "invitation"));
     assert!(problems[0].2.contains("refused"), "{problems:?}");
+    let verdicts = stage.provider.verdicts("wilgen", "1.csv");
+    let told: Vec<_> = verdicts.iter().map(|row| row.told()).collect();
+    let refused = "the company has refused the invitation";
+    assert_eq!(told, [(2, "r1", "delivered", ""), (3, "r2", "quarantined", refused)]);
     stage.provider.check_ledger();
     let exported = stage.provider.run(&["ledger", "export"]);
     assert_eq!(exported.code, 0, "{exported}");

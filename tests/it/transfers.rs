@@ -262,3 +262,134 @@ fn read_pin(stage: &Stage, n: u64) {
     });
     assert_eq!(status, 200);
 }
+
+#[test]
+fn what_an_older_file_has_still_to_send_is_not_overtaken_after_an_outage() {
+    let stage = Stage::new(world([release(0), release(1)]), QUICK);
+    // Of the first file nothing but its first record is tried while nobody answers.
+    stage.port.fault(Fault::new("/wallet-a/*", What::Drop)).unwrap();
+    let daemon = stage.start();
+    stage.file(
+        "1.csv",
+        [
+            ["assign", &address(1), "", "", "", "D1"],
+            ["transfer", &address(0), "", "", HAULIER.1, ""],
+        ],
+    );
+    until_true("the pause", || stage.provider.alarms() == ["unreachable"]);
+    stage.file("2.csv", [["assign", &address(0), "", "", "", "D2"]]);
+    stage.until("deferred", 3);
+    stage.port.clear_faults();
+    stage.until("parked", 1);
+    stage.until("delivered", 2);
+    assert_eq!(stage.history(0), ["transfer 0xC1aa"]);
+    assert_eq!(daemon.stop().code, 0);
+    stage.provider.check_ledger();
+}
+
+/// Four releases, and in three files what is to happen to each: assignments as it comes, and
+/// transfers and revokes in turns. Gives back, for each release, the ages of what moves it.
+fn drop_random_moves(stage: &Stage, random: &mut Random, count: u64) -> Vec<Vec<(u64, bool)>> {
+    let mut moved: Vec<Vec<(u64, bool)>> = vec![Vec::new(); 4];
+    let mut files: Vec<Vec<[String; 6]>> = vec![Vec::new(); 3];
+    for age in 0..count {
+        let n = random.below(4);
+        let is_away = moved[n as usize].last().is_some_and(|(_, away)| *away);
+        let what = match random.below(4) {
+            0 if is_away => "revoke",
+            0 => "transfer",
+            _ => "assign",
+        };
+        if what != "assign" {
+            moved[n as usize].push((age, what == "transfer"));
+        }
+        let text = |is: bool, text: String| if is { text } else { String::new() };
+        // Half of them name the container; a revoke of one that is not gone yet would be parked.
+        let by_address = random.below(2) == 0;
+        files[(age * 3 / count) as usize].push([
+            what.to_owned(),
+            text(by_address, address(n)),
+            text(!by_address, container(n)),
+            text(!by_address && random.below(2) == 0, "BL1".to_owned()),
+            text(what == "transfer", HAULIER.1.to_owned()),
+            text(what == "assign", format!("{age}")),
+        ]);
+    }
+    for (at, rows) in files.iter().enumerate() {
+        let rows = rows.iter().map(|row| row.each_ref().map(String::as_str));
+        stage.file(&format!("{at}.csv"), rows);
+    }
+    moved
+}
+
+#[test]
+fn random_moves_keep_their_order_through_faults_and_kills() {
+    let (seed, mut random) = Random::seeded();
+    println!("seed {seed}");
+    let stage = Stage::new(world((0..4).map(release)), QUICK);
+    for (path, what, every, times) in [
+        ("assign", What::DropAfter, 5, 8),
+        ("assign", refusal("the network is busy"), 3, 8),
+        ("transfer", What::DropAfter, 2, 3),
+        ("transfer", refusal("the network is busy"), 3, 4),
+        ("revoke", What::DropAfter, 2, 3),
+        ("revoke", refusal("the network is busy"), 3, 4),
+    ] {
+        let path = format!("/wallet-a/*/{path}");
+        stage.port.fault(Fault::new(&path, what).every(every).times(times)).unwrap();
+    }
+    let moved = drop_random_moves(&stage, &mut random, 60);
+    stage.port.set_delay(SCR, Duration::from_millis(30)).unwrap();
+    let calls = || stage.port.calls_to(SCR).len();
+    for kill in 1..6 {
+        let daemon = stage.start();
+        let enough = calls() + 15 + random.below(10) as usize;
+        until_true(&format!("calls before kill {kill}"), || {
+            calls() >= enough || stage.records("pending") + stage.records("deferred") == 0
+        });
+        daemon.kill();
+    }
+    let daemon = stage.start();
+    // What is assigned to a release that is away in the end stays parked.
+    let is_done = |n: usize| {
+        let state = stage.release(n as u64);
+        let moves = state.history.iter().filter(|change| !change.action.starts_with("assign"));
+        moves.count() == moved[n].len()
+    };
+    until_true("all moves", || (0..4).all(is_done));
+    until_true("the end", || {
+        ["pending", "in_flight", "deferred"].iter().all(|state| stage.records(state) == 0)
+    });
+    assert_eq!(daemon.stop().code, 0);
+    assert_eq!(stage.records("quarantined"), 0, "seed {seed}");
+    for (n, moved) in moved.iter().enumerate() {
+        let history = stage.history(n as u64);
+        let told = format!("seed {seed}: release {n}: {moved:?} {history:?}");
+        let seen: Vec<bool> = history
+            .iter()
+            .filter(|what| !what.starts_with("assign"))
+            .map(|what| what.starts_with("transfer"))
+            .collect();
+        let wanted: Vec<bool> = moved.iter().map(|(_, away)| *away).collect();
+        assert_eq!(seen, wanted, "{told}");
+        let mut at = moved.iter();
+        let mut last = 0;
+        for what in &history {
+            match what.strip_prefix("assign ") {
+                None => {
+                    let (age, away) = at.next().unwrap();
+                    // An assignment from before a transfer never follows it.
+                    last = if *away { *age } else { last };
+                }
+                Some(age) => {
+                    let age: u64 = age.parse().unwrap();
+                    assert!(age >= last, "{told}");
+                    let next = at.clone().next().map_or(u64::MAX, |(age, _)| *age);
+                    assert!(age < next, "it overtook what moves the release: {told}");
+                    last = age;
+                }
+            }
+        }
+    }
+    stage.provider.check_ledger();
+}

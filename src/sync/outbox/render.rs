@@ -84,3 +84,98 @@ fn told(problems: &[Problem]) -> String {
         field => format!("{field}{value} ({}): {}", problem.rule, problem.advice),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use jiff::civil::date;
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::{Environments, Faults};
+    use crate::map::Bundle;
+
+    /// A spool with documents, each of which says what its container is.
+    fn queued(folder: &std::path::Path, containers: &[&str]) -> (Spool, Vec<Queued>) {
+        let spool = Spool::open(folder).unwrap();
+        let documents = (1..).zip(containers).map(|(sequence, container)| {
+            let payload = Payload {
+                customer: "acme".to_owned(),
+                outbox: "erp".to_owned(),
+                event: "transfer".to_owned(),
+                document: json!({ "container": container }),
+            };
+            let name = format!("a{sequence}");
+            std::fs::write(spool.payload(&name), serde_json::to_vec(&payload).unwrap()).unwrap();
+            Queued {
+                customer: payload.customer,
+                outbox: payload.outbox,
+                sequence,
+                payload: name,
+                bytes: 0,
+                event: payload.event,
+                queued: Timestamp::UNIX_EPOCH,
+                refused: None,
+            }
+        });
+        let documents = documents.collect();
+        (spool, documents)
+    }
+
+    fn mapping(output: &str) -> Mapping {
+        let text = format!(
+            "direction = \"out\"\n[output]\n{output}\n[[fields]]\nto = \"no\"\nfrom = \"sequence\"\n\
+             number = {{ decimal = \".\" }}\n[[fields]]\nto = \"cont\"\nfrom = \"container\"\n\
+             check = \"iso6346\"\n"
+        );
+        let (name, file, tables) = ("out".to_owned(), "out.toml".into(), Default::default());
+        let bundle = Bundle { name, file, text, tables };
+        let faults = Faults::default();
+        let mapping = Mapping::compile(&bundle, &Environments::default(), &faults);
+        mapping.unwrap_or_else(|| panic!("{:?}", faults.take()))
+    }
+
+    fn rendered(output: &str, containers: &[&str], alone: bool) -> Rendered {
+        let folder = tempfile::tempdir().unwrap();
+        let (spool, documents) = queued(folder.path(), containers);
+        let context = Context { customer: "acme".to_owned(), date: date(2026, 11, 22) };
+        render(&spool, &mapping(output), &context, &documents, alone).unwrap()
+    }
+
+    fn text(rendered: &Rendered) -> &str {
+        std::str::from_utf8(&rendered.bytes).unwrap()
+    }
+
+    #[test]
+    fn what_is_gathered_is_always_an_array_and_what_stands_alone_an_object() {
+        let json = "format = \"json\"";
+        let one = ["CSQU3054383"];
+        assert_eq!(text(&rendered(json, &one, true)), r#"{"no":1,"cont":"CSQU3054383"}"#);
+        assert_eq!(text(&rendered(json, &one, false)), r#"[{"no":1,"cont":"CSQU3054383"}]"#);
+        let two = rendered(json, &["CSQU3054383", "CSQU3054383"], false);
+        assert_eq!(text(&two), r#"[{"no":1,"cont":"CSQU3054383"},{"no":2,"cont":"CSQU3054383"}]"#);
+        assert_eq!(two.written, [1, 2]);
+    }
+
+    #[test]
+    fn a_refused_document_leaves_no_trace_in_the_file_and_says_why() {
+        let three = ["CSQU3054383", "CSQU3054384", "CSQU3054383"];
+        let rendered = rendered("format = \"csv\"\ndelimiter = \";\"", &three, false);
+        assert_eq!(text(&rendered), "no;cont\r\n1;CSQU3054383\r\n3;CSQU3054383\r\n");
+        assert_eq!((&rendered.written, &rendered.unwanted), (&vec![1, 3], &vec![]));
+        let [(2, why)] = rendered.refused.as_slice() else { panic!("{rendered:?}") };
+        assert!(why.starts_with("container \"CSQU3054384\" (iso6346): "), "{why}");
+    }
+
+    #[test]
+    fn a_document_whose_file_is_gone_is_refused_and_the_others_are_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let (spool, documents) = queued(folder.path(), &["CSQU3054383", "CSQU3054383"]);
+        std::fs::remove_file(spool.payload("a1")).unwrap();
+        let context = Context { customer: "acme".to_owned(), date: date(2026, 11, 22) };
+        let mapping = mapping("format = \"ndjson\"");
+        let rendered = render(&spool, &mapping, &context, &documents, false).unwrap();
+        assert_eq!(text(&rendered), "{\"no\":2,\"cont\":\"CSQU3054383\"}\n");
+        assert!(rendered.refused[0].1.starts_with("what it says is gone from "), "{rendered:?}");
+    }
+}
