@@ -196,12 +196,12 @@ impl Lane {
                     }
                     // Another shows next whether the API is back: this one may be at fault itself.
                     Worked::Unreachable(why) => {
-                        self.wait_with(number, pause_after(self.outages + 1, UNREACHABLE));
+                        self.wait_its_turn(number);
                         outage = Some(why);
                     }
                     Worked::Full(why) => {
                         tracing::warn!("Notification {number} of {} waits: {why}", self.sender);
-                        self.wait_with(number, UNREACHABLE);
+                        self.wait_its_turn(number);
                     }
                     Worked::Refused(why) => self.put_off(&event, why).await?,
                     Worked::Nobody(why) => self.keep(&event, why).await?,
@@ -225,10 +225,11 @@ impl Lane {
         Ok(Some(pause_after(self.outages, UNREACHABLE)))
     }
 
-    /// Leaves an event alone for a while.
-    fn wait_with(&mut self, number: u64, pause: Duration) {
-        let tries = self.put_off.get(&number).map_or(0, |(_, tries)| *tries);
-        self.put_off.insert(number, (Some(after(Timestamp::now(), pause)), tries));
+    /// Leaves an event alone for longer than the lane itself pauses.
+    fn wait_its_turn(&mut self, number: u64) {
+        let tries = self.put_off.get(&number).map_or(self.outages, |(_, tries)| *tries) + 1;
+        let due = after(Timestamp::now(), pause_after(tries + 1, 2 * UNREACHABLE));
+        self.put_off.insert(number, (Some(due), tries));
     }
 
     async fn put_off(&mut self, event: &ledger::Event, why: String) -> anyhow::Result<()> {

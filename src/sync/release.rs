@@ -133,6 +133,7 @@ pub async fn work(
     let api = channel.scr_url().unwrap_or_default().to_owned();
     let mut turn = parts.looks.line_up(&format!("{api} {}", happened.address));
     turn.wait().await;
+    let asked = Timestamp::now();
     let document = match channel.release_document(happened.address).await {
         Ok(document) => document,
         // An answer about this release: who has lost it may not be told of it any more.
@@ -163,8 +164,12 @@ pub async fn work(
     whose.wake(parts, &names_of(happened.address, release.as_ref())).await?;
     let (of, address) = (api.clone(), happened.address.to_owned());
     let before = parts.ledger.change(move |store| store.seen(&of, &address)).await?;
-    let now = Timestamp::now();
-    let seen = document.as_ref().and_then(|document| change::seen(document, whose.one(), now));
+    let seen = document.as_ref().and_then(|document| change::seen(document, whose.one(), asked));
+    let changed = match (&before, &seen) {
+        (Some(before), Some(seen)) => change::events(Some(before), seen),
+        _ => Vec::new(),
+    };
+    let happened = &happened.with(before.as_ref(), &changed);
     let document = document.unwrap_or_else(|| {
         let mut stub = stub(happened.address, before.as_ref());
         if happened.events.iter().any(|event| event == "delete") {
@@ -191,8 +196,10 @@ pub async fn tell(
         .flat_map(|customer| happened.events.iter().map(move |event| (customer, event)))
         .collect();
     let (api, address) = (api.to_owned(), happened.address.to_owned());
+    let told = happened.events.clone();
     let mut noted = Some(move |store: &mut Store| {
-        if let Some(seen) = seen {
+        if let Some(mut seen) = seen {
+            seen.told = told;
             store.note_seen(&api, &address, &seen);
         }
         ends.note(store);
@@ -220,6 +227,27 @@ pub async fn tell(
 }
 
 impl Happened<'_> {
+    /// The same with what else has changed, of which the notification may be lost or still to come;
+    /// and without what a look told that began after it had come, if nothing has changed since.
+    fn with(&self, before: Option<&Seen>, changed: &[&str]) -> Self {
+        let is_told = |event: &String| {
+            let told = before
+                .is_some_and(|before| before.at >= self.received && before.told.contains(event));
+            told && changed.is_empty()
+        };
+        let mut events: Vec<String> =
+            self.events.iter().filter(|event| !is_told(event)).cloned().collect();
+        for event in changed {
+            // Each brings the whole release, so that an update needs no event beside another.
+            if !events.iter().any(|known| known == event)
+                && (events.is_empty() || *event != "update")
+            {
+                events.push((*event).to_owned());
+            }
+        }
+        Happened { events, ..*self }
+    }
+
     /// Whether it is told all the same when the API does not tell of the release: soon, if it says
     /// that the release was taken from us.
     fn is_given_up(&self, now: Timestamp) -> bool {
@@ -256,6 +284,31 @@ mod tests {
         };
         assert!(!given_up("revoke", 0) && given_up("revoke", 1) && given_up("delete", 1));
         assert!(!given_up("transfer", 1439) && given_up("transfer", 1440));
+    }
+
+    #[test]
+    fn what_else_changed_is_told_and_what_a_later_look_told_is_not_told_again() {
+        let received = Timestamp::UNIX_EPOCH;
+        let told = |events: &[&str], looked: i64, before: &[&str], changed: &[&str]| {
+            let owned = |events: &[&str]| events.iter().map(|event| (*event).to_owned()).collect();
+            let mut seen = change::seen(&json!({ "address": "0xAB" }), None, received).unwrap();
+            (seen.at, seen.told) = (received + SignedDuration::from_secs(looked), owned(before));
+            let happened = Happened { api: "a", address: "0xab", events: owned(events), received };
+            happened.with(Some(&seen), changed).events
+        };
+        assert_eq!(told(&["block"], -1, &["block"], &[]), ["block"], "it came after the look");
+        assert_eq!(told(&["block"], 1, &["block"], &[]), [""; 0]);
+        assert_eq!(told(&["block"], 1, &["greenlights"], &[]), ["block"]);
+        assert_eq!(
+            told(&["block"], 1, &["block"], &["block"]),
+            ["block"],
+            "it was unblocked between"
+        );
+        assert_eq!(
+            told(&["greenlights"], -1, &[], &["block", "greenlights"]),
+            ["greenlights", "block"]
+        );
+        assert_eq!(told(&["block"], -1, &[], &["update"]), ["block"]);
     }
 
     #[test]

@@ -190,7 +190,7 @@ impl Round<'_> {
         if before.as_ref().is_some_and(|before| before.at >= asked) {
             return Ok(known);
         }
-        let Some(seen) = change::seen(document, concerned.one(), now) else { return Ok(known) };
+        let Some(seen) = change::seen(document, concerned.one(), asked) else { return Ok(known) };
         let events = change::events(before.as_ref(), &seen);
         let events: Vec<String> = events.into_iter().map(str::to_owned).collect();
         let is_new = !events.is_empty();

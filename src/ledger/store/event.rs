@@ -100,7 +100,7 @@ impl Store {
                 Wait::Confirmation => &waiting.address,
                 Wait::Verdict => continue,
             };
-            if of.as_ref().is_some_and(|of| releases.contains(of)) {
+            if of.as_ref().is_some_and(|of| releases.contains(of.as_str())) {
                 any = true;
                 if waiting.due > now {
                     waiting.due = now;
