@@ -362,3 +362,28 @@ pub fn same_vat(a: &str, b: &str) -> bool {
     };
     plain(a) == plain(b)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_was_taken_back_only_if_its_owner_is_whom_it_came_from() {
+        let some = |text: &str| Some(text.to_owned());
+        let ours = Release {
+            owner: some("0xA"),
+            self_owner: some("0xa"),
+            previous_owner: some("0xC"),
+            ..Release::default()
+        };
+        assert!(!was_taken_back(&ours));
+        let back = Release { owner: some("0xc"), ..ours.clone() };
+        assert!(was_taken_back(&back));
+        // An owner whom nothing names, as where it is told in another way, says nothing.
+        assert!(!was_taken_back(&Release { owner: some("0xF"), ..ours.clone() }));
+        assert!(!was_taken_back(&Release { owner: None, ..ours.clone() }));
+        let away = Release { next_owner: some("0xD"), ..back.clone() };
+        assert!(!was_taken_back(&away), "it is ours to take back");
+        assert!(!was_taken_back(&Release { self_owner: None, ..back }));
+    }
+}

@@ -232,10 +232,16 @@ impl Releases {
                 waiting.holds.clone_from(&prepared.holds);
             }
         }
-        if let (true, Some(stand)) = (outcome.is_final(), &prepared.stand)
-            && self.gate.standing.take_behind(stand.name())
-        {
-            outcome.frees = Some(stand.name().to_owned());
+        if outcome.is_final() {
+            let stand = prepared.stand.as_ref().map(|stand| stand.name().to_owned());
+            let called = || {
+                outcome.changes.iter().find_map(|change| match change {
+                    Change::Release { address, .. } => Some(address.clone()),
+                    _ => None,
+                })
+            };
+            let release = stand.or_else(called);
+            outcome.frees = release.filter(|release| self.gate.standing.take_behind(release));
         }
         Ok(Some(outcome))
     }
