@@ -120,6 +120,14 @@ path    = "../erp/{id}"
         daemon
     }
 
+    /// Starts the daemon, and waits until it has asked what changed while it was away.
+    fn start_and_look(&self) -> Running {
+        let asked = self.lists().len();
+        let daemon = self.start();
+        until_true("the look at the start", || self.lists().len() > asked);
+        daemon
+    }
+
     fn tell(&self, event: &str, n: u64) {
         let body = on_release(event, &address(n), VAT);
         assert_eq!(post(self.at, API, &[&signed()], &body), 200);
@@ -151,7 +159,7 @@ path    = "../erp/{id}"
 #[test]
 fn what_happens_to_a_release_lies_in_the_outbox_as_it_is_now() {
     let stage = Stage::with(Vec::new(), true);
-    let daemon = stage.start();
+    let daemon = stage.start_and_look();
     stage.port.replace(Port::scr_world(releases(1), 0)).unwrap();
     stage.tell("TRANSFER", 0);
     until_true("the first row", || stage.rows("wilgen").len() == 1);
@@ -264,7 +272,7 @@ fn an_api_that_cannot_be_asked_is_an_alarm_and_is_asked_by_the_next_run() {
 #[test]
 fn a_release_that_cannot_be_read_holds_up_no_other() {
     let stage = Stage::with(Vec::new(), true);
-    let daemon = stage.start();
+    let daemon = stage.start_and_look();
     stage.port.replace(Port::scr_world(releases(3), 0)).unwrap();
     // Its connection breaks whenever it is asked for.
     let path = format!("{SCR}/releases/{}", address(0).to_lowercase());
