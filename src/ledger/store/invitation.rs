@@ -71,7 +71,7 @@ impl Store {
             meant = all.iter().filter(same_vat).collect();
         }
         let is_like = |a: &&Invitation, b: &&Invitation| a.customer == b.customer && a.vat == b.vat;
-        if vat.is_none() && !meant.is_sorted_by(|a, b| is_like(a, b)) {
+        if vat.is_none() && !meant.is_sorted_by(is_like) {
             meant.clear();
         }
         let meant: Vec<Invitation> = meant
