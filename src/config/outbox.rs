@@ -75,6 +75,11 @@ enum Kind {
 }
 
 impl Outbox {
+    /// The word for an event of releases, if it is one that the API's document has.
+    pub fn word_of_release(event: &str) -> Option<&'static str> {
+        EVENTS[..OF_RELEASES].iter().find(|known| **known == event).copied()
+    }
+
     /// Whether it takes any event of releases.
     pub fn is_of_releases(&self) -> bool {
         EVENTS[..OF_RELEASES].iter().any(|event| self.events.contains(event))

@@ -24,6 +24,9 @@ pub struct Seen {
     /// Whether the carrier had deleted it.
     #[serde(default)]
     pub deleted: bool,
+    /// The events that were told with it then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub told: Vec<String>,
     /// A hash of its owners.
     pub owners: u64,
     /// A hash of its green lights.

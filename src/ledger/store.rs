@@ -68,6 +68,8 @@ pub struct Store {
     pub alarms: Vec<Alarm>,
     /// The notifications that are still to be worked on, by number.
     pub events: BTreeMap<u64, Event>,
+    /// How many of them are kept though nothing can be done with them.
+    kept_events: usize,
     /// Who has sent notifications.
     pub senders: BTreeMap<String, Sender>,
     /// The outboxes that something was queued in, by customer and name.
@@ -92,6 +94,7 @@ impl Store {
             tallies: BTreeMap::new(),
             alarms: Vec::new(),
             events: BTreeMap::new(),
+            kept_events: 0,
             senders: BTreeMap::new(),
             outboxes: Outboxes::new(),
         };

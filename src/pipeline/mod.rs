@@ -53,6 +53,8 @@ pub struct Parts {
     pub opened: Arc<Notify>,
     /// The files that tasks have in hand, and what they are to be told.
     pub wakes: Wakes,
+    /// Who looks at which release: what is seen last is told last.
+    pub looks: OrderBook,
     /// Tells that a notification was kept.
     pub notified: Notify,
     /// Tells the outboxes that something was queued for them.
@@ -187,6 +189,7 @@ impl Parts {
             pinned: Mutex::default(),
             opened: Arc::default(),
             wakes: Wakes::default(),
+            looks: OrderBook::default(),
             notified: Notify::new(),
             outboxes: Outboxes::default(),
             logins: Logins::default(),

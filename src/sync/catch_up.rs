@@ -31,10 +31,10 @@ pub async fn catch_up(parts: Arc<Parts>, stop: CancellationToken) {
 /// Looks at what changed, and works on the notifications that an earlier run acknowledged; tells of
 /// how much there is something left.
 pub async fn catch_up_once(parts: &Arc<Parts>, stop: &CancellationToken) -> anyhow::Result<u64> {
+    // First what was told, so that it is not found once more.
+    let open = work_once(parts, stop).await?;
     let mut left = wanted(&parts.setup());
     let wanted = left.len();
-    if stop.run_until_cancelled(walk_all(parts, &mut left)).await.is_none() {
-        return Ok(wanted as u64);
-    }
-    Ok(left.len() as u64 + work_once(parts, stop).await?)
+    let asked = stop.run_until_cancelled(walk_all(parts, &mut left)).await;
+    Ok(open + asked.map_or(wanted, |()| left.len()) as u64)
 }

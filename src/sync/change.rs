@@ -39,6 +39,7 @@ pub fn seen(document: &Value, customer: Option<&str>, at: Timestamp) -> Option<S
         here: release.next_owner.is_none(),
         blocked: release.blocked,
         deleted: release.deleted,
+        told: Vec::new(),
         owners: hash(&Value::from(owners)),
         lights: hash(&lights),
         rest: hash(&rest),

@@ -2,11 +2,11 @@
 //! the ledger are on disk before it is answered.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::{fs, io};
 
 use anyhow::Context;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
 use super::Event;
@@ -17,6 +17,9 @@ use crate::spool::{Spool, write_whole};
 
 /// How many may be open before no more are taken: they take some 300 bytes of memory each.
 const MOST_OPEN: usize = 100_000;
+
+/// Within what time CPu's notifications are taken for repeats.
+const REPEATED_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 
 /// What was acknowledged and is still to be worked on.
 pub struct Inbox {
@@ -62,8 +65,11 @@ impl Inbox {
     ) -> anyhow::Result<Kept> {
         let bytes = serde_json::to_vec(body)?;
         let hash = hash(&[sender.as_bytes(), proof.as_bytes(), &bytes]);
-        let (known, open) =
-            self.ledger.change(move |store| Ok((store.heard(&hash)?, store.events.len()))).await?;
+        let after = repeats_after(sender, Timestamp::now());
+        let (known, open) = self
+            .ledger
+            .change(move |store| Ok((store.heard(&hash, after)?, store.open_events())))
+            .await?;
         match (known, open) {
             (true, _) => return Ok(Kept::Repeat),
             (false, MOST_OPEN..) => return Ok(Kept::Full),
@@ -81,8 +87,9 @@ impl Inbox {
         let path = self.spool.event(number);
         let file = path.clone();
         tokio::task::spawn_blocking(move || write_whole(&file, &bytes, 0o600)).await??;
-        let added = self.ledger.change(move |store| store.add_event(event, &hash)).await;
-        if !matches!(added, Ok(true)) {
+        let added = self.ledger.change(move |store| store.add_event(event, &hash, after)).await;
+        // A commit that failed may be on disk all the same; then the next run needs the file.
+        if matches!(added, Ok(false)) {
             let _ = disk::remove(&path);
         }
         let is_new = added?;
@@ -92,11 +99,23 @@ impl Inbox {
 }
 
 /// What an open notification says; none if its file is gone or damaged.
-pub fn read(spool: &Spool, event: &ledger::Event) -> Option<Open> {
-    let bytes = fs::read(spool.event(event.number)).ok()?;
-    let body = serde_json::from_slice(&bytes).ok()?;
-    let says = Event::of(&event.sender, &body)?;
-    Some(Open { says, body, event: event.clone() })
+pub fn read(spool: &Spool, event: &ledger::Event) -> io::Result<Option<Open>> {
+    let bytes = match fs::read(spool.event(event.number)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        read => read?,
+    };
+    let Ok(body) = serde_json::from_slice(&bytes) else { return Ok(None) };
+    let says = Event::of(&event.sender, &body);
+    Ok(says.map(|says| Open { says, body, event: event.clone() }))
+}
+
+/// Since when a notification that is the same to the letter is a repeat. Each of an SCR API's has a
+/// token of its own; CPu may tell the same once more when it happens once more.
+fn repeats_after(sender: &str, now: Timestamp) -> Timestamp {
+    match sender.starts_with("cpu/") {
+        true => now.checked_sub(REPEATED_WITHIN).unwrap_or(Timestamp::MIN),
+        false => Timestamp::MIN,
+    }
 }
 
 fn clear(spool: &Spool, open: &BTreeSet<u64>) -> anyhow::Result<()> {

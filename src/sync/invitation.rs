@@ -57,11 +57,17 @@ pub async fn work(parts: &Parts, answered: &Answered<'_>, ends: Ends) -> anyhow:
         meant.iter().map(|invitation| invitation.customer.as_str()).collect();
     if customers.is_empty() {
         // It was made by hand.
-        customers.extend(concerned.one());
+        let whole = parts.setup().config.broken.is_empty();
+        customers.extend(concerned.one().filter(|_| whole));
     }
     if customers.is_empty() {
         let why = "no record has made this invitation, and several customers use this API";
         return Ok(Worked::Nobody(why.to_owned()));
+    }
+    let setup = parts.setup();
+    let is_there = |customer: &&str| setup.of(customer).config.customers.contains_key(*customer);
+    if let Some(missing) = customers.iter().find(|customer| !is_there(customer)) {
+        return Ok(Worked::Nobody(format!("the config of {missing} cannot be used")));
     }
     tell(parts, answered, &customers, ends).await
 }
@@ -92,7 +98,7 @@ async fn tell(
             }
         });
         if let Put::Full(why) = put.await? {
-            return Ok(Worked::Unreachable(why));
+            return Ok(Worked::Full(why));
         }
     }
     Ok(Worked::Done)

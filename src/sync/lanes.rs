@@ -155,7 +155,7 @@ impl Lane {
         let mut groups: Vec<Vec<Open>> = Vec::new();
         for event in events {
             let (spool, of) = (self.parts.spool.clone(), event.clone());
-            match tokio::task::spawn_blocking(move || inbox::read(&spool, &of)).await? {
+            match tokio::task::spawn_blocking(move || inbox::read(&spool, &of)).await?? {
                 None => {
                     let (number, sender) = (event.number, &self.sender);
                     tracing::error!("What notification {number} of {sender} said is gone");
@@ -194,7 +194,15 @@ impl Lane {
                         self.put_off.remove(&number);
                         done.push(number);
                     }
-                    Worked::Unreachable(why) => outage = Some(why),
+                    // Another shows next whether the API is back: this one may be at fault itself.
+                    Worked::Unreachable(why) => {
+                        self.wait_its_turn(number);
+                        outage = Some(why);
+                    }
+                    Worked::Full(why) => {
+                        tracing::warn!("Notification {number} of {} waits: {why}", self.sender);
+                        self.wait_its_turn(number);
+                    }
                     Worked::Refused(why) => self.put_off(&event, why).await?,
                     Worked::Nobody(why) => self.keep(&event, why).await?,
                 }
@@ -215,6 +223,13 @@ impl Lane {
         self.outages += 1;
         tracing::warn!("The notifications of {} wait: {why}", self.sender);
         Ok(Some(pause_after(self.outages, UNREACHABLE)))
+    }
+
+    /// Leaves an event alone for longer than the lane itself pauses.
+    fn wait_its_turn(&mut self, number: u64) {
+        let tries = self.put_off.get(&number).map_or(self.outages, |(_, tries)| *tries) + 1;
+        let due = after(Timestamp::now(), pause_after(tries + 1, 2 * UNREACHABLE));
+        self.put_off.insert(number, (Some(due), tries));
     }
 
     async fn put_off(&mut self, event: &ledger::Event, why: String) -> anyhow::Result<()> {

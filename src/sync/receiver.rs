@@ -135,7 +135,11 @@ async fn of_cpu(
 
 impl Desk {
     async fn scr(&self, api: String, request: Request<Body>) -> Result<StatusCode, Refusal> {
-        let callback = scr_callback(&self.parts.setup(), &api).ok_or(Refusal::Nobody)?;
+        let setup = self.parts.setup();
+        let callback = scr_callback(&setup, &api).ok_or_else(|| {
+            let customer = api.split_once('/').map_or("", |(customer, _)| customer);
+            nobody(&setup, customer)
+        })?;
         let sender = format!("scr/{api}");
         let (parts, body) = request.into_parts();
         let (body, token) = match &callback.place {
@@ -158,9 +162,10 @@ impl Desk {
     }
 
     async fn cpu(&self, customer: String, request: Request<Body>) -> Result<StatusCode, Refusal> {
-        let callbacks = cpu_callbacks(&self.parts.setup(), &customer);
+        let setup = self.parts.setup();
+        let callbacks = cpu_callbacks(&setup, &customer);
         if callbacks.is_empty() {
-            return Err(Refusal::Nobody);
+            return Err(nobody(&setup, &customer));
         }
         let sender = format!("cpu/{customer}");
         let (parts, body) = request.into_parts();
@@ -207,11 +212,11 @@ impl Desk {
         let turn = tokio::time::timeout(WRITE_WITHIN, self.writes.acquire()).await;
         let _turn = turn.map_err(|_| Refusal::Busy)?;
         match self.inbox.keep(sender, proof, body).await {
-            Ok(Kept::New) => {
+            // Who sent it before may have gone before it was told of.
+            Ok(Kept::New | Kept::Repeat) => {
                 self.parts.notified.notify_one();
                 Ok(StatusCode::OK)
             }
-            Ok(Kept::Repeat) => Ok(StatusCode::OK),
             Ok(Kept::Full) => Err(Refusal::Busy),
             Err(error) => {
                 tracing::error!("A notification of {sender} is not taken: {error:#}");
@@ -228,6 +233,14 @@ fn scr_callback(setup: &Arc<Setup>, api: &str) -> Option<ScrCallback> {
         None => setup,
     };
     setup.config.scr.get(api)?.callback.clone()
+}
+
+/// Why nothing is taken for a customer: one whose config is to be mended is told later.
+fn nobody(setup: &Setup, customer: &str) -> Refusal {
+    match setup.config.broken.contains_key(customer) {
+        true => Refusal::Busy,
+        false => Refusal::Nobody,
+    }
 }
 
 fn cpu_callbacks(setup: &Arc<Setup>, customer: &str) -> Vec<LoginCallback> {

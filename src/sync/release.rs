@@ -22,7 +22,7 @@ const TAKEN: SignedDuration = SignedDuration::from_mins(1);
 const GIVEN_UP: SignedDuration = SignedDuration::from_hours(24);
 
 /// Those of an SCR API's users whom a release concerns.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Concerned {
     channels: Vec<Arc<Channel>>,
 }
@@ -60,6 +60,20 @@ impl Concerned {
         let whose: Vec<bool> = users.iter().map(|channel| is_whose(channel)).collect();
         let channels = users.into_iter().zip(whose).filter(|(_, is_whose)| *is_whose);
         Concerned { channels: channels.map(|(channel, _)| channel).collect() }
+    }
+
+    /// Those whom a release names as its owner; where it names none, the only customer of the API.
+    pub fn by(setup: &Arc<Setup>, api: &str, release: &Release, all: &Concerned) -> Concerned {
+        match (&release.self_owner_vat, all.one()) {
+            (Some(vat), _) => Concerned::of(setup, api, Some(vat)),
+            (None, Some(_)) => all.clone(),
+            (None, None) => Concerned::default(),
+        }
+    }
+
+    /// Whether it concerns nobody.
+    pub fn is_nobody(&self) -> bool {
+        self.channels.is_empty()
     }
 
     /// One of their channels.
@@ -116,42 +130,53 @@ pub async fn work(
         let vat = vat.unwrap_or_default();
         return Ok(Worked::Nobody(format!("no customer of this API has the VAT number {vat}")));
     };
+    let api = channel.scr_url().unwrap_or_default().to_owned();
+    let mut turn = parts.looks.line_up(&format!("{api} {}", happened.address));
+    turn.wait().await;
+    let asked = Timestamp::now();
     let document = match channel.release_document(happened.address).await {
         Ok(document) => document,
-        // Who has lost a release may not be told of it any more.
-        Err(Reply::Answered(_)) if happened.is_given_up(Timestamp::now()) => None,
+        // An answer about this release: who has lost it may not be told of it any more.
+        Err(Reply::Answered(answer)) if matches!(answer.status, 404 | 410 | 500) => {
+            if !happened.is_given_up(Timestamp::now()) {
+                return Ok(Worked::Refused(fault_of(Reply::Answered(answer))));
+            }
+            None
+        }
         Err(reply) => {
             if let Some(alarm) = channel.trouble(&reply) {
                 parts.ledger.change(move |store| Ok(store.raise(alarm))).await?;
             }
-            let is_answer = matches!(reply, Reply::Answered(_));
-            let why = fault_of(reply);
-            return Ok(match is_answer {
-                true => Worked::Refused(why),
-                false => Worked::Unreachable(why),
-            });
+            return Ok(Worked::Unreachable(fault_of(reply)));
         }
     };
     let release = document.as_ref().and_then(Release::parse);
-    let whose = match (vat, concerned.one(), &release) {
+    let whose = match (vat, &release) {
         // The event does not tell whose it is, so that the release has to.
-        (None, None, Some(Release { self_owner_vat: Some(vat), .. })) => {
-            Concerned::of(&parts.setup(), happened.api, Some(vat))
-        }
-        (None, None, _) => Concerned { channels: Vec::new() },
+        (None, Some(release)) => Concerned::by(&parts.setup(), happened.api, release, &concerned),
+        (None, None) if concerned.one().is_none() => Concerned::default(),
         _ => concerned.clone(),
     };
-    if whose.channels.is_empty() {
-        let why = "neither it nor the release tells whose it is, of several customers";
+    if whose.is_nobody() {
+        let why = "neither it nor the release tells of which customer it is";
         return Ok(Worked::Nobody(why.to_owned()));
     }
-    let api = channel.scr_url().unwrap_or_default().to_owned();
-    concerned.wake(parts, &names_of(happened.address, release.as_ref())).await?;
+    whose.wake(parts, &names_of(happened.address, release.as_ref())).await?;
     let (of, address) = (api.clone(), happened.address.to_owned());
     let before = parts.ledger.change(move |store| store.seen(&of, &address)).await?;
-    let now = Timestamp::now();
-    let seen = document.as_ref().and_then(|document| change::seen(document, whose.one(), now));
-    let document = document.unwrap_or_else(|| stub(happened.address, before.as_ref()));
+    let seen = document.as_ref().and_then(|document| change::seen(document, whose.one(), asked));
+    let changed = match (&before, &seen) {
+        (Some(before), Some(seen)) => change::events(Some(before), seen),
+        _ => Vec::new(),
+    };
+    let happened = &happened.with(before.as_ref(), &changed);
+    let document = document.unwrap_or_else(|| {
+        let mut stub = stub(happened.address, before.as_ref());
+        if happened.events.iter().any(|event| event == "delete") {
+            stub["deleted"] = true.into();
+        }
+        stub
+    });
     tell(parts, &whose, happened, &document, &api, seen, ends).await
 }
 
@@ -171,8 +196,10 @@ pub async fn tell(
         .flat_map(|customer| happened.events.iter().map(move |event| (customer, event)))
         .collect();
     let (api, address) = (api.to_owned(), happened.address.to_owned());
+    let told = happened.events.clone();
     let mut noted = Some(move |store: &mut Store| {
-        if let Some(seen) = seen {
+        if let Some(mut seen) = seen {
+            seen.told = told;
             store.note_seen(&api, &address, &seen);
         }
         ends.note(store);
@@ -190,7 +217,7 @@ pub async fn tell(
             }
         });
         if let Put::Full(why) = put.await? {
-            return Ok(Worked::Unreachable(why));
+            return Ok(Worked::Full(why));
         }
     }
     if let Some(noted) = noted {
@@ -200,6 +227,27 @@ pub async fn tell(
 }
 
 impl Happened<'_> {
+    /// The same with what else has changed, of which the notification may be lost or still to come;
+    /// and without what a look told that began after it had come, if nothing has changed since.
+    fn with(&self, before: Option<&Seen>, changed: &[&str]) -> Self {
+        let is_told = |event: &String| {
+            let told = before
+                .is_some_and(|before| before.at >= self.received && before.told.contains(event));
+            told && changed.is_empty()
+        };
+        let mut events: Vec<String> =
+            self.events.iter().filter(|event| !is_told(event)).cloned().collect();
+        for event in changed {
+            // Each brings the whole release, so that an update needs no event beside another.
+            if !events.iter().any(|known| known == event)
+                && (events.is_empty() || *event != "update")
+            {
+                events.push((*event).to_owned());
+            }
+        }
+        Happened { events, ..*self }
+    }
+
     /// Whether it is told all the same when the API does not tell of the release: soon, if it says
     /// that the release was taken from us.
     fn is_given_up(&self, now: Timestamp) -> bool {
@@ -236,6 +284,31 @@ mod tests {
         };
         assert!(!given_up("revoke", 0) && given_up("revoke", 1) && given_up("delete", 1));
         assert!(!given_up("transfer", 1439) && given_up("transfer", 1440));
+    }
+
+    #[test]
+    fn what_else_changed_is_told_and_what_a_later_look_told_is_not_told_again() {
+        let received = Timestamp::UNIX_EPOCH;
+        let told = |events: &[&str], looked: i64, before: &[&str], changed: &[&str]| {
+            let owned = |events: &[&str]| events.iter().map(|event| (*event).to_owned()).collect();
+            let mut seen = change::seen(&json!({ "address": "0xAB" }), None, received).unwrap();
+            (seen.at, seen.told) = (received + SignedDuration::from_secs(looked), owned(before));
+            let happened = Happened { api: "a", address: "0xab", events: owned(events), received };
+            happened.with(Some(&seen), changed).events
+        };
+        assert_eq!(told(&["block"], -1, &["block"], &[]), ["block"], "it came after the look");
+        assert_eq!(told(&["block"], 1, &["block"], &[]), [""; 0]);
+        assert_eq!(told(&["block"], 1, &["greenlights"], &[]), ["block"]);
+        assert_eq!(
+            told(&["block"], 1, &["block"], &["block"]),
+            ["block"],
+            "it was unblocked between"
+        );
+        assert_eq!(
+            told(&["greenlights"], -1, &[], &["block", "greenlights"]),
+            ["greenlights", "block"]
+        );
+        assert_eq!(told(&["block"], -1, &[], &["update"]), ["block"]);
     }
 
     #[test]

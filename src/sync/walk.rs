@@ -72,16 +72,19 @@ pub async fn walk(parts: &Parts, api: &str) -> Result<usize, Broken> {
     let mut latest: Option<Timestamp> = None;
     let mut changed = 0;
     let mut doubtful = None;
+    let mut unowned = false;
     for _ in 0..ROUNDS {
         let from = Timestamp::now();
         let query = Query { since: since.map(|since| format!("{since:.3}")), ..Query::default() };
         let mut list = Walk::new(query);
         let (mut new, mut hidden) = (0, false);
         loop {
+            let asked = Timestamp::now();
             let page = channel.next_page(&mut list).await;
             let page = page.map_err(|reply| Broken::Api(Arc::clone(channel), reply))?;
             let Some(page) = page else { break };
-            for changed in round.look(page).await? {
+            for changed in round.look(page, asked).await? {
+                unowned |= changed.is_nobodys;
                 latest = latest.max(changed.at);
                 new += usize::from(changed.is_new);
                 hidden |= before.as_ref().is_some_and(|before| changed.was_in(before));
@@ -98,7 +101,10 @@ pub async fn walk(parts: &Parts, api: &str) -> Result<usize, Broken> {
         }
     }
     let next = latest.map(|latest| latest.min(begun)).and_then(|it| it.checked_sub(OVERLAP).ok());
-    let walked = Walked { since: next.max(walked.since), doubtful };
+    // What is nobody's may be a customer's whose config is to be mended.
+    let stays = unowned && !setup.config.broken.is_empty();
+    let next = if stays { walked.since } else { next.max(walked.since) };
+    let walked = Walked { since: next, doubtful };
     parts.ledger.update(move |store| store.note_walked(&url, &walked)).await?;
     Ok(changed)
 }
@@ -111,7 +117,7 @@ struct Round<'a> {
     url: &'a str,
     all: &'a Concerned,
     /// Whom releases concern, by the VAT number of their owner.
-    of: BTreeMap<String, Arc<Concerned>>,
+    of: BTreeMap<Option<String>, Arc<Concerned>>,
 }
 
 /// What a look at one release brought.
@@ -120,6 +126,8 @@ struct Looked {
     at: Option<Timestamp>,
     /// Whether it was not known to be as it is.
     is_new: bool,
+    /// Whether no customer is its owner.
+    is_nobodys: bool,
 }
 
 impl Looked {
@@ -133,7 +141,8 @@ impl Looked {
 }
 
 impl Round<'_> {
-    async fn look(&mut self, page: Vec<Value>) -> Result<Vec<Looked>, Broken> {
+    /// Looks at a page that was asked for at that time.
+    async fn look(&mut self, page: Vec<Value>, asked: Timestamp) -> Result<Vec<Looked>, Broken> {
         let mut whose = Vec::new();
         for document in page {
             let Some(release) = Release::parse(&document) else { continue };
@@ -145,7 +154,7 @@ impl Round<'_> {
         let round = &*self;
         stream::iter(whose)
             .map(|(document, release, concerned)| async move {
-                round.compare(&document, &release, &concerned).await
+                round.compare(&document, &release, &concerned, asked).await
             })
             .buffer_unordered(TOGETHER)
             .try_collect()
@@ -154,12 +163,8 @@ impl Round<'_> {
 
     /// Whom a release concerns: at an API of several customers only whose VAT number it has.
     fn concerned(&mut self, release: &Release) -> Arc<Concerned> {
-        let vat = match self.all.one() {
-            Some(_) => None,
-            None => Some(release.self_owner_vat.clone().unwrap_or_default()),
-        };
-        let key = vat.clone().unwrap_or_default();
-        let made = || Arc::new(Concerned::of(self.setup, self.api, vat.as_deref()));
+        let made = || Arc::new(Concerned::by(self.setup, self.api, release, self.all));
+        let key = release.self_owner_vat.clone();
         Arc::clone(self.of.entry(key).or_insert_with(made))
     }
 
@@ -168,28 +173,37 @@ impl Round<'_> {
         document: &Value,
         release: &Release,
         concerned: &Concerned,
+        asked: Timestamp,
     ) -> Result<Looked, Broken> {
-        let now = Timestamp::now();
         let at = release.updated_at.as_deref().and_then(|at| at.parse().ok());
+        if concerned.is_nobody() {
+            return Ok(Looked { at, is_new: false, is_nobodys: true });
+        }
+        let known = Looked { at, is_new: false, is_nobodys: false };
         let (url, address) = (self.url.to_owned(), release.address.to_lowercase());
+        let mut turn = self.parts.looks.line_up(&format!("{url} {address}"));
+        turn.wait().await;
+        let now = Timestamp::now();
         let of = address.clone();
         let before = self.parts.ledger.change(move |store| store.seen(&url, &of)).await?;
-        let Some(seen) = change::seen(document, concerned.one(), now) else {
-            return Ok(Looked { at, is_new: false });
-        };
+        // A notification of it was worked on since the page was asked for.
+        if before.as_ref().is_some_and(|before| before.at >= asked) {
+            return Ok(known);
+        }
+        let Some(seen) = change::seen(document, concerned.one(), asked) else { return Ok(known) };
         let events = change::events(before.as_ref(), &seen);
         let events: Vec<String> = events.into_iter().map(str::to_owned).collect();
         let is_new = !events.is_empty();
         if is_new {
             concerned.wake(self.parts, &names_of(&address, Some(release))).await?;
         } else if before.is_some_and(|before| now.duration_since(before.at) < FRESH) {
-            return Ok(Looked { at, is_new });
+            return Ok(known);
         }
         let happened = Happened { api: self.api, address: &address, events, received: now };
         let (seen, ends) = (Some(seen), Ends::default());
         match tell(self.parts, concerned, &happened, document, self.url, seen, ends).await? {
-            Worked::Unreachable(why) => Err(Broken::Full(why)),
-            _ => Ok(Looked { at, is_new }),
+            Worked::Full(why) => Err(Broken::Full(why)),
+            _ => Ok(Looked { is_new, ..known }),
         }
     }
 }
@@ -245,7 +259,8 @@ pub async fn clear(parts: &Parts, setup: &Arc<Setup>, api: &str) {
         .collect();
     let cleared = parts.ledger.update(move |store| {
         store.clear(|alarm| {
-            let kinds = [AlarmKind::Unreachable, AlarmKind::LoginRefused];
+            let kinds =
+                [AlarmKind::Unreachable, AlarmKind::LoginRefused, AlarmKind::ChannelRefused];
             let channel = alarm.channel.clone().unwrap_or_default();
             kinds.contains(&alarm.kind) && users.contains(&(alarm.customer.clone(), channel))
         });

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::invitation::{self, Answered};
 use super::release::{self, Happened};
 use super::{Event, ScrKind};
+use crate::config::Outbox;
 use crate::ledger::{self, Store};
 use crate::pipeline::{Parts, Put};
 use crate::remote::cpu::Notification;
@@ -25,8 +26,10 @@ pub struct Open {
 pub enum Worked {
     /// It is done.
     Done,
-    /// The API could not be asked, or nothing can be kept; nothing else of it can be worked now.
+    /// The API could not be asked.
     Unreachable(String),
+    /// There is no room to keep what came of it.
+    Full(String),
     /// The API answered with a fault: it is tried again, and holds up no other.
     Refused(String),
     /// It fits nobody: it is kept.
@@ -53,10 +56,13 @@ pub async fn work(parts: &Parts, events: &[Open]) -> anyhow::Result<Worked> {
         Event::Scr { api, kind: ScrKind::Release { address, vat, .. } } => {
             let mut words: Vec<String> = Vec::new();
             for open in events {
-                if let Event::Scr { kind: ScrKind::Release { event, .. }, .. } = &open.says
-                    && !words.contains(event)
-                {
-                    words.push(event.clone());
+                let Event::Scr { kind: ScrKind::Release { event, .. }, .. } = &open.says else {
+                    continue;
+                };
+                // What a later version of the API may tell of is an update at least.
+                let word = Outbox::word_of_release(event).unwrap_or("update");
+                if !words.iter().any(|known| known == word) {
+                    words.push(word.to_owned());
                 }
             }
             let received = first.event.received;
@@ -74,6 +80,9 @@ pub async fn work(parts: &Parts, events: &[Open]) -> anyhow::Result<Worked> {
                 let told = Notification { reference, event, message };
                 parts.take_notification(customer, &told).await?;
             }
+            if !parts.setup().of(customer).config.customers.contains_key(customer) {
+                return Ok(Worked::Nobody(format!("the config of {customer} cannot be used")));
+            }
             let Some(kind) = kind else { return Ok(Worked::Done) };
             let told = json!({
                 "event": kind, "received": first.event.received.to_string(),
@@ -82,7 +91,7 @@ pub async fn work(parts: &Parts, events: &[Open]) -> anyhow::Result<Worked> {
             Ok(
                 match parts.outbox_put(customer, kind, told, move |store| ends.note(store)).await? {
                     Put::Queued(_) => Worked::Done,
-                    Put::Full(why) => Worked::Unreachable(why),
+                    Put::Full(why) => Worked::Full(why),
                 },
             )
         }

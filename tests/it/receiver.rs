@@ -304,6 +304,20 @@ callback = {{ header = "{header}", value = {{ file = "../secrets/callback" }} }}
 }
 
 #[test]
+fn who_tells_of_a_customer_whose_config_is_to_be_mended_is_to_come_again() {
+    let stage = Stage::new();
+    stage.provider.customer("broken", "BE1000000021", "nonsense = 1");
+    let daemon = stage.start();
+    let body = json!({ "type": "ReleaseRight", "event": "Transferred", "PublicReferenceId": "r1" });
+    let tell = |customer: &str| {
+        let path = format!("/notifications/cpu/{customer}");
+        post(stage.at, &path, &[&format!("X-Notify: {CALLBACK_KEY}")], &body)
+    };
+    assert_eq!((tell("broken"), tell("nobody")), (503, 404));
+    assert_eq!(daemon.stop().code, 0);
+}
+
+#[test]
 fn a_body_that_is_too_large_or_too_slow_is_refused_and_nobody_waits_for_it() {
     let stage = Stage::new();
     stage.port.replace(Port::scr_world(releases(1), 0)).unwrap();

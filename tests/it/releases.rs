@@ -120,6 +120,14 @@ path    = "../erp/{id}"
         daemon
     }
 
+    /// Starts the daemon, and waits until it has asked what changed while it was away.
+    fn start_and_look(&self) -> Running {
+        let asked = self.lists().len();
+        let daemon = self.start();
+        until_true("the look at the start", || self.lists().len() > asked);
+        daemon
+    }
+
     fn tell(&self, event: &str, n: u64) {
         let body = on_release(event, &address(n), VAT);
         assert_eq!(post(self.at, API, &[&signed()], &body), 200);
@@ -151,27 +159,31 @@ path    = "../erp/{id}"
 #[test]
 fn what_happens_to_a_release_lies_in_the_outbox_as_it_is_now() {
     let stage = Stage::with(Vec::new(), true);
-    let daemon = stage.start();
+    let daemon = stage.start_and_look();
     stage.port.replace(Port::scr_world(releases(1), 0)).unwrap();
     stage.tell("TRANSFER", 0);
     until_true("the first row", || stage.rows("wilgen").len() == 1);
     let blocked = Release { blocked: true, ..release(0) };
     stage.port.replace(Port::scr_world(vec![blocked], 0)).unwrap();
     stage.tell("block", 0);
-    until_true("the second row", || stage.rows("wilgen").len() == 2);
+    until_true("the next rows", || stage.rows("wilgen").len() == 3);
     let scanned = Release {
         green_lights: [("customs".to_owned(), "selectedforscan".to_owned())].into(),
         ..release(0)
     };
     stage.port.replace(Port::scr_world(vec![scanned], 0)).unwrap();
     stage.tell("GREENLIGHTS", 0);
-    until_true("the third row", || stage.rows("wilgen").len() == 3);
+    until_true("the last rows", || stage.rows("wilgen").len() == 5);
     assert_eq!(
         stage.rows("wilgen"),
         [
             "1;transfer;TEST0000000;BL1;N;released",
             "2;block;TEST0000000;BL1;J;released",
-            "3;greenlights;TEST0000000;BL1;N;selectedforscan"
+            // "Container has been commercially blocked" is a light of its own ("Green lights").
+            "3;greenlights;TEST0000000;BL1;J;released",
+            "4;greenlights;TEST0000000;BL1;N;selectedforscan",
+            // Of this no notification came.
+            "5;unblock;TEST0000000;BL1;N;selectedforscan"
         ]
     );
     assert_eq!(daemon.stop().code, 0);
@@ -255,6 +267,27 @@ fn an_api_that_cannot_be_asked_is_an_alarm_and_is_asked_by_the_next_run() {
     assert_eq!(stage.provider.run_once(&[]).code, 0);
     assert_eq!(stage.provider.alarms(), [""; 0]);
     assert_eq!(stage.rows("wilgen").len(), 1);
+}
+
+#[test]
+fn a_release_that_cannot_be_read_holds_up_no_other() {
+    let stage = Stage::with(Vec::new(), true);
+    let daemon = stage.start_and_look();
+    stage.port.replace(Port::scr_world(releases(3), 0)).unwrap();
+    // Its connection breaks whenever it is asked for.
+    let path = format!("{SCR}/releases/{}", address(0).to_lowercase());
+    stage.port.fault(Fault::new(&path, What::Drop)).unwrap();
+    for n in 0..3 {
+        stage.tell("TRANSFER", n);
+    }
+    until_true("the rows of the others", || stage.rows("wilgen").len() == 2);
+    stage.port.clear_faults();
+    until_true("its own row", || stage.rows("wilgen").len() == 3);
+    assert_eq!(daemon.stop().code, 0);
+    let mut containers: Vec<String> =
+        stage.rows("wilgen").iter().map(|row| row.split(';').nth(2).unwrap().to_owned()).collect();
+    containers.sort();
+    assert_eq!(containers, [container(0), container(1), container(2)]);
 }
 
 #[test]

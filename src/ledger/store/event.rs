@@ -1,7 +1,7 @@
 //! Notifications that were acknowledged: those that are still to be worked on, and what tells a
 //! repeat.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
 
@@ -19,14 +19,26 @@ impl Store {
         self.senders.values().map(|sender| sender.number).max().unwrap_or(0).max(open)
     }
 
-    /// Whether an event with this hash came before and is remembered.
-    pub fn heard(&self, hash: &[u8; 16]) -> anyhow::Result<bool> {
-        Ok(self.entries.get_bytes(&heard_key(hash))?.is_some())
+    /// Whether an event with this hash came after a time and is remembered.
+    pub fn heard(&self, hash: &[u8; 16], after: Timestamp) -> anyhow::Result<bool> {
+        let at: Option<Timestamp> = self.entries.get(&heard_key(hash))?;
+        Ok(at.is_some_and(|at| at >= after))
     }
 
-    /// Keeps an event until it is worked on; tells whether it is no repeat.
-    pub fn add_event(&mut self, event: Event, hash: &[u8; 16]) -> anyhow::Result<bool> {
-        let is_new = !self.heard(hash)?;
+    /// How many events are to be worked on, without those that nothing can be done with.
+    pub fn open_events(&self) -> usize {
+        self.events.len() - self.kept_events
+    }
+
+    /// Keeps an event until it is worked on; tells whether it is no repeat of one that came after a
+    /// time.
+    pub fn add_event(
+        &mut self,
+        event: Event,
+        hash: &[u8; 16],
+        after: Timestamp,
+    ) -> anyhow::Result<bool> {
+        let is_new = !self.heard(hash, after)?;
         let number = self.senders.get(&event.sender).map_or(0, |sender| sender.number);
         let sender = Sender { last: event.received, number: number.max(event.number) };
         self.entries.put(sender_key(&event.sender), &sender);
@@ -42,7 +54,8 @@ impl Store {
     /// The events are worked on, and no longer kept.
     pub fn end_events(&mut self, numbers: &[u64]) {
         for number in numbers {
-            if self.events.remove(number).is_some() {
+            if let Some(event) = self.events.remove(number) {
+                self.kept_events -= usize::from(event.kept.is_some());
                 self.entries.remove(event_key(*number));
             }
         }
@@ -51,6 +64,7 @@ impl Store {
     /// Keeps an event though nothing can be done with it as things are.
     pub fn keep_event(&mut self, number: u64, why: &str) {
         if let Some(event) = self.events.get_mut(&number) {
+            self.kept_events += usize::from(event.kept.is_none());
             // Values stay small.
             event.kept = Some(why.chars().take(200).collect());
             self.entries.put(event_key(number), event);
@@ -77,6 +91,7 @@ impl Store {
     pub fn wake(&mut self, arrival: Arrival, releases: &[String]) -> bool {
         let Some((_, progress)) = self.files.get_mut(&arrival) else { return false };
         let now = Timestamp::now();
+        let releases: HashSet<&str> = releases.iter().map(String::as_str).collect();
         let mut any = false;
         for waiting in progress.waiting.values_mut() {
             let of = match waiting.wait {
@@ -85,7 +100,7 @@ impl Store {
                 Wait::Confirmation => &waiting.address,
                 Wait::Verdict => continue,
             };
-            if of.as_ref().is_some_and(|of| releases.contains(of)) {
+            if of.as_ref().is_some_and(|of| releases.contains(of.as_str())) {
                 any = true;
                 if waiting.due > now {
                     waiting.due = now;
@@ -101,6 +116,7 @@ impl Store {
         let events = self.entries.starting_with(b"e/")?.into_values();
         let events = events.map(|value| parse(&value).map(|event: Event| (event.number, event)));
         self.events = events.collect::<anyhow::Result<BTreeMap<u64, Event>>>()?;
+        self.kept_events = self.events.values().filter(|event| event.kept.is_some()).count();
         for (key, value) in self.entries.starting_with(b"n/")? {
             self.senders.insert(String::from_utf8_lossy(&key[2..]).into_owned(), parse(&value)?);
         }

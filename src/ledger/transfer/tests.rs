@@ -230,7 +230,7 @@ fn acknowledged_notifications_are_exported_and_come_back() {
         received: at(7),
         kept: None,
     };
-    assert!(store.add_event(event.clone(), &[7; 16]).unwrap());
+    assert!(store.add_event(event.clone(), &[7; 16], Timestamp::MIN).unwrap());
     let subscription = Subscription {
         url: "https://acme.example/notifications/scr/acme/own".to_owned(),
         registered: at(8),
@@ -245,7 +245,7 @@ fn acknowledged_notifications_are_exported_and_come_back() {
     assert_eq!(exported(&copy), text);
     let store = Store::open(&copy).unwrap();
     assert_eq!(store.events.get(&1), Some(&event));
-    assert!(store.heard(&[7; 16]).unwrap());
+    assert!(store.heard(&[7; 16], Timestamp::MIN).unwrap());
     assert_eq!(store.senders["scr/wallet-a"].number, 1);
     let key = ("acme/own".to_owned(), "onRelease".to_owned());
     assert_eq!(store.subscriptions().unwrap(), BTreeMap::from([(key, subscription)]));

@@ -200,3 +200,17 @@ async fn what_is_hidden_to_the_end_of_a_walk_is_found_by_the_next_run() {
     assert_eq!(walked(&parts).await, 0);
     assert_eq!(queued(&parts, &mut from).await, BTreeMap::new());
 }
+
+#[tokio::test]
+async fn a_release_of_another_company_is_told_to_nobody_though_there_is_one_customer() {
+    let port = Port::open(3).await;
+    for (number, vat) in [(0, "BE1000000021"), (1, "BE 0403.019.261")] {
+        port.state.lock().unwrap().releases[number]["selfOwnerVat"] = json!(vat);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (parts, mut from) = (port.parts(folder.path()), 0);
+    assert_eq!(walked(&parts).await, 2);
+    let events = queued(&parts, &mut from).await;
+    // The third names no owner, as in the document's own sample.
+    assert_eq!(events.keys().collect::<Vec<_>>(), [&address(1), &address(2)]);
+}
