@@ -135,17 +135,16 @@ mod tests {
     }
 
     fn held(outcome: &Outcome) -> Vec<(u64, Vec<&str>)> {
-        let held = |change| match change {
-            &Change::Wait(ref waiting) => {
-                let holds: &Holds = waiting.holds.as_ref()?;
-                let all = holds.others.iter().chain([&holds.release]);
-                let mut all: Vec<&str> = all.map(String::as_str).collect();
-                all.sort_unstable();
-                Some((holds.age.1, all))
-            }
-            _ => None,
-        };
-        outcome.changes.iter().filter_map(held).collect()
+        let mut held = Vec::new();
+        for change in &outcome.changes {
+            let Change::Wait(waiting) = change else { continue };
+            let Some(holds) = &waiting.holds else { continue };
+            let all = holds.others.iter().chain([&holds.release]);
+            let mut all: Vec<&str> = all.map(String::as_str).collect();
+            all.sort_unstable();
+            held.push((holds.age.1, all));
+        }
+        held
     }
 
     #[test]
