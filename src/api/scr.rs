@@ -13,6 +13,7 @@ use crate::deliver::verdict::{Heard, Remote, Verdict, judge};
 use crate::deliver::{Gate, Shared, fault_of, same_vat};
 use crate::ledger::{self, Ledger, Subscription, kept, plain_vat};
 use crate::model::{Arrival, Reply};
+use crate::remote::release::Release;
 use crate::remote::scr::{Connection, Invitation, Query, Walk};
 
 /// Exit statuses (design, section 4.3).
@@ -132,7 +133,7 @@ pub async fn act(
     };
     let gate = shared.gate(api.settings)?;
     match &question.ask {
-        Act::Pincode(address) => Ok(api.pincode(&gate, address).await),
+        Act::Pincode(address) => api.pincode(&gate, ledger, address).await,
         Act::Invite(invitation) => {
             let customer = match (api.whose, api.users.as_slice()) {
                 ("", [one]) => Some(*one),
@@ -151,10 +152,9 @@ pub async fn act(
             if let Some(customer) = customer {
                 note_invitation(ledger, api.settings, customer, invitation, false).await?;
             }
-            let reply = {
-                let call = gate.change(api.whose).await;
-                call.client.invite(invitation).await
-            };
+            let call = gate.change(api.whose).await;
+            let reply = call.client.invite(invitation).await;
+            call.end(&reply);
             let done = api.done(&reply, "see `lighterman scr connections` before it is sent again");
             if let (Some(customer), Ok(_)) = (customer, &done) {
                 note_invitation(ledger, api.settings, customer, invitation, true).await?;
@@ -164,10 +164,9 @@ pub async fn act(
         Act::Subscribe { event_types, url } => {
             let url = url.replace("{api}", api.name);
             for event_type in event_types {
-                let reply = {
-                    let call = gate.change(api.whose).await;
-                    call.client.subscribe(event_type, &url).await
-                };
+                let call = gate.change(api.whose).await;
+                let reply = call.client.subscribe(event_type, &url).await;
+                call.end(&reply);
                 if let Err(refused) = api.done(&reply, "registering it once more does no harm") {
                     let why = format!("{event_type}: {}", refused.why);
                     return Ok(Err(Refused { why, ..refused }));
@@ -309,23 +308,39 @@ impl<'a> Api<'a> {
         Ok(Ok(Said::Connections(list)))
     }
 
-    async fn pincode(&self, gate: &Gate, address: &str) -> Answer {
-        if self.only.is_some() {
-            self.release(gate, address).await?;
+    async fn pincode(&self, gate: &Gate, ledger: &Ledger, address: &str) -> anyhow::Result<Answer> {
+        let turn = gate.turn_of(address).await;
+        let release = match self.release(gate, address).await {
+            Ok(release) => release,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        if let Some(release) = Release::parse(&release)
+            && let Some(reason) = gate.keeps_back(ledger, &release).await?
+        {
+            let why = format!(
+                "{}: the pin of {address} is not read: {reason}; it could not be transferred any \
+                 more",
+                self.name
+            );
+            return Ok(Err(Refused { why, code: LATER }));
         }
-        let call = gate.change(self.whose).await;
-        let read = call.client.pincode(address).await;
-        let pin = read.map_err(|reply| {
-            self.refused(&reply, "`lighterman scr release` shows whether the pin was read")
-        })?;
+        let call = gate.change_of(self.whose, turn).await;
+        let pin = match call.client.pincode(address).await {
+            Ok(pin) => pin,
+            Err(reply) => {
+                call.end(&reply);
+                let unknown = "`lighterman scr release` shows whether the pin was read";
+                return Ok(Err(self.refused(&reply, unknown)));
+            }
+        };
         tracing::info!("The pin of release {address} was read at {}, by a command", self.name);
-        match pin {
+        Ok(match pin {
             Some(pin) => Ok(Said::Pincode(pin.reveal().to_owned())),
             None => {
                 let why = format!("{}: the API answered without a pin", self.name);
                 Err(Refused { why, code: FATAL })
             }
-        }
+        })
     }
 
     /// Whether a release is one of those that are meant.

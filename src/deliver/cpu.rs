@@ -28,6 +28,8 @@ pub struct Rights {
     pub confirm: Confirm,
     pub verdict_within: Duration,
     pub permits: Arc<Semaphore>,
+    /// The files that send to it, in the order of their arrival.
+    pub files: OrderBook,
     /// Calls for one container go one by one, in the order of their records.
     pub book: OrderBook,
     /// Over retries, too.

@@ -48,8 +48,8 @@ pub struct Outcome {
     pub worked: bool,
     /// Whether the channel only accepted it now, and what it did is told besides.
     pub accepted: bool,
-    /// The release for which others can go now that were put off because of this one.
-    pub frees: Option<String>,
+    /// The releases for which others can go now that were put off because of this one.
+    pub frees: Vec<String>,
 }
 
 impl Outcome {
@@ -94,6 +94,11 @@ impl Message {
         hash.finalize().to_hex()[..32].to_owned()
     }
 
+    /// The ordinals of its records, in order.
+    pub fn ordinals(&self) -> impl Iterator<Item = u64> {
+        self.records.iter().flat_map(|(first, last)| *first..=*last)
+    }
+
     /// The age of its first record: that of the pick-up it came with, however often it is worked.
     pub fn age(&self) -> Age {
         self.age_of(self.first())
@@ -120,8 +125,7 @@ impl Message {
     /// All its records are set aside for one reason.
     pub fn quarantine(&self, problem: impl Fn(u64, u64) -> Problem) -> Outcome {
         let mut outcome = self.end(State::Quarantined);
-        let ordinals = self.records.iter().flat_map(|(first, last)| *first..=*last);
-        for (at, ordinal) in ordinals.enumerate() {
+        for (at, ordinal) in self.ordinals().enumerate() {
             // Where only the first record's line is known, a message of several is cut into single
             // records before any of them is set aside.
             let line = self.lines.get(at).copied().unwrap_or(self.line);

@@ -167,8 +167,9 @@ impl Channel {
     /// Takes a file's place in the order in which files send to this channel, where one matters.
     pub fn line_up_file(&self) -> Option<Turn> {
         match &self.kind {
-            Kind::Ingestion(_) | Kind::Cpu(_) => None,
+            Kind::Ingestion(_) => None,
             Kind::Scr(releases) => Some(releases.files.line_up("")),
+            Kind::Cpu(rights) => Some(rights.files.line_up("")),
         }
     }
 

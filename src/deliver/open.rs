@@ -8,7 +8,6 @@ use anyhow::Context;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::behind::Behind;
 use super::care::Care;
 use super::order::OrderBook;
 use super::pace::Pace;
@@ -109,9 +108,11 @@ fn open_cpu(
     shared: &Shared,
     earlier: Option<&Arc<Channel>>,
 ) -> anyhow::Result<Kind> {
-    let (book, behind) = match earlier.map(|earlier| &earlier.kind) {
-        Some(Kind::Cpu(rights)) => (rights.book.clone(), rights.behind.clone()),
-        _ => (OrderBook::default(), Behind::default()),
+    let (files, book, behind) = match earlier.map(|earlier| &earlier.kind) {
+        Some(Kind::Cpu(rights)) => {
+            (rights.files.clone(), rights.book.clone(), rights.behind.clone())
+        }
+        _ => Default::default(),
     };
     Ok(Kind::Cpu(Box::new(cpu::Rights {
         client: Cpu::open(settings, &shared.clients, Arc::clone(&shared.tokens))?,
@@ -119,6 +120,7 @@ fn open_cpu(
         confirm: settings.confirm,
         verdict_within: settings.verdict_within,
         permits: Arc::new(Semaphore::new(settings.concurrency)),
+        files,
         book,
         behind,
     })))

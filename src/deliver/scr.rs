@@ -182,6 +182,7 @@ impl Releases {
             let holds = earlier.unwrap_or_else(|| Holds {
                 api: short_api(&self.gate.url),
                 release: name,
+                others: Vec::new(),
                 age: message.age(),
                 to: None,
             });
@@ -243,7 +244,8 @@ impl Releases {
                 })
             };
             let release = stand.or_else(called);
-            outcome.frees = release.filter(|release| self.gate.standing.take_behind(release));
+            let freed = release.filter(|release| self.gate.standing.take_behind(release));
+            outcome.frees.extend(freed);
         }
         Ok(Some(outcome))
     }

@@ -179,6 +179,9 @@ pub struct Holds {
     pub api: String,
     /// The release: its address, or its container and perhaps, behind a blank, its bill of lading.
     pub release: String,
+    /// The others of one call for several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<String>,
     /// The record's age.
     pub age: Age,
     /// Whom it is transferred to, once that is known.

@@ -427,7 +427,7 @@ impl Pass {
             note_problems(&parts, arrival, problems).await.inspect_err(|_| halt.cancel())?;
             let mut raised = None;
             let mut worked = false;
-            let mut frees = None;
+            let mut frees = Vec::new();
             if let Some(go) = go {
                 parts.ledger.in_flight(arrival, count as i64);
                 let sent =
@@ -497,8 +497,8 @@ impl Pass {
                 cuts.lock().unwrap_or_else(PoisonError::into_inner).open.remove(&start);
             }
             drop(prepared);
-            if let Some(release) = frees {
-                parts.wakes.ring_all(&[release]);
+            if !frees.is_empty() {
+                parts.wakes.ring_all(&frees);
             }
             Ok(())
         });

@@ -8,6 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::troubles::{clear_fault, raise_fault, tell_missing};
 use super::{Run, Span};
+use crate::ledger::Ledger;
 use crate::model::Arrival;
 use crate::pipeline::{self, Bell, Left, Occasion, Places};
 
@@ -48,15 +49,21 @@ impl Working {
         Some(Working { run: Arc::clone(run), arrival, bell })
     }
 
-    /// Makes due what waits for the releases that the file was told of; tells whether anything does.
     async fn heed(&self) -> anyhow::Result<bool> {
-        let is_due = self.bell.take_due();
-        let (arrival, releases) = (self.arrival, self.bell.take());
-        if is_due || releases.is_empty() {
-            return Ok(is_due);
-        }
-        self.run.parts.ledger.change(move |store| Ok(store.wake(arrival, &releases))).await
+        heed(&self.run.parts.ledger, self.arrival, &self.bell).await
     }
+}
+
+/// Makes due what waits for the releases that a file was told of; tells whether anything of it is
+/// due.
+async fn heed(ledger: &Ledger, arrival: Arrival, bell: &Bell) -> anyhow::Result<bool> {
+    let (is_due, releases) = (bell.take_due(), bell.take());
+    if releases.is_empty() {
+        return Ok(is_due);
+    }
+    // What it was told of releases is told once: something else that is due does not end it.
+    let woken = ledger.change(move |store| Ok(store.wake(arrival, &releases))).await;
+    Ok(is_due || woken?)
 }
 
 impl Drop for Working {
@@ -156,5 +163,67 @@ pub async fn work(
             Ok(()) = again.changed() => occasion = Occasion::Start,
             () = run.stop.cancelled() => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{Account, Change, Phase, Wait, Waiting};
+    use crate::pipeline::Wakes;
+
+    #[tokio::test]
+    async fn what_waits_for_a_release_is_woken_though_something_else_is_due() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(folder.path()).unwrap();
+        let now = Timestamp::now();
+        let account = move |arrival| Account {
+            arrival,
+            customer: "acme".to_owned(),
+            source: "erp".to_owned(),
+            name: "R.csv".to_owned(),
+            picked_up: now,
+            phase: Phase::Open,
+            pinned: None,
+            mark: 1,
+            messages: 0,
+            held_until: None,
+            answered: None,
+            results: None,
+            again: None,
+        };
+        let waiting = Waiting {
+            first: 1,
+            last: 1,
+            wait: Wait::Time,
+            due: crate::deliver::after(now, Duration::from_secs(3600)),
+            attempts: 1,
+            since: now,
+            last_attempt: now,
+            answered: false,
+            spent: 0,
+            reason: String::new(),
+            address: None,
+            release: Some("0xa".to_owned()),
+            holds: None,
+            unknown: false,
+        };
+        let arrival = ledger
+            .change(move |store| {
+                let arrival = store.next_arrival();
+                store.set_account(account(arrival));
+                store.change(arrival, vec![Change::Wait(waiting)])?;
+                Ok(arrival)
+            })
+            .await
+            .unwrap();
+        let wakes = Wakes::default();
+        let bell = wakes.begin(arrival).unwrap();
+        wakes.ring_due(arrival);
+        wakes.ring(arrival, &["0xa".to_owned()]);
+        assert!(heed(&ledger, arrival, &bell).await.unwrap());
+        let due = ledger.change(move |store| Ok(store.files[&arrival].1.waiting[&1].due));
+        assert!(due.await.unwrap() <= Timestamp::now());
+        assert!(!heed(&ledger, arrival, &bell).await.unwrap(), "told once");
     }
 }

@@ -451,6 +451,48 @@ fn nor_by_one_of_a_later_file_after_a_restart() {
 }
 
 #[test]
+fn nor_by_one_of_a_file_that_came_a_moment_later() {
+    let fake = Fake::start(|seen, earlier| cpu(seen, earlier, |_| json!([])));
+    let provider = pick_up(&fake, "confirm = \"none\"\nconcurrency = 1");
+    // One shows that the channel works.
+    drop_records(&provider, &[right_with("C0", "X")]);
+    assert_eq!(provider.run_once(&[]).code, 0);
+    let mut first: Vec<Value> = (0..40).map(|n| right_of(&format!("D{n}"), "BEANR")).collect();
+    first.push(right_with("C1", "A"));
+    let lines: String = first.iter().map(|record| format!("{record}\n")).collect();
+    provider.drop_file("acme", "S1.ndjson", lines);
+    provider.drop_file("acme", "S2.ndjson", format!("{}\n", right_with("C1", "B")));
+    let run = provider.run_once(&["--wait", "30s"]);
+    assert_eq!(run.code, 0, "{run}");
+    assert_eq!(order_of(&fake, "C1", &[]), ["A", "B"]);
+    counts(&provider, 0, 43, 0);
+}
+
+#[test]
+fn a_message_of_several_that_cpu_chokes_on_keeps_back_its_own_containers_alone() {
+    let fake = Fake::start(|seen, earlier| match seen.text().contains("\"POISON\"") {
+        true => answer(500, ""),
+        false => cpu(seen, earlier, |_| json!([])),
+    });
+    let provider = pick_up(&fake, "confirm = \"none\"\nbatch = { records = 2 }");
+    drop_records(&provider, &[right_with("C0", "X")]);
+    assert_eq!(provider.run_once(&[]).code, 0, "the channel works");
+    let records = [
+        right_with("C1", "A"),
+        right_with("C2", "POISON"),
+        right_with("C3", "C"),
+        right_with("C4", "D"),
+        right_with("C2", "E"),
+    ];
+    drop_records(&provider, &records);
+    let run = provider.run_once(&[]);
+    assert_eq!(run.code, 75, "{run}");
+    counts(&provider, 0, 3, 0);
+    assert_eq!(order_of(&fake, "C3", &[]), ["C"]);
+    assert_eq!(order_of(&fake, "C2", &[]).iter().filter(|bl| *bl == "E").count(), 0);
+}
+
+#[test]
 fn where_nobody_asks_what_is_accepted_counts_as_delivered() {
     let fake = Fake::start(|seen, earlier| cpu(seen, earlier, |_| json!([])));
     let provider = pick_up(&fake, "confirm = \"none\"");

@@ -253,6 +253,26 @@ fn a_full_disk_defers_and_loses_nothing() {
 }
 
 #[test]
+fn a_document_whose_file_is_gone_is_passed_over_with_a_loud_line_and_no_alarm() {
+    for gather in ["", "gather = { every = \"1s\", rows = 2 }"] {
+        let provider = provider(&outbox(gather));
+        queue(&provider, &["A"]);
+        for (name, _) in files(provider.path("state/test/outbox")) {
+            fs::remove_file(provider.path("state/test/outbox").join(name)).unwrap();
+        }
+        queue(&provider, &["B"]);
+        let run = provider.run_once(&[]);
+        assert_eq!(run.code, 0, "{run}");
+        let told = run.stderr.lines().filter(|line| line.contains("Document 1 of the outbox erp"));
+        assert_eq!(told.count(), 1, "{run}");
+        assert_eq!(provider.alarms(), [""; 0]);
+        let [(_, text)] = &files(provider.path("erp"))[..] else { panic!("one file") };
+        assert_eq!(text, &rows(&["2;transfer;B"]));
+        is_empty(&provider, 2);
+    }
+}
+
+#[test]
 #[cfg(debug_assertions)]
 fn a_folder_that_does_not_answer_holds_up_neither_another_outbox_nor_the_end() {
     let second = outbox("").replace("erp", "lights");

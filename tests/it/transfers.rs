@@ -131,6 +131,23 @@ fn port_calls(stage: &Stage, word: &str) -> usize {
 }
 
 #[test]
+fn a_pin_is_not_read_by_hand_while_a_transfer_of_its_release_waits() {
+    let stage = Stage::new(world((0..2).map(release)), SLOW);
+    let fault =
+        Fault { what: refusal("it is busy"), ..Fault::status("/wallet-a/**/transfer", 500) };
+    stage.port.fault(fault.times(2)).unwrap();
+    let own = ["transfer", "", &container(0), "", HAULIER.1, ""];
+    stage.file("1.csv", [own, ["transfer", &address(1), "", "", HAULIER.1, ""]]);
+    assert_eq!(stage.provider.run_once(&[]).code, 75);
+    for n in 0..2 {
+        let run = stage.provider.run(&["scr", "pincode", &address(n), "--yes"]);
+        assert_eq!(run.code, 75, "{run}");
+        assert!(run.stderr.contains("a transfer or revoke of it is not done yet"), "{run}");
+    }
+    assert_eq!(stage.port.stats().scr[SCR].pin_reads, 0);
+}
+
+#[test]
 fn what_was_transferred_on_comes_back_by_a_revoke_and_wakes_what_waits_for_it() {
     let stage = Stage::new(world([release(0)]), SLOW);
     let daemon = stage.start();

@@ -23,19 +23,22 @@ pub(super) struct Holding(BTreeMap<(String, String), BTreeSet<Age>>);
 
 impl Holding {
     pub fn hold(&mut self, holds: Option<Holds>) {
-        if let Some(Holds { api, release, age, .. }) = holds {
-            self.0.entry((api, release)).or_default().insert(age);
+        let Some(Holds { api, release, others, age, .. }) = holds else { return };
+        for release in std::iter::once(release).chain(others) {
+            self.0.entry((api.clone(), release)).or_default().insert(age);
         }
     }
 
     /// What waited with this waits no more, or otherwise.
     pub fn let_go(&mut self, waiting: &Waiting) {
-        let Some(Holds { api, release, age, .. }) = waiting.holds.clone() else { return };
-        let key = (api, release);
-        if let Some(ages) = self.0.get_mut(&key) {
-            ages.remove(&age);
-            if ages.is_empty() {
-                self.0.remove(&key);
+        let Some(Holds { api, release, others, age, .. }) = waiting.holds.clone() else { return };
+        for release in std::iter::once(release).chain(others) {
+            let key = (api.clone(), release);
+            if let Some(ages) = self.0.get_mut(&key) {
+                ages.remove(&age);
+                if ages.is_empty() {
+                    self.0.remove(&key);
+                }
             }
         }
     }

@@ -287,6 +287,7 @@ fn connections_invitations_and_what_a_transfer_holds_back_are_exported_and_come_
     let holds = Holds {
         api: short_api("http://a"),
         release: "0xa".to_owned(),
+        others: vec!["0xb".to_owned()],
         age: (arrival, 3),
         to: Some("0xC1".to_owned()),
     };

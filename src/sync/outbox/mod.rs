@@ -9,6 +9,7 @@ mod writer;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
@@ -17,8 +18,12 @@ use tokio_util::sync::CancellationToken;
 use self::writer::Writer;
 use crate::pipeline::{Parts, clear};
 
-/// How many files are made at once: each is held in memory.
+/// How many files are made and put in their places at once: each is held in memory. Of an outbox
+/// whose place does not answer there is one besides.
 const AT_ONCE: usize = 4;
+
+/// When the outboxes are looked up again where that failed.
+const AGAIN: Duration = Duration::from_secs(60);
 
 /// The writers of all outboxes, each of which works by itself: none holds up another.
 pub struct Writers {
@@ -67,7 +72,9 @@ async fn serve(common: Arc<Common>) -> u64 {
     let mut running = JoinSet::new();
     let mut again = common.parts.outboxes.again();
     loop {
-        match outboxes(&common.parts).await {
+        let found = outboxes(&common.parts).await;
+        let is_known = found.is_ok();
+        match found {
             Ok(outboxes) => {
                 for (customer, outbox) in outboxes {
                     if known.insert((customer.clone(), outbox.clone())) {
@@ -79,6 +86,7 @@ async fn serve(common: Arc<Common>) -> u64 {
         }
         tokio::select! {
             changed = again.changed() => if changed.is_err() { break },
+            () = tokio::time::sleep(AGAIN), if !is_known => {}
             () = common.stop.cancelled() => break,
             () = common.drain.cancelled() => break,
         }

@@ -20,6 +20,8 @@ pub struct Rendered {
     pub written: Vec<u64>,
     /// What the mapping does not want, and is passed over.
     pub unwanted: Vec<u64>,
+    /// What can never be written, since what it said is gone.
+    pub gone: Vec<u64>,
     /// What cannot be written as things are, and why.
     pub refused: Vec<(u64, String)>,
 }
@@ -39,8 +41,7 @@ pub fn render(
     for queued in documents {
         let sequence = queued.sequence;
         let Some(document) = document(spool, queued)? else {
-            let why = format!("what it says is gone from {}", spool.payloads().display());
-            rendered.refused.push((sequence, why));
+            rendered.gone.push(sequence);
             continue;
         };
         problems.clear();
@@ -168,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_whose_file_is_gone_is_refused_and_the_others_are_written() {
+    fn a_document_whose_file_is_gone_is_told_apart_and_the_others_are_written() {
         let folder = tempfile::tempdir().unwrap();
         let (spool, documents) = queued(folder.path(), &["CSQU3054383", "CSQU3054383"]);
         std::fs::remove_file(spool.payload("a1")).unwrap();
@@ -176,6 +177,6 @@ mod tests {
         let mapping = mapping("format = \"ndjson\"");
         let rendered = render(&spool, &mapping, &context, &documents, false).unwrap();
         assert_eq!(text(&rendered), "{\"no\":2,\"cont\":\"CSQU3054383\"}\n");
-        assert!(rendered.refused[0].1.starts_with("what it says is gone from "), "{rendered:?}");
+        assert_eq!((&rendered.gone, &rendered.refused), (&vec![1], &vec![]));
     }
 }

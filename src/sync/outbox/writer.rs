@@ -33,6 +33,9 @@ const MOST: Duration = Duration::from_secs(300);
 /// How long a folder on this machine may take for one file.
 const ANSWER: Duration = Duration::from_secs(60);
 
+/// How long a file counts as one of those that are made at once while it is put in its place.
+const PLACE: Duration = Duration::from_secs(5);
+
 /// How long one that is under way has to end once all is to stop.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -224,10 +227,9 @@ impl Writer {
         mapping: &Arc<Pinnable>,
         documents: Vec<Queued>,
     ) -> anyhow::Result<()> {
-        let rendered = self.render(mapping, documents.clone(), false).await?;
-        self.put(outbox, mapping, &documents, &rendered).await?;
-        let Rendered { written, unwanted, refused, .. } = rendered;
-        self.pass(documents, [written, unwanted].concat(), refused).await
+        let rendered = self.write(outbox, mapping, &documents, false).await?;
+        let Rendered { written, unwanted, gone, refused, .. } = rendered;
+        self.pass(documents, [written, unwanted, gone].concat(), refused).await
     }
 
     /// Writes a file for each document.
@@ -243,16 +245,9 @@ impl Writer {
             if self.common.stop.is_cancelled() {
                 break;
             }
-            let alone = vec![document.clone()];
-            let written = match self.render(mapping, alone.clone(), true).await {
+            match self.write(outbox, mapping, std::slice::from_ref(document), true).await {
                 Ok(rendered) => {
-                    self.put(outbox, mapping, &alone, &rendered).await.map(|()| rendered)
-                }
-                Err(error) => Err(error),
-            };
-            match written {
-                Ok(rendered) => {
-                    done.extend([rendered.written, rendered.unwanted].concat());
+                    done.extend([rendered.written, rendered.unwanted, rendered.gone].concat());
                     refused.extend(rendered.refused);
                 }
                 Err(error) => {
@@ -267,13 +262,51 @@ impl Writer {
         failed
     }
 
+    /// Makes a file and puts it where the ERP finds it, unless nothing stands in it. There is one in
+    /// hand of each outbox: none is made before the last has come to its place, or is known not to.
+    async fn write(
+        &mut self,
+        outbox: &Outbox,
+        mapping: &Arc<Pinnable>,
+        documents: &[Queued],
+        alone: bool,
+    ) -> anyhow::Result<Rendered> {
+        if let Folder::Local(folder) = &outbox.folder {
+            self.answers(folder).await?;
+        }
+        let common = Arc::clone(&self.common);
+        let making = common.making.acquire().await?;
+        let mut rendered = self.render(mapping, documents.to_vec(), alone).await?;
+        for gone in &rendered.gone {
+            tracing::error!(
+                customer = %self.customer,
+                "Document {gone} of the outbox {} is lost: what it says is gone from {}; it is \
+                 passed over",
+                self.name,
+                common.parts.spool.payloads().display()
+            );
+        }
+        let bytes = std::mem::take(&mut rendered.bytes);
+        let put = self.put(outbox, mapping, documents, &rendered, bytes);
+        // A place that hangs must not keep the others' files from being made.
+        let hangs = async {
+            tokio::time::sleep(PLACE).await;
+            drop(making);
+            std::future::pending().await
+        };
+        tokio::select! {
+            put = put => put?,
+            () = hangs => {}
+        }
+        Ok(rendered)
+    }
+
     async fn render(
         &self,
         mapping: &Arc<Pinnable>,
         documents: Vec<Queued>,
         alone: bool,
     ) -> anyhow::Result<Rendered> {
-        let _making = self.common.making.acquire().await?;
         let context = Context { customer: self.customer.clone(), date: Zoned::now().date() };
         let (spool, mapping) = (self.common.parts.spool.clone(), Arc::clone(mapping));
         let rendered = tokio::task::spawn_blocking(move || {
@@ -289,6 +322,7 @@ impl Writer {
         mapping: &Pinnable,
         documents: &[Queued],
         rendered: &Rendered,
+        bytes: Vec<u8>,
     ) -> anyhow::Result<()> {
         let Some(first) = rendered.written.first() else { return Ok(()) };
         let event = documents
@@ -296,20 +330,18 @@ impl Writer {
             .find(|queued| queued.sequence == *first)
             .map_or("", |queued| queued.event.as_str());
         let name = outbox.file_name(*first, event, mapping.mapping.output.word());
-        let (bytes, markers) = (rendered.bytes.clone(), outbox.clone());
+        let markers = outbox.clone();
         let marker = move |name: &str| markers.marker_name(name);
         let name = match &outbox.folder {
             Folder::Local(folder) => {
-                let folder = folder.clone();
-                self.answers(&folder).await?;
-                let at = folder.clone();
+                let (folder, at) = (folder.clone(), folder);
                 self.under_way = Some(tokio::task::spawn_blocking(move || {
                     local::put(&folder, &name, marker, &bytes)
                 }));
-                self.answers(&at).await?.context("nothing was under way")?
+                self.answers(at).await?.context("nothing was under way")?
             }
             Folder::Sftp(sftp) => {
-                let folder = sftp.path.clone();
+                let (folder, bytes) = (sftp.path.clone(), Arc::new(bytes));
                 self.ask(sftp, move |session| remote::put(session, &folder, &name, &marker, &bytes))
                     .await?
             }
