@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::assignment::Action;
 use super::consequence::UNKNOWN_OUTCOME;
-use super::precedence::{Answered, Bearing, after_call, before_call};
+use super::precedence::{Answered, after_call, before_call};
 use super::resolve::Unread;
 use super::scr::{Job, Prepared, Releases, hold};
 use super::verdict::{Heard, Remote, Verdict, judge};
@@ -32,31 +32,30 @@ impl Releases {
         // release may go out until this one has gone out again.
         let bearing = job.assignment.action.bearing();
         let mut noted = vec![self.note(address, before_call(bearing, known, mine))];
-        if let (Bearing::TakesBack, Some(earlier)) = (bearing, &message.earlier) {
-            // A release that has come back does not tell whether by this record.
+        if let (true, Some(earlier)) = (bearing.moves(), &message.earlier) {
+            // What a release is like does not tell whether this record has made it so.
             let address = Some(address.to_owned());
             noted.push(Change::Wait(Waiting { unknown: true, address, ..earlier.clone() }));
         }
         job.ledger.note(message.arrival, noted).await?;
-        let called = self.call(job, prepared, address, leave).await;
-        Ok(called.map(|(mut outcome, answered)| {
-            for change in &mut outcome.changes {
-                if let Change::Wait(waiting) = change {
-                    waiting.address = Some(address.to_owned());
-                }
+        let Some((mut outcome, answered)) = self.call(job, prepared, address, leave).await else {
+            // Nothing was sent: what was noted of the call must not keep others back.
+            let earlier = message.earlier.clone().filter(|_| bearing.moves()).map(Change::Wait);
+            let noted = earlier.into_iter().chain([self.note(address, known)]);
+            job.ledger.note(message.arrival, noted.collect()).await?;
+            return Ok(None);
+        };
+        for change in &mut outcome.changes {
+            if let Change::Wait(waiting) = change {
+                waiting.address = Some(address.to_owned());
             }
-            let after = after_call(
-                job.assignment.action.bearing(),
-                known,
-                mine,
-                answered,
-                outcome.is_final(),
-            );
-            let after =
-                after.map(|after| ReleaseAge { away: job.leaves_away(after, answered), ..after });
-            outcome.changes.extend(after.map(|after| self.note(address, after)));
-            outcome
-        }))
+        }
+        let after =
+            after_call(job.assignment.action.bearing(), known, mine, answered, outcome.is_final());
+        let after =
+            after.map(|after| ReleaseAge { away: job.leaves_away(after, answered), ..after });
+        outcome.changes.extend(after.map(|after| self.note(address, after)));
+        Ok(Some(outcome))
     }
 
     /// The call itself: a place at the gate spans it and nothing else.

@@ -23,24 +23,26 @@ impl Releases {
         job: &Job<'_>,
         target: &Target,
     ) -> anyhow::Result<Result<String, Option<Box<Outcome>>>> {
-        let known = self.connections(job.ledger).await?;
-        if let [one] = found(known.as_ref(), target).as_slice() {
+        let Job { channel, message, ledger, halt, .. } = *job;
+        let known = self.connections(ledger).await?;
+        let invited = self.invited(job).await?;
+        if let [one] = found(known.as_ref(), target, invited.as_deref()).as_slice() {
             return Ok(Ok(one.address.clone()));
         }
-        let Job { channel, message, ledger, halt, .. } = *job;
-        let known = match self.know_connections(channel, ledger, message, halt).await? {
-            Ok(known) => known,
-            // The API itself refuses who is no connection.
-            Err(Unread { outcome: Some(_), answered: true, .. })
-                if let Target::Address(address) = target =>
-            {
-                return Ok(Ok(address.clone()));
-            }
-            Err(unread) => return Ok(Err(unread.outcome.map(Box::new))),
+        let known = match target {
+            Target::Address(address) => match self.refresh_connections(ledger, FRESH).await? {
+                Ok(()) => self.connections(ledger).await?,
+                // The API itself refuses who is no connection.
+                Err(_) => return Ok(Ok(address.clone())),
+            },
+            Target::Name(_) => match self.know_connections(channel, ledger, message, halt).await? {
+                Ok(known) => known,
+                Err(unread) => return Ok(Err(unread.outcome.map(Box::new))),
+            },
         };
-        Ok(match found(known.as_ref(), target).as_slice() {
+        Ok(match found(known.as_ref(), target, invited.as_deref()).as_slice() {
             [one] => Ok(one.address.clone()),
-            several => Err(Some(Box::new(nobody(job.message, target, several)))),
+            several => Err(Some(Box::new(nobody(message, target, several)))),
         })
     }
 
@@ -68,12 +70,28 @@ impl Releases {
         self.connections(ledger).await.map(Ok)
     }
 
-    /// Asks the API for its connections and notes them.
+    /// The references of this customer's own invitations, where others use the API as well: theirs
+    /// name companies that are not this one's partners.
+    async fn invited(&self, job: &Job<'_>) -> anyhow::Result<Option<Vec<String>>> {
+        if !self.gate.is_shared() {
+            return Ok(None);
+        }
+        let (api, customer) = (self.gate.url().to_owned(), job.message.customer.clone());
+        job.ledger.change(move |store| store.references_of(&api, &customer)).await.map(Some)
+    }
+
+    /// Asks the API for its connections and notes them, unless that was done within this time. It
+    /// goes past the lane: what is wrong with this read is no fault of the channel's.
     pub(super) async fn refresh_connections(
         &self,
         ledger: &Ledger,
+        within: SignedDuration,
     ) -> anyhow::Result<Result<(), Reply>> {
         let mut read = self.gate.connected.lock().await;
+        let now = Timestamp::now();
+        if read.is_some_and(|read| now.duration_since(read).abs() < within) {
+            return Ok(Ok(()));
+        }
         let told = {
             let _room = self.gate.reads.take("", 0).await;
             self.gate.client.connections().await
@@ -112,19 +130,28 @@ impl Releases {
 /// Whether a company with this VAT number is among the connections.
 pub(super) fn is_connected(known: Option<&Connections>, vat: &str) -> bool {
     let mut all = known.into_iter().flat_map(|known| known.list.values());
-    all.any(|one| same_vat(&one.vat, vat) || one.vat == kept(vat))
+    all.any(|one| is_of_vat(one, vat))
 }
 
-/// The connections that may be meant.
-fn found<'a>(known: Option<&'a Connections>, target: &Target) -> Vec<&'a Connection> {
+fn is_of_vat(one: &Connection, vat: &str) -> bool {
+    same_vat(&one.vat, vat) || (vat.len() > one.vat.len() && one.vat == kept(vat))
+}
+
+/// The connections that may be meant; where these references alone are the customer's, by no other.
+fn found<'a>(
+    known: Option<&'a Connections>,
+    target: &Target,
+    invited: Option<&[String]>,
+) -> Vec<&'a Connection> {
     let all = known.into_iter().flat_map(|known| known.list.values());
     let is_meant = |one: &&Connection| match target {
         Target::Address(address) => one.address.eq_ignore_ascii_case(address),
         Target::Name(name) => {
             let name = name.trim();
-            same_vat(&one.vat, name)
-                || one.vat == kept(name)
-                || one.reference.as_deref() == Some(kept(name).as_str())
+            let is_own = |of: &String| {
+                *of == kept(name) && invited.is_none_or(|invited| invited.contains(of))
+            };
+            is_of_vat(one, name) || one.reference.as_ref().is_some_and(is_own)
         }
     };
     all.filter(is_meant).collect()

@@ -67,7 +67,12 @@ impl Releases {
             return Ok(Some(message.end(State::Delivered)));
         }
         if is_parked {
-            return self.look_for_answer(inviting, &name).await;
+            let outcome = self.look_for_answer(inviting, &name).await?;
+            if outcome.as_ref().is_some_and(|outcome| !outcome.problems.is_empty()) {
+                let api = self.gate.url().to_owned();
+                ledger.change(move |store| store.give_up_invitation(&api, &name)).await?;
+            }
+            return Ok(outcome);
         }
         // Another record has asked already: one request to connect is enough.
         if known.is_some_and(|known| known.taken && known.answer.is_none()) {

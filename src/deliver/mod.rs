@@ -31,7 +31,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
@@ -323,7 +323,7 @@ impl Channel {
     /// Asks its SCR API for the connections and notes them; what went wrong, if something did.
     pub async fn refresh_connections(&self, ledger: &Ledger) -> anyhow::Result<Result<(), Reply>> {
         match &self.kind {
-            Kind::Scr(releases) => releases.refresh_connections(ledger).await,
+            Kind::Scr(releases) => releases.refresh_connections(ledger, SignedDuration::ZERO).await,
             Kind::Ingestion(_) | Kind::Cpu(_) => Ok(Ok(())),
         }
     }

@@ -1,7 +1,7 @@
 //! Opening the channels of a config. Over a reload, a channel that did not change goes on as it is;
 //! of one that did change stays what others depend on: an SCR API's gate, the order of its releases.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
@@ -148,19 +148,19 @@ fn open_scr(
 }
 
 impl Shared {
-    /// Tells each gate whether several channels go through it: then whose a release is must be
-    /// asked first.
+    /// Tells each gate whether several customers use it: then whose a release is must be asked
+    /// first.
     fn note_users<'a>(&self, channels: impl Iterator<Item = &'a Arc<Channel>>) {
-        let mut users: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut users: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         let channels: Vec<_> = channels.collect();
         for channel in &channels {
             if let Kind::Scr(releases) = &channel.kind {
-                *users.entry(releases.gate.url()).or_default() += 1;
+                users.entry(releases.gate.url()).or_default().insert(channel.customer());
             }
         }
         for channel in &channels {
             if let Kind::Scr(releases) = &channel.kind {
-                releases.gate.set_shared(users[releases.gate.url()] > 1);
+                releases.gate.set_shared(users[releases.gate.url()].len() > 1);
             }
         }
     }

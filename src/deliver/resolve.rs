@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::assignment::{Action, ReleaseName};
+use super::consequence::UNKNOWN_OUTCOME;
 use super::scr::{Job, Releases};
 use super::verdict::{Remote, judge, told};
 use super::{Channel, Leave, Message, Outcome, after};
@@ -17,6 +18,9 @@ use crate::remote::scr::Scr;
 
 /// Why a record waits for a release that is blocked.
 pub(super) const BLOCKED: &str = "the carrier has blocked this release";
+
+const MAY_BE_DONE: &str =
+    "an earlier attempt was not answered, so the API may have carried it out all the same";
 
 /// What looking for a release found.
 pub enum Found {
@@ -117,6 +121,12 @@ impl Releases {
         let mut found: Vec<(Fit, Release)> =
             found.into_iter().map(|release| (self.fit(job, &release), release)).collect();
         found.retain(|(fit, _)| *fit != Fit::Foreign);
+        // What was begun is ended with the same release, whatever came meanwhile.
+        if job.assignment.action.bearing().moves()
+            && found.iter().any(|(_, release)| job.was_tried_on(release))
+        {
+            found.retain(|(_, release)| job.was_tried_on(release));
+        }
         let is_candidate = |fit: &Fit| matches!(fit, Fit::Yes | Fit::Blocked | Fit::Never(_));
         let candidates: Vec<&Release> =
             found.iter().filter(|(fit, _)| is_candidate(fit)).map(|(_, release)| release).collect();
@@ -162,6 +172,14 @@ impl Releases {
         };
         if is_theirs {
             return Fit::Foreign;
+        }
+        // What came after it, as that its pin was read or that it was picked up, forbids no transfer
+        // that was carried out though its answer was lost: the API tells when it is asked again.
+        if matches!(job.assignment.action, Action::Transfer(_))
+            && job.has_gone(release)
+            && job.was_tried_on(release)
+        {
+            return Fit::Yes;
         }
         if release.deleted {
             return Fit::Gone("the carrier has deleted this release, which is final");
@@ -306,9 +324,14 @@ impl Job<'_> {
             ReleaseName::Address(_) => "release.address",
             ReleaseName::Container(..) => "release.container",
         };
+        let unknown = self.message.earlier.as_ref().is_some_and(|earlier| earlier.unknown);
+        let (rule, advice) = match unknown {
+            true => (UNKNOWN_OUTCOME, format!("{advice}; {MAY_BE_DONE}")),
+            false => ("release", advice.to_owned()),
+        };
         self.message.quarantine(|record, line| Problem {
             field: field.to_owned(),
-            ..self.message.problem(record, line, "release", value, advice)
+            ..self.message.problem(record, line, rule, value, &advice)
         })
     }
 }
@@ -355,17 +378,27 @@ pub(super) fn waited_for(container: &str, bl: Option<&str>) -> String {
     }
 }
 
-/// Whether two texts are the same VAT number, however they are written.
+/// Whether two texts are the same VAT number, however they are written; what has neither letters nor
+/// digits is none.
 pub fn same_vat(a: &str, b: &str) -> bool {
     let plain = |vat: &str| -> String {
         vat.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_uppercase()
     };
-    plain(a) == plain(b)
+    let a = plain(a);
+    !a.is_empty() && a == plain(b)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_vat_number_is_nobodys() {
+        assert!(same_vat("be 0417.497.106", "BE0417497106"));
+        assert!(!same_vat("-", ""));
+        assert!(!same_vat("-", "-"));
+        assert!(!same_vat("BE1", "BE2"));
+    }
 
     #[test]
     fn a_release_was_taken_back_only_if_its_owner_is_whom_it_came_from() {

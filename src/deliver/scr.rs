@@ -16,7 +16,7 @@ use super::precedence::{May, may};
 use super::resolve::{Found, Place, names_of, waited_for};
 use super::room::{Room, Rooms};
 use super::standing::{Stand, Standing};
-use super::{Channel, Leave, Message, Outcome, after};
+use super::{Channel, Leave, Message, Outcome, after, retry};
 use crate::ledger::{Change, Held, Holds, Ledger, ReleaseAge, Wait, Waiting, short_api};
 use crate::model::{Level, Problem, Reply, State};
 use crate::remote::release::Release;
@@ -38,7 +38,7 @@ pub struct Gate {
     pub(super) standing: Standing,
     /// When the connections were last read.
     pub(super) connected: Arc<tokio::sync::Mutex<Option<Timestamp>>>,
-    /// Whether several channels go through it.
+    /// Whether several customers use it.
     shared: Arc<AtomicBool>,
 }
 
@@ -96,12 +96,12 @@ impl Gate {
         &self.url
     }
 
-    /// Sets whether several channels go through it: then whose a release is must be asked first.
+    /// Sets whether several customers use it: then whose a release is must be asked first.
     pub fn set_shared(&self, shared: bool) {
         self.shared.store(shared, Ordering::SeqCst);
     }
 
-    /// Whether several channels go through it.
+    /// Whether several customers use it.
     pub fn is_shared(&self) -> bool {
         self.shared.load(Ordering::SeqCst)
     }
@@ -172,7 +172,9 @@ impl Releases {
         };
         let name = match &assignment.release {
             ReleaseName::Address(address) => address.clone(),
-            ReleaseName::Container(container, bl) => waited_for(container, bl.as_deref()),
+            ReleaseName::Container(container, bl) => {
+                named_by(&message.customer, &waited_for(container, bl.as_deref()))
+            }
         };
         prepared.turns.push(self.gate.book.line_up(&name));
         if assignment.action.bearing().moves() {
@@ -267,14 +269,18 @@ impl Releases {
                     prepared.goes_to(&to);
                     job.to = Some(to);
                 }
-                Err(Some(outcome)) => return self.give_up_on(job, *outcome).await.map(Some),
+                Err(Some(outcome)) => {
+                    return self.give_up_on(job, prepared, *outcome).await.map(Some);
+                }
                 Err(None) => return Ok(None),
             }
         }
         let Place { address, mut release, mut leave } = match self.address(job).await {
             Found::Place(place) => place,
             Found::Halted => return Ok(None),
-            Found::Outcome(outcome) => return self.give_up_on(job, *outcome).await.map(Some),
+            Found::Outcome(outcome) => {
+                return self.give_up_on(job, prepared, *outcome).await.map(Some);
+            }
         };
         // A probe that was a read is not over before its call; others enter the lane anew.
         leave = leave.filter(Leave::is_probe);
@@ -283,7 +289,7 @@ impl Releases {
         if before.is_some_and(|before| *before != address) {
             // This waits for others, who may wait for the probe.
             leave = None;
-            self.forget_attempt(job).await?;
+            self.forget_attempt(job, prepared).await?;
         }
         let waited = self.turn_of(&address, prepared, &mut leave).await;
         let mine = message.age();
@@ -296,7 +302,9 @@ impl Releases {
             match self.look(job, &address).await {
                 Found::Place(place) => release = place.release,
                 Found::Halted => return Ok(None),
-                Found::Outcome(outcome) => return self.give_up_on(job, *outcome).await.map(Some),
+                Found::Outcome(outcome) => {
+                    return self.give_up_on(job, prepared, *outcome).await.map(Some);
+                }
             }
             (_, held) = self.standing_of(job, &address, release.as_deref()).await?;
         }
@@ -346,7 +354,12 @@ impl Releases {
         address: &str,
         release: Option<&Release>,
     ) -> anyhow::Result<(ReleaseAge, Held)> {
-        let (names, all) = (names_of(address, release), release.is_some());
+        // Another customer's name for a container says nothing of this one's release.
+        let mut names = names_of(address, release);
+        for name in &mut names[1..] {
+            *name = named_by(&job.message.customer, name);
+        }
+        let all = release.is_some();
         let before = job.message.age();
         // In this order: what is under way is noted in the ledger before it is under way no more.
         let here = self.gate.standing.held(&names, all, before);
@@ -354,7 +367,10 @@ impl Releases {
         let (known, there) = job
             .ledger
             .change(move |store| {
-                Ok((store.release(&api, &of)?, store.held(&api, &names, all, before)))
+                let mut known = store.release(&api, &of)?;
+                // A crash may have come between the note of a call and the call.
+                known.tried = known.tried.filter(|tried| store.may_be_open(*tried));
+                Ok((known, store.held(&api, &names, all, before)))
             })
             .await?;
         let held = match (here, there) {
@@ -368,7 +384,8 @@ impl Releases {
     /// Another call for its release is to be done first.
     fn put_off(&self, job: &Job<'_>, address: &str, reason: &str) -> Outcome {
         let now = Timestamp::now();
-        let due = after(now, job.channel.retry.first);
+        let attempts = job.message.earlier.as_ref().map_or(0, |earlier| earlier.attempts) + 1;
+        let due = after(now, retry::wait(&job.channel.retry, attempts, 0.0));
         let mut outcome = job.message.wait(Wait::Time, due, now, false, reason);
         for change in &mut outcome.changes {
             if let Change::Wait(waiting) = change {
@@ -380,29 +397,28 @@ impl Releases {
     }
 
     /// The record is not sent now; if it never will be, what an earlier attempt noted is forgotten.
-    async fn give_up_on(&self, job: &Job<'_>, outcome: Outcome) -> anyhow::Result<Outcome> {
+    async fn give_up_on(
+        &self,
+        job: &Job<'_>,
+        prepared: &Prepared,
+        outcome: Outcome,
+    ) -> anyhow::Result<Outcome> {
         if outcome.is_final() {
-            self.forget_attempt(job).await?;
+            self.forget_attempt(job, prepared).await?;
         }
         Ok(outcome)
     }
 
     /// An earlier attempt may have been noted for a release that the record does not mean any more;
     /// then it must not keep older records of that release back.
-    async fn forget_attempt(&self, job: &Job<'_>) -> anyhow::Result<()> {
+    async fn forget_attempt(&self, job: &Job<'_>, prepared: &Prepared) -> anyhow::Result<()> {
         let message = job.message;
         let Some(address) = message.earlier.as_ref().and_then(|earlier| earlier.address.clone())
         else {
             return Ok(());
         };
-        // Its calls change the same entry. Who names a release by its address holds its turn.
-        let mut turn = match job.assignment.release {
-            ReleaseName::Address(_) => None,
-            ReleaseName::Container(..) => Some(self.gate.book.line_up(&address)),
-        };
-        if let Some(turn) = &mut turn {
-            turn.wait().await;
-        }
+        // Its calls change the same entry.
+        let _turn = further_turn(&self.gate.book, &prepared.turns, &address).await;
         let age = self.known(job, &address).await?;
         if age.tried == Some(message.age()) {
             let age = ReleaseAge { tried: None, ..age };
@@ -414,6 +430,22 @@ impl Releases {
     pub(super) fn note(&self, address: &str, age: ReleaseAge) -> Change {
         Change::Release { api: self.gate.url.clone(), address: address.to_owned(), age }
     }
+}
+
+/// What a customer's record names its release by, where no address does: whose it is must not keep
+/// other customers' records back.
+fn named_by(customer: &str, name: &str) -> String {
+    format!("of {customer} {name}")
+}
+
+/// A turn of this release; none if one is held already, as who holds it would wait for itself.
+async fn further_turn(book: &OrderBook, held: &[Turn], address: &str) -> Option<Turn> {
+    if held.iter().any(|turn| turn.is_for(address)) {
+        return None;
+    }
+    let mut turn = book.line_up(address);
+    turn.wait().await;
+    Some(turn)
 }
 
 /// Keeps a call's place and its releases for as long as the API may still be at work.
@@ -442,6 +474,15 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+
+    #[tokio::test]
+    async fn who_holds_the_turn_of_a_release_does_not_wait_for_it_again() {
+        let book = OrderBook::default();
+        let held = [book.line_up("of acme CSQU3054383"), book.line_up("0xa")];
+        assert!(further_turn(&book, &held, "0xa").now_or_never().is_some_and(|it| it.is_none()));
+        assert!(further_turn(&book, &held[..1], "0xa").now_or_never().is_none());
+        assert!(further_turn(&book, &held, "0xb").now_or_never().is_some_and(|it| it.is_some()));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn after_a_time_out_the_call_and_its_release_stay_taken_for_a_minute() {

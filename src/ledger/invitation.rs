@@ -37,10 +37,12 @@ pub struct Decision {
 
 impl Invitation {
     /// The name under which records wait for the answer: short, and one for what the answer is known
-    /// by, the reference or else the VAT number.
+    /// by, the reference and the VAT number.
     pub fn name(&self) -> String {
         let by = match &self.reference {
-            Some(reference) => format!("{}/reference {reference}", self.customer),
+            Some(reference) => {
+                format!("{}/reference {reference}/vat {}", self.customer, self.vat)
+            }
             None => format!("{}/vat {}", self.customer, self.vat),
         };
         format!("invitation {}", &blake3::hash(by.as_bytes()).to_hex()[..16])

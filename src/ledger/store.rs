@@ -218,6 +218,15 @@ impl Store {
         Ok(self.entries.get(&release_key(api, address))?.unwrap_or_default())
     }
 
+    /// Whether the record of this age may still be worked. Of one that is worked again it is not
+    /// looked up which.
+    pub fn may_be_open(&self, (arrival, ordinal): Age) -> bool {
+        self.files.iter().any(|(of, (account, progress))| match &account.again {
+            Some(again) => again.age == arrival,
+            None => *of == arrival && !progress.is_final(ordinal),
+        })
+    }
+
     /// Records that are set aside, of whatever file, keep no release back any more.
     pub fn free_releases(&mut self, set_aside: impl Fn(Age) -> bool) -> anyhow::Result<()> {
         let mut freed = Vec::new();

@@ -418,3 +418,52 @@ fn verdicts_that_nobody_waits_for_are_forgotten_after_a_while() {
     let known = |of: &str| store.verdict("acme", of).unwrap().is_some();
     assert_eq!([known("wanted"), known("old"), known("new")], [true, false, true]);
 }
+
+#[test]
+fn a_record_may_be_open_while_its_file_is_and_its_state_is_not_final() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    store.set_account(account(1, 3));
+    let change = Change::Final(State::Quarantined, vec![(2, 3)]);
+    store.change(Arrival(1), vec![change]).unwrap();
+    let again = Again { age: Arrival(5), of: Arrival(5), how: How::Whole, generation: 1 };
+    store.set_account(Account { again: Some(again), ..account(9, 3) });
+    let may_be = |arrival, ordinal| store.may_be_open((Arrival(arrival), ordinal));
+    assert_eq!(
+        [may_be(1, 1), may_be(1, 2), may_be(2, 1), may_be(5, 2)],
+        [true, false, false, true]
+    );
+}
+
+#[test]
+fn an_answer_without_a_vat_number_is_for_the_only_one_of_its_reference() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    let invitation = |customer: &str, reference: &str, vat: &str| Invitation {
+        customer: customer.to_owned(),
+        reference: Some(reference.to_owned()),
+        vat: vat.to_owned(),
+        by: (Arrival(1), 4),
+        asked: Timestamp::UNIX_EPOCH,
+        taken: true,
+        answer: None,
+    };
+    for (customer, reference, vat) in [
+        ("acme", "r1", "BE1"),
+        ("acme", "r2", "BE2"),
+        ("acme", "r2", "BE3"),
+        ("acme", "r3", "BE4"),
+        ("zeta", "r3", "BE4"),
+    ] {
+        store.set_invitation("http://a", &invitation(customer, reference, vat));
+    }
+    let mut settled = |reference: &str, vat: Option<&str>| {
+        let at = Timestamp::UNIX_EPOCH;
+        let all = store.settle_invitations("http://a", Some(reference), vat, true, at).unwrap();
+        all.into_iter().map(|of| of.customer + " " + &of.vat).collect::<Vec<_>>()
+    };
+    assert_eq!(settled("r1", None), ["acme BE1"]);
+    assert_eq!((settled("r2", None), settled("r3", None)), (vec![], vec![]));
+    assert_eq!(settled("r2", Some("BE 3")), ["acme BE3"]);
+    assert_eq!(store.references_of("http://a", "zeta").unwrap(), ["r3"]);
+}

@@ -171,4 +171,20 @@ fn an_invitation_outlives_faults_and_is_given_up_after_park_for() {
     assert_eq!(posted(&stage), 3);
     let problems = stage.problems("1.csv");
     assert!(problems[0].2.contains("`park_for` is over"), "{problems:?}");
+    // Who asks again is not taken for one that waits for the same answer.
+    drop_file(&stage, "2.csv", "r1;Transporter NV;BE1000000021;b@example.com\n");
+    let run = stage.provider.run_once(&["--wait", "20s"]);
+    assert_eq!(run.code, 3, "{run}");
+    assert_eq!(posted(&stage), 4);
+}
+
+#[test]
+fn two_companies_under_one_reference_are_both_invited() {
+    let stage = stage(QUICK);
+    let rows = "r1;Transporter NV;BE1000000021;a@example.com\n\
+                r1;Barges NV;BE1000000120;b@example.com\n";
+    drop_file(&stage, "1.csv", rows);
+    let run = stage.provider.run_once(&[]);
+    assert_eq!(run.code, 75, "{run}");
+    assert_eq!((stage.records("parked"), posted(&stage)), (2, 2));
 }

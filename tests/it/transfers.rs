@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use lighterman::sandbox::{Fault, What};
+use lighterman::sandbox::{Fault, Release, What};
 
 use crate::harness::moves::*;
 use crate::harness::*;
@@ -302,6 +302,88 @@ fn what_an_older_file_has_still_to_send_is_not_overtaken_after_an_outage() {
     assert_eq!(stage.history(0), ["transfer 0xC1aa"]);
     assert_eq!(daemon.stop().code, 0);
     stage.provider.check_ledger();
+}
+
+#[test]
+fn at_a_shared_api_nothing_of_one_customer_keeps_another_ones_release_back() {
+    let stage = Stage::new(world([release(0)]), QUICK);
+    stage.provider.transporter("kraan", "BE0999142065", "moves", QUICK);
+    let file = moves([["transfer", "", &container(0), "", HAULIER.1, ""]]);
+    stage.provider.drop_file("kraan", "1.csv", file);
+    let run = stage.provider.run_once(&[]);
+    assert_eq!(run.code, 75, "{run}");
+    assert_eq!(stage.provider.records("kraan", "parked"), 1, "it is not its own");
+    stage.file("1.csv", [["assign", "", &container(0), "", "", "D1"]]);
+    let run = stage.provider.run_once(&[]);
+    assert_eq!(run.code, 75, "{run}");
+    assert_eq!(stage.history(0), ["assign D1"]);
+    assert_eq!(stage.records("delivered"), 1);
+}
+
+#[test]
+fn at_a_shared_api_a_reference_names_those_that_the_customer_has_invited() {
+    let stage = Stage::new(world([release(0), release(1)]), QUICK);
+    stage.provider.transporter("kraan", "BE0999142065", "moves", QUICK);
+    stage.file(
+        "1.csv",
+        [
+            ["transfer", &address(0), "", "", HAULIER.0, ""],
+            ["transfer", &address(1), "", "", HAULIER.1, ""],
+        ],
+    );
+    let run = stage.provider.run_once(&["--wait", "20s"]);
+    assert_eq!(run.code, 3, "{run}");
+    let problems = stage.problems("1.csv");
+    assert_eq!((problems.len(), problems[0].0, problems[0].1.as_str()), (1, 1, "connection"));
+    assert_eq!((stage.history(0), stage.history(1)), (vec![], vec!["transfer 0xC1aa".to_owned()]));
+}
+
+#[test]
+fn a_transfer_to_an_address_needs_no_list_of_connections() {
+    let stage = Stage::new(world([release(0)]), QUICK);
+    stage.port.fault(Fault::status(&format!("{SCR}/connections"), 403)).unwrap();
+    stage.file("1.csv", [["transfer", &address(0), "", "", HAULIER.2, ""]]);
+    let run = stage.provider.run_once(&["--wait", "20s"]);
+    assert_eq!(run.code, 0, "{run}");
+    assert_eq!(stage.history(0), ["transfer 0xC1aa"]);
+    assert_eq!(stage.provider.alarms(), [""; 0]);
+}
+
+#[test]
+fn a_transfer_whose_answer_was_lost_is_delivered_though_its_container_was_picked_up_since() {
+    for (to, by_container) in [(HAULIER, false), (HAULIER, true), (BARGES, false)] {
+        let stage = Stage::new(world([release(0)]), QUICK);
+        let path = format!("{SCR}/releases/{}/transfer", address(0));
+        stage.port.fault(Fault::new(&path, What::DropAfter).times(1)).unwrap();
+        let (own, container) = (address(0), container(0));
+        stage.file(
+            "1.csv",
+            [match by_container {
+                true => ["transfer", "", &container, "BL1", HAULIER.1, ""],
+                false => ["transfer", &own, "", "", HAULIER.1, ""],
+            }],
+        );
+        let run = stage.provider.run_once(&[]);
+        assert_eq!(run.code, 75, "{run}");
+        let picked_up = Release {
+            transferred_to: Some(to.1.to_owned()),
+            gate_out: Some("2026-01-05T14:00:00Z".to_owned()),
+            ..release(0)
+        };
+        stage.port.replace(world([picked_up])).unwrap();
+        let run = stage.provider.run_once(&["--wait", "20s"]);
+        if to == HAULIER {
+            assert_eq!(run.code, 0, "{run}");
+            assert_eq!(stage.records("delivered"), 1);
+        } else {
+            assert_eq!(run.code, 3, "{run}");
+            let problems = stage.problems("1.csv");
+            assert_eq!(problems[0].1, "unknown outcome");
+            assert!(problems[0].2.contains("picked up"), "{problems:?}");
+            assert!(problems[0].2.contains("was not answered"), "{problems:?}");
+        }
+        stage.provider.check_ledger();
+    }
 }
 
 /// Four releases, and in three files what is to happen to each: assignments as it comes, and

@@ -27,8 +27,30 @@ impl Store {
         Ok(())
     }
 
+    /// A company has not answered in time: whoever asks again is asked for anew.
+    pub fn give_up_invitation(&mut self, api: &str, name: &str) -> anyhow::Result<()> {
+        if let Some(invitation) = self.invitation(api, name)? {
+            self.set_invitation(api, &Invitation { taken: false, ..invitation });
+        }
+        Ok(())
+    }
+
+    /// The references of a customer's invitations, as they are kept.
+    pub fn references_of(&self, api: &str, customer: &str) -> anyhow::Result<Vec<String>> {
+        let all = self.invitations(&short_api(api))?.into_iter();
+        let own = all.filter(|of| of.customer == customer);
+        Ok(own.filter_map(|of| of.reference).collect())
+    }
+
+    /// All invitations of an API.
+    fn invitations(&self, api: &str) -> anyhow::Result<Vec<Invitation>> {
+        let all = self.entries.starting_with(&format!("j/{api}/").into_bytes())?.into_values();
+        all.map(|value| parse(&value)).collect()
+    }
+
     /// A company answered: notes it with the invitations that are meant, those of its reference, or
-    /// else those of its VAT number, and gives them.
+    /// else those of its VAT number, and gives them. Without a VAT number a reference means none if
+    /// several companies or customers have it.
     pub fn settle_invitations(
         &mut self,
         api: &str,
@@ -38,10 +60,7 @@ impl Store {
         at: Timestamp,
     ) -> anyhow::Result<Vec<Invitation>> {
         let api = short_api(api);
-        let prefix = format!("j/{api}/").into_bytes();
-        let all = self.entries.starting_with(&prefix)?.into_values();
-        let all: Vec<Invitation> =
-            all.map(|value| parse(&value)).collect::<anyhow::Result<Vec<Invitation>>>()?;
+        let all = self.invitations(&api)?;
         let same_vat = |of: &&Invitation| vat.is_some_and(|vat| of.vat == plain_vat(vat));
         let reference = reference.map(kept);
         let by_reference = |of: &&Invitation| {
@@ -50,6 +69,10 @@ impl Store {
         let mut meant: Vec<&Invitation> = all.iter().filter(by_reference).collect();
         if meant.is_empty() {
             meant = all.iter().filter(same_vat).collect();
+        }
+        let is_like = |a: &&Invitation, b: &&Invitation| a.customer == b.customer && a.vat == b.vat;
+        if vat.is_none() && !meant.is_sorted_by(is_like) {
+            meant.clear();
         }
         let meant: Vec<Invitation> = meant
             .into_iter()
