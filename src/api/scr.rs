@@ -315,7 +315,7 @@ impl<'a> Api<'a> {
             Err(refused) => return Ok(Err(refused)),
         };
         if let Some(release) = Release::parse(&release)
-            && let Some(reason) = gate.keeps_back(ledger, &release).await?
+            && let Some(reason) = gate.keeps_back(ledger, self.whose, &release).await?
         {
             let why = format!(
                 "{}: the pin of {address} is not read: {reason}; it could not be transferred any \

@@ -4,8 +4,7 @@
 use serde_json::Value;
 
 use super::order::Turn;
-use super::resolve::names_of;
-use super::scr::hold;
+use super::scr::{hold, own_names};
 use super::{Channel, Gate, Kind, Room};
 use crate::ledger::{Age, Held, Ledger};
 use crate::model::{Arrival, Reply};
@@ -60,9 +59,10 @@ impl Gate {
     pub async fn keeps_back(
         &self,
         ledger: &Ledger,
+        whose: &str,
         release: &Release,
     ) -> anyhow::Result<Option<&'static str>> {
-        let names = names_of(&release.address, Some(release));
+        let names = own_names(whose, &release.address, Some(release));
         let here = self.standing.held(&names, true, NEWEST);
         let (api, of) = (self.url().to_owned(), release.address.to_lowercase());
         let (known, there) = ledger

@@ -354,11 +354,7 @@ impl Releases {
         address: &str,
         release: Option<&Release>,
     ) -> anyhow::Result<(ReleaseAge, Held)> {
-        // Another customer's name for a container says nothing of this one's release.
-        let mut names = names_of(address, release);
-        for name in &mut names[1..] {
-            *name = named_by(&job.message.customer, name);
-        }
+        let names = own_names(&job.message.customer, address, release);
         let all = release.is_some();
         let before = job.message.age();
         // In this order: what is under way is noted in the ledger before it is under way no more.
@@ -436,6 +432,16 @@ impl Releases {
 /// other customers' records back.
 fn named_by(customer: &str, name: &str) -> String {
     format!("of {customer} {name}")
+}
+
+/// The names under which a customer's transfers and revokes may keep a release back. Another
+/// customer's name for a container says nothing of it.
+pub(super) fn own_names(customer: &str, address: &str, release: Option<&Release>) -> Vec<String> {
+    let mut names = names_of(address, release);
+    for name in &mut names[1..] {
+        *name = named_by(customer, name);
+    }
+    names
 }
 
 /// A turn of this release; none if one is held already, as who holds it would wait for itself.
