@@ -55,8 +55,9 @@ pub enum ScrKind {
     Unknown,
 }
 
-/// Text fields hold 255 characters (SCR API 1.2.9, "Field lengths and definitions").
-const ADDRESS: usize = 255;
+/// Bytes of a release's address at most: text fields hold 255 characters (SCR API 1.2.9, "Field
+/// lengths and definitions").
+pub const ADDRESS: usize = 255;
 
 impl Event {
     /// What a body says that came from this sender; none if the sender is no such thing.

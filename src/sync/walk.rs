@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::change;
+use super::event::ADDRESS;
 use super::release::{Concerned, Happened, tell};
 use super::work::{Ends, Worked};
 use crate::deliver::{Channel, fault_of, names_of};
@@ -31,9 +32,6 @@ const TOGETHER: usize = 64;
 
 /// How long what is known of a release may stay unconfirmed before it is noted anew.
 const FRESH: SignedDuration = SignedDuration::from_hours(24);
-
-/// Text fields hold 255 characters (SCR API 1.2.9, "Field lengths and definitions").
-const ADDRESS: usize = 255;
 
 /// Why a walk did not come to its end.
 pub enum Broken {
