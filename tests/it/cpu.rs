@@ -361,6 +361,15 @@ fn the_verdict_on_several_is_for_all_of_them() {
     let sent = fake.to(&format!("{BASE}/BEANR"));
     assert_eq!(sent.len(), 2, "nothing is sent twice");
     assert_eq!(provider.receipt("acme", "R.ndjson")["messages"], 2);
+    let verdicts = provider.verdicts("acme", "R.ndjson");
+    let expected = [
+        (1, "REF-0", "quarantined", words),
+        (2, "REF-0", "quarantined", words),
+        (3, "REF-0", "quarantined", words),
+        (4, "REF-1", "delivered", ""),
+        (5, "REF-1", "delivered", ""),
+    ];
+    assert_eq!(verdicts.iter().map(Verdict::told).collect::<Vec<_>>(), expected);
 }
 
 /// A release right for a container, told from others by its B/L.
