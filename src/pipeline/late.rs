@@ -67,7 +67,7 @@ fn reference(earlier: Option<&Waiting>, outcome: &Outcome) -> String {
 fn words(record: u64, waits: Option<&Waiting>, outcome: &Outcome) -> String {
     let problems = || outcome.problems.iter().filter(|problem| problem.record == record);
     let rejects = problems().rfind(|problem| problem.level == Level::Reject);
-    match (waits, rejects.or(problems().last())) {
+    match (waits, rejects.or(problems().next_back())) {
         (Some(waits), _) => waits.reason.clone(),
         (None, Some(problem)) => problem.advice.clone(),
         (None, None) => String::new(),
