@@ -31,7 +31,10 @@ impl Releases {
         if is_done {
             return Some((message.end(State::Delivered), Answered::Taken));
         }
+        let is_revoke = matches!(job.assignment.action, Action::Revoke);
         let outcome = match self.fit(job, &release) {
+            // Nothing older of ours is under way: else this had not gone.
+            Fit::Yes if is_revoke && release.next_owner.is_none() => self.needless(job, &[release]),
             Fit::Yes if release.blocked => self.park(job, BLOCKED),
             Fit::Yes => return None,
             other => self.unfit(job, &other, address),

@@ -137,7 +137,12 @@ mod tests {
         /// Those of them that are forgotten, since a newer one was lost, too, and then set aside: the
         /// ledger remembers one alone. They go out again, so the release ends with them.
         forgotten: BTreeSet<u64>,
+        /// By whose transfer it is another company's, if it is; by a person's hand if by none of these.
+        away: Option<u64>,
     }
+
+    /// A person who moves the release in the web application.
+    const BY_HAND: u64 = u64::MAX;
 
     /// What happens to the record whose turn it is.
     #[derive(Clone, Copy, Debug)]
@@ -152,6 +157,8 @@ mod tests {
         Lost,
         LostThoughCarriedOut,
         Crash,
+        /// A person transfers the release or takes it back meanwhile.
+        MovedByHand,
     }
 
     fn luck() -> impl Strategy<Value = Luck> {
@@ -164,6 +171,7 @@ mod tests {
             1 => Just(Luck::Lost),
             2 => Just(Luck::LostThoughCarriedOut),
             1 => Just(Luck::Crash),
+            2 => Just(Luck::MovedByHand),
         ]
     }
 
@@ -189,6 +197,9 @@ mod tests {
                 }
                 May::Go => {}
             }
+            if self.is_elsewhere(bearing) {
+                return self.finds_it_elsewhere(ordinal, bearing);
+            }
             self.may_go_by_the_words(ordinal, bearing);
             let before = self.known;
             self.known = before_call(bearing, before, mine);
@@ -199,12 +210,12 @@ mod tests {
             match luck {
                 Luck::Taken => {
                     after(Answered::Taken, true);
-                    self.carried_out.push(ordinal);
+                    self.carry_out(ordinal, bearing);
                     self.end(ordinal, "delivered");
                 }
                 Luck::Accepted => {
                     after(Answered::Accepted, false);
-                    self.carried_out.push(ordinal);
+                    self.carry_out(ordinal, bearing);
                     self.lost.remove(&ordinal);
                     self.waits.insert(ordinal, (bearing, true));
                 }
@@ -224,10 +235,50 @@ mod tests {
                     self.lost.insert(ordinal);
                 }
                 Luck::LostThoughCarriedOut => {
-                    self.carried_out.push(ordinal);
+                    self.carry_out(ordinal, bearing);
                     self.lost.insert(ordinal);
                 }
+                Luck::MovedByHand => {}
             }
+        }
+
+        fn carry_out(&mut self, ordinal: u64, bearing: Bearing) {
+            self.carried_out.push(ordinal);
+            match bearing {
+                Bearing::Overwrites => {}
+                Bearing::HandsOver => self.away = Some(ordinal),
+                Bearing::TakesBack => self.away = None,
+            }
+        }
+
+        fn move_by_hand(&mut self) {
+            self.away = if self.away.is_some() { None } else { Some(BY_HAND) };
+        }
+
+        /// Whether the release is not where this can be done to it.
+        fn is_elsewhere(&self, bearing: Bearing) -> bool {
+            self.away.is_some() == (bearing != Bearing::TakesBack)
+        }
+
+        /// An assignment waits for its return. What moves it was done by a call of its own, or has
+        /// nothing to do.
+        fn finds_it_elsewhere(&mut self, ordinal: u64, bearing: Bearing) {
+            if !bearing.moves() {
+                return;
+            }
+            let tried = self.lost.contains(&ordinal);
+            if tried && (bearing == Bearing::TakesBack || self.away == Some(ordinal)) {
+                return self.answer(ordinal, bearing, Answered::Taken, "delivered");
+            }
+            let older = self.waits.range(..ordinal).any(|(_, (older, _))| older.moves());
+            assert!(!older, "{ordinal} is set aside though an older one may bring it there");
+            if self.known.tried == Some(age(ordinal)) {
+                self.known.tried = None;
+            }
+            if tried {
+                self.forgotten.extend(self.lost.range(..ordinal));
+            }
+            self.end(ordinal, "refused");
         }
 
         fn answer(
@@ -305,13 +356,21 @@ mod tests {
                         next += 1;
                     }
                 }
-                if !model.waits.is_empty() {
+                if let Luck::MovedByHand = luck {
+                    model.move_by_hand();
+                } else if !model.waits.is_empty() {
                     let waiting: Vec<u64> = model.waits.keys().copied().collect();
                     model.works(waiting[which.index(waiting.len())], luck);
                 }
             }
-            // From now on all goes well: each round at least one can go.
-            while !model.waits.is_empty() {
+            // From now on all goes well: each round at least one can go. In the end only assignments
+            // of a release that is another company's wait.
+            let is_open = |model: &Model| {
+                model.waits.values().any(|(bearing, busy)| {
+                    *busy || bearing.moves() || !model.is_elsewhere(*bearing)
+                })
+            };
+            while is_open(&model) {
                 let before = model.waits.clone();
                 for ordinal in before.keys() {
                     model.works(*ordinal, Luck::Taken);

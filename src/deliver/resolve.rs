@@ -26,6 +26,9 @@ const MAY_BE_DONE: &str =
 pub enum Found {
     /// The one that is meant.
     Place(Place),
+    /// These alone, which do not stand where a transfer or revoke begins: it has something to do only
+    /// if an older call brings one of them there.
+    Elsewhere(Vec<Release>),
     /// Nothing: no more is to be sent.
     Halted,
     /// None, or several: this becomes of the message.
@@ -105,6 +108,7 @@ impl Releases {
                 release: Some(Box::new(release)),
                 leave: Some(leave),
             }),
+            Fit::NotYet(_) if job.moves() => Found::Elsewhere(vec![release]),
             other => Found::Outcome(Box::new(self.unfit(job, &other, address))),
         }
     }
@@ -122,9 +126,7 @@ impl Releases {
             found.into_iter().map(|release| (self.fit(job, &release), release)).collect();
         found.retain(|(fit, _)| *fit != Fit::Foreign);
         // What was begun is ended with the same release, whatever came meanwhile.
-        if job.assignment.action.bearing().moves()
-            && found.iter().any(|(_, release)| job.was_tried_on(release))
-        {
+        if job.moves() && found.iter().any(|(_, release)| job.was_tried_on(release)) {
             found.retain(|(_, release)| job.was_tried_on(release));
         }
         let is_candidate = |fit: &Fit| matches!(fit, Fit::Yes | Fit::Blocked | Fit::Never(_));
@@ -144,8 +146,13 @@ impl Releases {
             );
             return Found::Outcome(Box::new(job.set_aside(container, &advice)));
         }
+        let is_not_yet = |fit: &Fit| matches!(fit, Fit::NotYet(_));
+        if candidates.is_empty() && job.moves() && found.iter().any(|(fit, _)| is_not_yet(fit)) {
+            found.retain(|(fit, _)| is_not_yet(fit));
+            return Found::Elsewhere(found.into_iter().map(|(_, release)| release).collect());
+        }
         let of = |is: &dyn Fn(&Fit) -> bool| found.iter().position(|(fit, _)| is(fit));
-        let waits = of(&is_candidate).or_else(|| of(&|fit| matches!(fit, Fit::NotYet(_))));
+        let waits = of(&is_candidate).or_else(|| of(&is_not_yet));
         // A container is used again and again: only its bill of lading tells that no further
         // release is meant.
         let gone = of(&|fit| matches!(fit, Fit::Gone(_))).filter(|_| has_bl);
@@ -220,6 +227,13 @@ impl Releases {
                 job.set_aside(value, "this release belongs to another company; correct the address")
             }
         }
+    }
+
+    /// What becomes of a transfer or revoke that nothing older brings the release for.
+    pub(super) fn needless(&self, job: &Job<'_>, releases: &[Release]) -> Outcome {
+        let (ReleaseName::Address(value) | ReleaseName::Container(value, _)) =
+            &job.assignment.release;
+        job.set_aside(value, &why_needless(&job.assignment.action, releases))
     }
 
     /// One read. It goes through the lane as calls do, so that a server which is down or refuses is
@@ -311,6 +325,11 @@ impl Releases {
 }
 
 impl Job<'_> {
+    /// Whether it is a transfer or revoke.
+    pub(super) fn moves(&self) -> bool {
+        self.assignment.action.bearing().moves()
+    }
+
     /// Whether an earlier attempt may have acted on this release without a word of it.
     fn was_tried_on(&self, release: &Release) -> bool {
         let earlier = self.message.earlier.as_ref().filter(|earlier| earlier.unknown);
@@ -333,6 +352,35 @@ impl Job<'_> {
             field: field.to_owned(),
             ..self.message.problem(record, line, rule, value, &advice)
         })
+    }
+}
+
+/// Why there is nothing to do for a transfer or revoke whose releases all stand elsewhere.
+fn why_needless(action: &Action, releases: &[Release]) -> String {
+    let whose = |release: &Release| match (&release.next_owner, &release.next_owner_vat) {
+        (Some(address), Some(vat)) => format!("{vat} ({address})"),
+        (Some(address), None) => address.clone(),
+        (None, _) => "another company".to_owned(),
+    };
+    match (action, releases) {
+        (Action::Revoke, releases) => {
+            let all: Vec<&str> = releases.iter().map(|release| release.address.as_str()).collect();
+            let are = if releases.len() == 1 { "is" } else { "are" };
+            format!("nothing to take back: {} {are} already with you", all.join(", "))
+        }
+        (_, [one]) => format!(
+            "it was transferred on to {}: revoke that first, then drop the record again",
+            whose(one)
+        ),
+        (_, several) => {
+            let to: Vec<String> =
+                several.iter().map(|one| format!("{} to {}", one.address, whose(one))).collect();
+            format!(
+                "all were transferred on, {}: revoke the one that is meant first, then drop the \
+                 record again with its address",
+                to.join(", ")
+            )
+        }
     }
 }
 

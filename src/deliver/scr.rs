@@ -275,8 +275,18 @@ impl Releases {
                 Err(None) => return Ok(None),
             }
         }
-        let Place { address, mut release, mut leave } = match self.address(job).await {
+        let found = match self.whereabouts(job).await? {
+            Ok(found) => found,
+            Err(outcome) => return Ok(Some(*outcome)),
+        };
+        let Place { address, mut release, mut leave } = match found {
             Found::Place(place) => place,
+            Found::Elsewhere(releases) => {
+                let mut outcome = self.needless(job, &releases);
+                outcome.frees = releases.iter().map(|one| one.address.to_lowercase()).collect();
+                outcome.frees.retain(|address| self.gate.standing.take_behind(address));
+                return self.give_up_on(job, prepared, outcome).await.map(Some);
+            }
             Found::Halted => return Ok(None),
             Found::Outcome(outcome) => {
                 return self.give_up_on(job, prepared, *outcome).await.map(Some);
@@ -301,6 +311,9 @@ impl Releases {
             leave = None;
             match self.look(job, &address).await {
                 Found::Place(place) => release = place.release,
+                Found::Elsewhere(_) => {
+                    return Ok(Some(self.put_off(job, &address, "its release has just moved")));
+                }
                 Found::Halted => return Ok(None),
                 Found::Outcome(outcome) => {
                     return self.give_up_on(job, prepared, *outcome).await.map(Some);
@@ -317,6 +330,35 @@ impl Releases {
             known.away = false;
         }
         self.attempt(job, prepared, &address, known, leave).await
+    }
+
+    /// The release that is meant; what becomes of a transfer or revoke that has nothing to do before
+    /// an older call is done. Where none is, its release was read after that was known: what was read
+    /// before may be older than the end of the other's work.
+    async fn whereabouts(&self, job: &Job<'_>) -> anyhow::Result<Result<Found, Box<Outcome>>> {
+        let mut read: Vec<Release> = Vec::new();
+        loop {
+            let releases = match self.address(job).await {
+                Found::Elsewhere(releases) => releases,
+                found => return Ok(Ok(found)),
+            };
+            let was_read =
+                |release: &Release| read.iter().any(|before| before.address == release.address);
+            if releases.iter().all(was_read) {
+                return Ok(Ok(Found::Elsewhere(releases)));
+            }
+            for release in &releases {
+                let address = release.address.to_lowercase();
+                let (known, held) = self.standing_of(job, &address, Some(release)).await?;
+                let bearing = job.assignment.action.bearing();
+                if let May::Wait(reason) =
+                    may(bearing, job.message.age(), &known, held == Held::Yes)
+                {
+                    return Ok(Err(Box::new(self.put_off(job, &address, reason))));
+                }
+            }
+            read = releases;
+        }
     }
 
     /// Waits for the turn of a release whose address was not known when the record lined up; tells

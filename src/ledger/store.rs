@@ -14,6 +14,7 @@ mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
 use jiff::Timestamp;
@@ -59,7 +60,7 @@ pub struct Store {
     /// The transfers and revokes that wait, by API and release.
     holding: Holding,
     /// The connections of SCR APIs, by their short names.
-    connections: BTreeMap<String, Connections>,
+    connections: BTreeMap<String, Arc<Connections>>,
     /// The open files.
     pub files: BTreeMap<Arrival, (Account, Progress)>,
     /// What is left of settled files, by customer.

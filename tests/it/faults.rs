@@ -252,15 +252,23 @@ fn killed_at_every_step(steps: Vec<(String, u64)>, on_another_disk: bool) {
             scene.provider.start_in(&["run", "--once"], &[("LIGHTERMAN_FAULT", &fault)]).end();
         match run.code {
             137 => *killed.lock().unwrap() += 1,
-            // The ledger gathers what comes together: it may have had less to commit.
-            3 if step.ends_with("test/ledger") => {}
+            3 if may_be_fewer(step, nth) => {}
             _ => panic!("{case}: {run}"),
         }
         let run = scene.provider.run_once(&[]);
         assert!([0, 3].contains(&run.code), "{case}: {run}");
         scene.is_well(&case);
     });
-    println!("killed {} times over {} steps", killed.into_inner().unwrap(), steps.len());
+    let killed = killed.into_inner().unwrap();
+    println!("killed {killed} times over {} steps", steps.len());
+    assert!(killed * 10 >= steps.len() * 8, "killed only {killed} times of {}", steps.len());
+}
+
+/// Whether another run may take this step less often. The ledger gathers what comes together, and
+/// of two files that want the same new folder at the same moment both make and sync it, or one.
+fn may_be_fewer(step: &str, nth: u64) -> bool {
+    let on_a_folder = step.starts_with("make ") || step.starts_with("sync folder ");
+    step.ends_with("test/ledger") || (on_a_folder && nth > 1)
 }
 
 #[test]

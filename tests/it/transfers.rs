@@ -148,6 +148,29 @@ fn a_pin_is_not_read_by_hand_while_a_transfer_of_its_release_waits() {
 }
 
 #[test]
+fn a_pin_is_not_read_by_hand_while_a_transfer_waits_that_names_the_container() {
+    for shared in [false, true] {
+        let stage = Stage::new(world([release(1)]), SLOW);
+        if shared {
+            stage.provider.transporter("kraan", "BE0999142065", "moves", SLOW);
+        }
+        stage.file("1.csv", [["transfer", "", &container(0), "", HAULIER.1, ""]]);
+        assert_eq!(stage.provider.run_once(&[]).code, 75);
+        // It has come since, and nobody has looked.
+        stage.port.replace(world([release(0), release(1)])).unwrap();
+        for customer in [&[][..], &["--customer", "wilgen"]] {
+            let own = address(0);
+            let run = stage.provider.run(&[&["scr", "pincode", &own, "--yes"], customer].concat());
+            assert_eq!(run.code, 75, "{shared} {customer:?}: {run}");
+            assert!(run.stderr.contains("a transfer or revoke of it is not done yet"), "{run}");
+        }
+        assert_eq!(stage.port.stats().scr[SCR].pin_reads, 0);
+        let run = stage.provider.run(&["scr", "pincode", &address(1), "--yes"]);
+        assert_eq!(run.code, 0, "another release's: {run}");
+    }
+}
+
+#[test]
 fn what_was_transferred_on_comes_back_by_a_revoke_and_wakes_what_waits_for_it() {
     let stage = Stage::new(world([release(0)]), SLOW);
     let daemon = stage.start();
@@ -384,6 +407,127 @@ fn a_transfer_whose_answer_was_lost_is_delivered_though_its_container_was_picked
         }
         stage.provider.check_ledger();
     }
+}
+
+#[test]
+fn a_revoke_of_what_was_taken_back_by_hand_is_set_aside_and_what_is_newer_goes_on() {
+    for by_container in [false, true] {
+        let stage = Stage::new(world([release(0)]), QUICK);
+        let (own, container) = (address(0), container(0));
+        let revoke = match by_container {
+            true => ["revoke", "", &container, "", "", ""],
+            false => ["revoke", &own, "", "", "", ""],
+        };
+        stage.file("1.csv", [revoke, ["assign", &own, "", "", "", "D1"]]);
+        let run = stage.provider.run_once(&["--wait", "20s"]);
+        assert_eq!(run.code, 3, "{run}");
+        let told = format!("nothing to take back: {own} is already with you");
+        assert_eq!(stage.problems("1.csv"), [(1, "release".to_owned(), told)]);
+        assert_eq!(stage.history(0), ["assign D1"]);
+        stage.provider.check_ledger();
+    }
+}
+
+#[test]
+fn a_revoke_waits_for_the_older_transfer_that_is_only_accepted() {
+    for by_container in [false, true] {
+        let stage = Stage::new(world([release(0)]), QUICK);
+        stage.port.set_delay(SCR, AN_HOUR).unwrap();
+        let (own, container) = (address(0), container(0));
+        let transfer = match by_container {
+            true => ["transfer", "", &container, "", HAULIER.1, ""],
+            false => ["transfer", &own, "", "", HAULIER.1, ""],
+        };
+        stage.file("1.csv", [transfer, ["revoke", "", &container, "", "", ""]]);
+        let daemon = stage.start();
+        stage.until("parked", 1);
+        // It is at home by every look.
+        let before = stage.port.calls_to(&format!("{SCR}/releases")).len();
+        until_true("looks", || stage.port.calls_to(&format!("{SCR}/releases")).len() > before + 10);
+        assert_eq!((stage.records("parked"), stage.records("deferred")), (1, 1));
+        stage.port.set_delay(SCR, Duration::ZERO).unwrap();
+        stage.until("delivered", 2);
+        assert_eq!(stage.history(0), ["transfer 0xC1aa", "revoke"]);
+        assert_eq!(daemon.stop().code, 0);
+        stage.provider.check_ledger();
+    }
+}
+
+#[test]
+fn a_revoke_is_not_set_aside_for_what_was_read_before_its_release_went() {
+    let away = Release { transferred_to: Some(HAULIER.1.to_owned()), ..release(0) };
+    let stage = Stage::new(world([away]), QUICK);
+    let at_home = serde_json::json!([{
+        "address": address(0),
+        "release_data": { "container": { "containerNumber": container(0) } },
+    }]);
+    let body = Some(at_home.to_string());
+    let stale = What::Status { status: 200, retry_after: None, body, headers: Default::default() };
+    stage.port.fault(Fault::new(&format!("{SCR}/releases"), stale).times(1)).unwrap();
+    stage.file("1.csv", [["revoke", "", &container(0), "", "", ""]]);
+    let run = stage.provider.run_once(&["--wait", "20s"]);
+    assert_eq!(run.code, 0, "{run}");
+    assert_eq!(stage.history(0), ["revoke"]);
+}
+
+#[test]
+fn a_transfer_of_what_went_on_to_another_company_does_not_keep_its_revoke_back() {
+    for by_container in [false, true] {
+        let away = Release { transferred_to: Some(HAULIER.1.to_owned()), ..release(0) };
+        let stage = Stage::new(world([away]), SLOW);
+        let (own, container) = (address(0), container(0));
+        let name = if by_container { ["", &container] } else { [&own, ""] };
+        let row = |what, to| [what, name[0], name[1], "", to, ""];
+        stage.file("1.csv", [row("transfer", BARGES.1), row("revoke", "")]);
+        let run = stage.provider.run_once(&[]);
+        assert_eq!(run.code, 3, "{run}");
+        let told = "it was transferred on to BE0417497106 (0xC1aa): revoke that first, then drop \
+                    the record again";
+        assert_eq!(stage.problems("1.csv"), [(1, "release".to_owned(), told.to_owned())]);
+        assert_eq!(stage.history(0), ["revoke"]);
+        stage.provider.check_ledger();
+    }
+}
+
+#[test]
+fn a_transfer_waits_for_the_older_revoke_that_brings_its_release_home() {
+    for by_container in [false, true] {
+        let away = Release { transferred_to: Some(HAULIER.1.to_owned()), ..release(0) };
+        let stage = Stage::new(world([away]), QUICK);
+        stage.port.set_delay(SCR, AN_HOUR).unwrap();
+        let (own, container) = (address(0), container(0));
+        let name = if by_container { ["", &container] } else { [&own, ""] };
+        let row = |what, to| [what, name[0], name[1], "", to, ""];
+        stage.file("1.csv", [row("revoke", ""), row("transfer", BARGES.1)]);
+        let daemon = stage.start();
+        stage.until("parked", 1);
+        stage.until("deferred", 1);
+        stage.port.set_delay(SCR, Duration::ZERO).unwrap();
+        stage.until("delivered", 2);
+        assert_eq!(stage.history(0), ["revoke", "transfer 0xC2bb"]);
+        assert_eq!(daemon.stop().code, 0);
+        stage.provider.check_ledger();
+    }
+}
+
+#[test]
+fn a_transfer_of_a_container_whose_releases_all_went_on_names_them() {
+    let away = |n| {
+        let release = Port::release(&address(n), &container(0), &format!("BL{n}"));
+        Release { transferred_to: Some(BARGES.1.to_owned()), ..release }
+    };
+    let stage = Stage::new(world([away(0), away(1)]), QUICK);
+    let revoke = ["revoke", &address(1), "", "", "", ""];
+    stage.file("1.csv", [["transfer", "", &container(0), "", HAULIER.1, ""], revoke]);
+    let run = stage.provider.run_once(&["--wait", "20s"]);
+    assert_eq!(run.code, 3, "{run}");
+    let problems = stage.problems("1.csv");
+    assert_eq!((problems.len(), problems[0].0), (1, 1), "{problems:?}");
+    for n in 0..2 {
+        let named = format!("{} to BE0999142065 (0xC2bb)", address(n));
+        assert!(problems[0].2.contains(&named), "{problems:?}");
+    }
+    assert_eq!((stage.history(0), stage.history(1)), (vec![], vec!["revoke".to_owned()]));
 }
 
 /// Four releases, and in three files what is to happen to each: assignments as it comes, and
