@@ -35,7 +35,7 @@ use super::keys::{
 use super::ordinals::Ordinals;
 use super::{
     Age, Alarm, Change, Connections, Event, FileCounts, LoginRefusals, ReleaseAge, Sender, Settled,
-    Tally, renewal,
+    Tally, Told, renewal,
 };
 use crate::model::{Arrival, Identity, State};
 
@@ -138,9 +138,18 @@ impl Store {
 
     /// Applies changes to a file's records. A file that is not open is an error.
     pub fn change(&mut self, arrival: Arrival, mut changes: Vec<Change>) -> anyhow::Result<()> {
+        let heard: Vec<Told> = changes
+            .iter()
+            .filter_map(|change| match change {
+                Change::Heard(told) => Some(told),
+                _ => None,
+            })
+            .flatten()
+            .cloned()
+            .collect();
         for change in &mut changes {
             match change {
-                Change::Wait(waiting) => self.hasten(arrival, waiting)?,
+                Change::Wait(waiting) => self.hasten(arrival, waiting, &heard)?,
                 Change::Invited { api, name } => self.take_invitation(api, name)?,
                 _ => {}
             }
@@ -182,8 +191,10 @@ impl Store {
                         }
                     }
                 }
-                Change::Heard(reference) => {
-                    self.entries.remove(verdict_key(&account.customer, &reference));
+                Change::Heard(told) => {
+                    for told in told {
+                        self.entries.remove(verdict_key(&account.customer, &told));
+                    }
                 }
                 Change::Mark(mark) => {
                     account.mark = account.mark.max(mark);

@@ -252,6 +252,7 @@ mod tests {
             release: None,
             holds: None,
             unknown: false,
+            named: false,
         }
     }
 

@@ -207,6 +207,7 @@ mod tests {
             release: Some("0xa".to_owned()),
             holds: None,
             unknown: false,
+            named: false,
         };
         let arrival = ledger
             .change(move |store| {
