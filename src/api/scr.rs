@@ -136,7 +136,6 @@ pub async fn act(
         Act::Pincode(address) => api.pincode(&gate, ledger, address).await,
         Act::Invite(invitation) => {
             let customer = match (api.whose, api.users.as_slice()) {
-                ("", [one]) => Some(*one),
                 ("", []) => None,
                 ("", _) => {
                     let users = api.users.join(", ");
@@ -197,6 +196,8 @@ struct Api<'a> {
     only: Option<&'a str>,
     /// The customers that use it.
     users: Vec<&'a str>,
+    /// The customers whose records may keep back what is meant.
+    senders: Vec<&'a str>,
 }
 
 impl<'a> Api<'a> {
@@ -247,12 +248,22 @@ impl<'a> Api<'a> {
         let users: Vec<&str> = users.map(|customer| customer.id.as_str()).collect();
         // What a customer uses whose file is broken is not known.
         let is_shared = users.len() > 1 || !config.broken.is_empty();
+        let whose = match (customer, users.as_slice()) {
+            (Some(customer), _) => customer.id.as_str(),
+            (None, [one]) => one,
+            (None, _) => "",
+        };
+        let senders = match customer {
+            Some(customer) => vec![customer.id.as_str()],
+            None => users.iter().copied().chain(config.broken.keys().map(String::as_str)).collect(),
+        };
         Ok(Api {
             name,
             settings,
-            whose: customer.map_or("", |customer| customer.id.as_str()),
+            whose,
             only: customer.filter(|_| is_shared).map(|of| of.vat.as_deref().unwrap_or_default()),
             users,
+            senders,
         })
     }
 
@@ -315,7 +326,7 @@ impl<'a> Api<'a> {
             Err(refused) => return Ok(Err(refused)),
         };
         if let Some(release) = Release::parse(&release)
-            && let Some(reason) = gate.keeps_back(ledger, self.whose, &release).await?
+            && let Some(reason) = gate.keeps_back(ledger, &self.senders, &release).await?
         {
             let why = format!(
                 "{}: the pin of {address} is not read: {reason}; it could not be transferred any \

@@ -54,15 +54,19 @@ impl Gate {
         ReleaseTurn(turn)
     }
 
-    /// Why nothing is to be done with a release now, if anything it waits for is not done yet. To be
-    /// asked in its turn.
+    /// Why nothing is to be done with a release now, if anything of these customers that it waits for
+    /// is not done yet. To be asked in its turn.
     pub async fn keeps_back(
         &self,
         ledger: &Ledger,
-        whose: &str,
+        senders: &[&str],
         release: &Release,
     ) -> anyhow::Result<Option<&'static str>> {
-        let names = own_names(whose, &release.address, Some(release));
+        let names: Vec<String> = senders
+            .iter()
+            .flat_map(|sender| own_names(sender, &release.address, Some(release)))
+            .chain([release.address.to_lowercase()])
+            .collect();
         let here = self.standing.held(&names, true, NEWEST);
         let (api, of) = (self.url().to_owned(), release.address.to_lowercase());
         let (known, there) = ledger

@@ -1,6 +1,8 @@
 //! Connections: whom a release can be transferred to. The ledger keeps what the API last told; it is
 //! asked again where somebody is not found.
 
+use std::sync::Arc;
+
 use anyhow::Context;
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
@@ -26,7 +28,7 @@ impl Releases {
         let Job { channel, message, ledger, halt, .. } = *job;
         let known = self.connections(ledger).await?;
         let invited = self.invited(job).await?;
-        if let [one] = found(known.as_ref(), target, invited.as_deref()).as_slice() {
+        if let [one] = found(known.as_deref(), target, invited.as_deref()).as_slice() {
             return Ok(Ok(one.address.clone()));
         }
         let known = match target {
@@ -40,7 +42,7 @@ impl Releases {
                 Err(unread) => return Ok(Err(unread.outcome.map(Box::new))),
             },
         };
-        Ok(match found(known.as_ref(), target, invited.as_deref()).as_slice() {
+        Ok(match found(known.as_deref(), target, invited.as_deref()).as_slice() {
             [one] => Ok(one.address.clone()),
             several => Err(Some(Box::new(nobody(message, target, several)))),
         })
@@ -53,7 +55,7 @@ impl Releases {
         ledger: &Ledger,
         message: &Message,
         halt: &CancellationToken,
-    ) -> anyhow::Result<Result<Option<Connections>, Unread>> {
+    ) -> anyhow::Result<Result<Option<Arc<Connections>>, Unread>> {
         let mut read = self.gate.connected.lock().await;
         let now = Timestamp::now();
         if read.is_none_or(|read| now.duration_since(read).abs() > FRESH) {
@@ -106,7 +108,7 @@ impl Releases {
         }
     }
 
-    async fn connections(&self, ledger: &Ledger) -> anyhow::Result<Option<Connections>> {
+    async fn connections(&self, ledger: &Ledger) -> anyhow::Result<Option<Arc<Connections>>> {
         let api = self.gate.url().to_owned();
         ledger
             .change(move |store| Ok(store.connections(&api).cloned()))

@@ -15,11 +15,15 @@ use super::care::{Asked, Care, Tried};
 use super::consequence::UNKNOWN_OUTCOME;
 use super::order::{OrderBook, Turn};
 use super::verdict::{Remote, Verdict, judge, told};
+use super::words::{self, Known, Word};
 use super::{Channel, Go, Leave, Message, Outcome, after};
 use crate::config::Confirm;
 use crate::ledger::{AlarmKind, Change, Ledger, Told, Wait};
 use crate::model::{Problem, Reply, State};
-use crate::remote::cpu::{Cpu, Notification, public_reference};
+use crate::remote::cpu::{Cpu, Notification, container, public_reference};
+
+/// Why what was accepted waits.
+const NO_VERDICT: &str = "accepted; no verdict yet";
 
 /// One customer's rights at CPu.
 pub struct Rights {
@@ -41,7 +45,7 @@ pub struct Prepared {
     call: Option<Call>,
     pub(super) problems: Vec<Problem>,
     turns: Vec<Turn>,
-    /// Whether a container comes twice: the calls for it are to be two.
+    /// Whether a container comes twice, or has no name to be told by: it is to have a call of its own.
     repeats: bool,
 }
 
@@ -51,9 +55,10 @@ impl Rights {
             0 | 1 => call::parse(&message.body, message.first(), message.line),
             _ => (call::bulk(&message.body), Vec::new()),
         };
-        let equipment = call.iter().flat_map(|call| &call.equipment);
-        let containers: BTreeSet<&str> = equipment.map(String::as_str).collect();
-        let repeats = call.as_ref().is_some_and(|call| call.equipment.len() > containers.len());
+        let equipment = || call.iter().flat_map(|call| &call.equipment);
+        let containers: BTreeSet<&str> = equipment().map(String::as_str).collect();
+        let names: BTreeSet<String> = equipment().filter_map(|name| container(name)).collect();
+        let repeats = message.count() > 1 && equipment().count() > names.len();
         let is_parked =
             message.earlier.as_ref().is_some_and(|earlier| earlier.wait == Wait::Verdict);
         let turns = match is_parked {
@@ -93,18 +98,29 @@ impl Rights {
             anyhow::bail!("a call to CPu has no leave to go");
         };
         let several = message.count() > 1;
+        let parked = message.earlier.as_ref().filter(|earlier| earlier.wait == Wait::Verdict);
+        let reference = parked.and_then(|earlier| earlier.address.clone());
         let call = match &prepared.call {
-            Some(call) if !prepared.repeats => call,
+            Some(call) if !prepared.repeats || reference.is_some() => call,
             // They were cut so as to be alike; what is not is cut further.
             _ if several => return Ok(Some(message.halve(Timestamp::now(), "cut smaller"))),
             _ => return Ok(Some(message.end(State::Quarantined))),
         };
-        let parked = message.earlier.as_ref().filter(|earlier| earlier.wait == Wait::Verdict);
-        let reference = parked.and_then(|earlier| earlier.address.clone());
-        if let Some(reference) = &reference
-            && let Some(told) = heard(channel, ledger, reference).await?
-        {
-            return Ok(Some(settle(message, reference, told.failure.as_deref())));
+        let mut asks = None;
+        if let Some(reference) = &reference {
+            let heard = heard(channel, ledger, reference).await?;
+            let parked = Parked { message, call, reference, heard };
+            let known = parked.known(&[]);
+            // What is not told in the end is given up after one more look only.
+            let is_enough = match self.is_over(message) {
+                false => known.iter().any(Option::is_some),
+                true => known.iter().all(Option::is_some),
+            };
+            if is_enough {
+                let waits = |rest: &Message| self.waits(channel, rest, reference, NO_VERDICT);
+                return Ok(Some(parked.settle(&known, waits)));
+            }
+            asks = Some(parked);
         }
         // Who is before has its leave and its place already, so it does not wait for this one.
         for turn in &mut prepared.turns {
@@ -113,7 +129,7 @@ impl Rights {
         if halt.is_cancelled() {
             return Ok(None);
         }
-        if reference.is_none()
+        if asks.is_none()
             && let Some(older) = self.behind.what(ledger, message, call).await?
         {
             return Ok(Some(self.behind.put_off(&channel.retry, message, older)));
@@ -123,11 +139,9 @@ impl Rights {
             // What is parked stays so.
             Asked::Rests(outcome) => return Ok(Some(self.parked_still(message, *outcome))),
         };
-        match &reference {
+        match asks {
             None => self.call(channel, ledger, message, call, leave, tried).await.map(Some),
-            Some(reference) => {
-                self.look(channel, ledger, message, reference, leave, tried).await.map(Some)
-            }
+            Some(parked) => self.look(channel, ledger, parked, leave, tried).await.map(Some),
         }
     }
 
@@ -166,12 +180,12 @@ impl Rights {
         &self,
         channel: &Channel,
         ledger: &Ledger,
-        message: &Message,
-        reference: &str,
+        parked: Parked<'_>,
         mut leave: Leave,
         tried: Tried,
     ) -> anyhow::Result<Outcome> {
         leave.read_first();
+        let Parked { message, reference, .. } = parked;
         let found = self.client.notifications(reference).await;
         let reply = match found {
             Ok(found) => {
@@ -179,13 +193,13 @@ impl Rights {
                 drop(leave);
                 let answered = Reply::Answered(Default::default());
                 self.care.note(ledger, &answered, tried).await?;
-                return match verdict_of(&found) {
-                    Some(failure) => {
-                        clear_alarm(channel, ledger).await?;
-                        Ok(settle(message, reference, failure.as_deref()))
-                    }
-                    None => Ok(self.none_yet(channel, message, reference, "no notification")),
-                };
+                let known = parked.known(&found);
+                if known.iter().any(Option::is_some) {
+                    clear_alarm(channel, ledger).await?;
+                }
+                let none_yet =
+                    |rest: &Message| self.none_yet(channel, rest, reference, "no notification");
+                return Ok(parked.settle(&known, none_yet));
             }
             // A read changes nothing, so there is nothing that may have been taken.
             Err(Reply::TimedOut) => Reply::Broken("no answer within the time-out".to_owned()),
@@ -197,11 +211,11 @@ impl Rights {
             self.client.reload();
         }
         let mut outcome = channel.outcome(verdict, message, leave);
-        let waits = match &reply {
-            Reply::Answered(answer) => self.none_yet(channel, message, reference, &told(answer)),
+        let waits = parked.settle(&parked.known(&[]), |rest| match &reply {
+            Reply::Answered(answer) => self.none_yet(channel, rest, reference, &told(answer)),
             // While nobody answers, nothing can be known: that time does not count.
-            _ => self.waits(channel, message, reference, "CPu does not answer"),
-        };
+            _ => self.waits(channel, rest, reference, "CPu does not answer"),
+        });
         outcome.alarm = outcome.alarm.or(waits.alarm);
         (outcome.changes, outcome.problems) = (waits.changes, waits.problems);
         self.care.note(ledger, &reply, tried).await?;
@@ -210,7 +224,7 @@ impl Rights {
 
     /// It was accepted: from now on it is parked.
     fn park(&self, channel: &Channel, message: &Message, reference: &str) -> Outcome {
-        let mut outcome = self.waits(channel, message, reference, "accepted; no verdict yet");
+        let mut outcome = self.waits(channel, message, reference, NO_VERDICT);
         outcome.changes.push(Change::Message);
         outcome
     }
@@ -223,9 +237,7 @@ impl Rights {
         reference: &str,
         why: &str,
     ) -> Outcome {
-        let now = Timestamp::now();
-        let since = message.earlier.as_ref().map_or(now, |earlier| earlier.since);
-        if after(since, self.verdict_within) > now {
+        if !self.is_over(message) {
             return self.waits(channel, message, reference, why);
         }
         let advice = format!(
@@ -233,9 +245,15 @@ impl Rights {
              CPu, and see whether notifications come in"
         );
         let mut outcome = unknown(message, &advice);
-        outcome.changes.push(Change::Heard(reference.to_owned()));
         outcome.alarm = Some(channel.alarm(AlarmKind::NoVerdict, advice));
         outcome
+    }
+
+    /// Whether the time is over within which the verdict was to come.
+    fn is_over(&self, message: &Message) -> bool {
+        let now = Timestamp::now();
+        let since = message.earlier.as_ref().map_or(now, |earlier| earlier.since);
+        after(since, self.verdict_within) <= now
     }
 
     /// It stays parked. Who polls asks again when as much time has passed as up to now; who hears
@@ -274,15 +292,36 @@ impl Rights {
     }
 }
 
-/// The verdict that a notification brought, if one did.
-async fn heard(
-    channel: &Channel,
-    ledger: &Ledger,
-    reference: &str,
-) -> anyhow::Result<Option<Told>> {
+/// A call that was accepted, and what notifications brought on it.
+struct Parked<'a> {
+    message: &'a Message,
+    call: &'a Call,
+    reference: &'a str,
+    heard: Vec<Told>,
+}
+
+impl Parked<'_> {
+    /// What is known of each record by those and by what was found besides.
+    fn known(&self, found: &[Notification]) -> Vec<Option<Known>> {
+        let named = self.message.earlier.as_ref().is_some_and(|earlier| earlier.named);
+        let words: Vec<Word> =
+            self.heard.iter().map(Word::from).chain(found.iter().map(Word::from)).collect();
+        words::known(&self.call.equipment, named, &words)
+    }
+
+    /// Settles what is known; of the rest `rest` tells what becomes.
+    fn settle(&self, known: &[Option<Known>], rest: impl FnOnce(&Message) -> Outcome) -> Outcome {
+        let mut outcome = words::settle(self.message, known, rest);
+        outcome.changes.push(Change::Heard(self.heard.clone()));
+        outcome
+    }
+}
+
+/// The verdicts that notifications brought.
+async fn heard(channel: &Channel, ledger: &Ledger, reference: &str) -> anyhow::Result<Vec<Told>> {
     let (customer, of) = (channel.customer().to_owned(), reference.to_owned());
-    let told = ledger.change(move |store| store.verdict(&customer, &of)).await?;
-    if told.is_some() {
+    let told = ledger.change(move |store| store.verdicts(&customer, &of)).await?;
+    if !told.is_empty() {
         clear_alarm(channel, ledger).await?;
     }
     Ok(told)
@@ -300,26 +339,6 @@ async fn clear_alarm(channel: &Channel, ledger: &Ledger) -> anyhow::Result<()> {
             });
         })
         .await
-}
-
-/// What stored notifications say: nothing, that it was done, or why it failed.
-fn verdict_of(found: &[Notification]) -> Option<Option<String>> {
-    let failure = found.iter().find_map(Notification::failure);
-    (!found.is_empty()).then_some(failure)
-}
-
-/// The verdict is there: the record is done, or set aside with CPu's words.
-fn settle(message: &Message, reference: &str, failure: Option<&str>) -> Outcome {
-    let mut outcome = match failure {
-        None => message.end(State::Delivered),
-        Some(failure) => {
-            message.quarantine(|record, line| message.problem(record, line, "refused", "", failure))
-        }
-    };
-    // It was counted as a message when it was accepted.
-    outcome.changes.retain(|change| *change != Change::Message);
-    outcome.changes.push(Change::Heard(reference.to_owned()));
-    outcome
 }
 
 fn unknown(message: &Message, why: &str) -> Outcome {

@@ -63,7 +63,7 @@ impl Releases {
             }
             None => {}
         }
-        if is_connected(connections.as_ref(), &invitation.vat) {
+        if is_connected(connections.as_deref(), &invitation.vat) {
             return Ok(Some(message.end(State::Delivered)));
         }
         if is_parked {
@@ -146,7 +146,7 @@ impl Releases {
             }
             Err(Unread { outcome: None, .. }) => return Ok(None),
         };
-        if is_connected(connections.as_ref(), &inviting.invitation.vat) {
+        if is_connected(connections.as_deref(), &inviting.invitation.vat) {
             return Ok(Some(message.end(State::Delivered)));
         }
         Ok(Some(self.wait_for_answer(inviting, name, "invited; not answered yet")))

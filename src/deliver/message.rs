@@ -115,6 +115,21 @@ impl Message {
         self.origin.as_ref().map_or(ordinal, |origin| origin.ordinal(ordinal))
     }
 
+    /// Those of its records that `which` picks by their place in it; without a body.
+    pub fn part(&self, which: impl Fn(usize) -> bool) -> Message {
+        let (records, lines, body) = (Vec::new(), Vec::new(), Vec::new());
+        let mut part = Message { records, lines, body, ..self.clone() };
+        for (at, ordinal) in self.ordinals().enumerate().filter(|(at, _)| which(*at)) {
+            match part.records.last_mut() {
+                Some(range) if range.1 + 1 == ordinal => range.1 = ordinal,
+                _ => part.records.push((ordinal, ordinal)),
+            }
+            part.lines.push(self.lines.get(at).copied().unwrap_or(self.line));
+        }
+        part.line = part.lines.first().copied().unwrap_or(self.line);
+        part
+    }
+
     /// All its records reach a final state.
     pub fn end(&self, state: State) -> Outcome {
         let mut changes = vec![Change::Final(state, self.records.clone()), Change::Message];
@@ -186,6 +201,7 @@ impl Message {
             release: None,
             holds: earlier.and_then(|earlier| earlier.holds.clone()),
             unknown: earlier.is_some_and(|earlier| earlier.unknown),
+            named: earlier.is_some_and(|earlier| earlier.named),
         };
         Outcome { changes: vec![Change::Wait(waiting)], ..Outcome::default() }
     }
@@ -227,6 +243,7 @@ impl Message {
                 release: None,
                 holds: None,
                 unknown: self.earlier.as_ref().is_some_and(|earlier| earlier.unknown),
+                named: false,
             })
         };
         let mut changes: Vec<Change> = self.stop_waiting().into_iter().collect();

@@ -26,6 +26,7 @@ mod scr;
 mod standing;
 mod attempt;
 pub mod verdict;
+mod words;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

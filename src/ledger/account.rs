@@ -169,6 +169,9 @@ pub struct Waiting {
     /// Whether an attempt was sent and not answered, so that the channel may have it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unknown: bool,
+    /// Whether CPu told of other records of its call by their containers, and so will of these.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub named: bool,
 }
 
 /// A transfer or revoke that is not done: until it is final, no newer call for its release may go

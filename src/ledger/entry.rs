@@ -11,8 +11,8 @@ use super::entries::{Pair, parse};
 use super::keys::{
     account_key, alarm_key, api_and_event, chunk_key, connection_key, connections_key, day_key,
     event_key, fetched_key, generation_key, heard_key, identity_key, invitation_key, known_key,
-    login_key, outbox_key, queued_key, sender_key, subscription_key, tally_key, verdict_key,
-    waiting_key,
+    login_key, outbox_key, prefix_of_verdict, queued_key, sender_key, subscription_key, tally_key,
+    verdict_key, waiting_key,
 };
 use super::ordinals::Ordinals;
 use super::{
@@ -426,7 +426,7 @@ impl Entry {
             }
             Entry::Connected { api, at } => vec![pair(&connections_key(api), at)?],
             Entry::Verdict { customer, told } => {
-                vec![pair(&verdict_key(customer, &told.reference), told)?]
+                vec![pair(&verdict_key(customer, told), told)?]
             }
             Entry::Event(event) => vec![pair(&event_key(event.number), event)?],
             Entry::Heard { hash, at } => {
@@ -529,11 +529,11 @@ fn connection(key: &[u8], rest: &str, value: &[u8]) -> anyhow::Result<Entry> {
 }
 
 fn verdict(key: &[u8], rest: &[u8], told: Told) -> anyhow::Result<Entry> {
+    let rest = prefix_of_verdict(rest, &told).context("a verdict names another container")?;
     let customer = rest.len().checked_sub(17).and_then(|at| rest.get(..at));
     let customer = std::str::from_utf8(customer.context("a key is cut short")?);
     let customer = customer.context("a key is damaged")?.to_owned();
-    let own = verdict_key(&customer, &told.reference);
-    ensure!(own == key, "a verdict stands in another's place");
+    ensure!(verdict_key(&customer, &told) == key, "a verdict stands in another's place");
     Ok(Entry::Verdict { customer, told })
 }
 

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use jiff::civil::Date;
 
-use super::Alarm;
+use super::{Alarm, Told};
 use crate::model::{Arrival, Identity};
 
 /// A file's account.
@@ -91,11 +91,23 @@ pub fn known_key(customer: &str, source: &str, path: &str) -> Vec<u8> {
     [known_prefix(customer, source).as_slice(), &path.as_bytes()[..16]].concat()
 }
 
-/// A verdict of CPu's, by its public reference in letters of either case. A reference may be long,
+/// The verdicts of CPu's for a public reference, in letters of either case. A reference may be long,
 /// and a key is to be short.
-pub fn verdict_key(customer: &str, reference: &str) -> Vec<u8> {
+pub fn verdict_prefix(customer: &str, reference: &str) -> Vec<u8> {
     let reference = blake3::hash(reference.to_ascii_lowercase().as_bytes());
     [b"v/", customer.as_bytes(), b"/", &reference.as_bytes()[..16]].concat()
+}
+
+/// One of them: that on all of the call, or on the container that it names.
+pub fn verdict_key(customer: &str, told: &Told) -> Vec<u8> {
+    let container = told.container.as_deref().unwrap_or_default();
+    [verdict_prefix(customer, &told.reference).as_slice(), container.as_bytes()].concat()
+}
+
+/// What such a key starts with.
+pub fn prefix_of_verdict<'a>(key: &'a [u8], told: &Told) -> Option<&'a [u8]> {
+    let container = told.container.as_deref().unwrap_or_default();
+    key.strip_suffix(container.as_bytes())
 }
 
 /// A notification that is still to be worked on.

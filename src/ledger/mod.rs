@@ -89,8 +89,8 @@ pub enum Change {
     Message,
     /// The rest of the file waits for a paused channel until then, or no more.
     Hold(Option<Timestamp>),
-    /// CPu's verdict for this public reference was acted on.
-    Heard(String),
+    /// These verdicts of CPu's were acted on.
+    Heard(Vec<Told>),
     /// An SCR API has taken an invitation.
     Invited {
         /// The SCR API's URL.

@@ -14,6 +14,7 @@ mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
 use jiff::Timestamp;
@@ -34,7 +35,7 @@ use super::keys::{
 use super::ordinals::Ordinals;
 use super::{
     Age, Alarm, Change, Connections, Event, FileCounts, LoginRefusals, ReleaseAge, Sender, Settled,
-    Tally, renewal,
+    Tally, Told, renewal,
 };
 use crate::model::{Arrival, Identity, State};
 
@@ -59,7 +60,7 @@ pub struct Store {
     /// The transfers and revokes that wait, by API and release.
     holding: Holding,
     /// The connections of SCR APIs, by their short names.
-    connections: BTreeMap<String, Connections>,
+    connections: BTreeMap<String, Arc<Connections>>,
     /// The open files.
     pub files: BTreeMap<Arrival, (Account, Progress)>,
     /// What is left of settled files, by customer.
@@ -137,9 +138,18 @@ impl Store {
 
     /// Applies changes to a file's records. A file that is not open is an error.
     pub fn change(&mut self, arrival: Arrival, mut changes: Vec<Change>) -> anyhow::Result<()> {
+        let heard: Vec<Told> = changes
+            .iter()
+            .filter_map(|change| match change {
+                Change::Heard(told) => Some(told),
+                _ => None,
+            })
+            .flatten()
+            .cloned()
+            .collect();
         for change in &mut changes {
             match change {
-                Change::Wait(waiting) => self.hasten(arrival, waiting)?,
+                Change::Wait(waiting) => self.hasten(arrival, waiting, &heard)?,
                 Change::Invited { api, name } => self.take_invitation(api, name)?,
                 _ => {}
             }
@@ -181,8 +191,10 @@ impl Store {
                         }
                     }
                 }
-                Change::Heard(reference) => {
-                    self.entries.remove(verdict_key(&account.customer, &reference));
+                Change::Heard(told) => {
+                    for told in told {
+                        self.entries.remove(verdict_key(&account.customer, &told));
+                    }
                 }
                 Change::Mark(mark) => {
                     account.mark = account.mark.max(mark);

@@ -53,6 +53,7 @@ pub(super) fn waiting(first: u64, last: u64, wait: Wait) -> Waiting {
         release: None,
         holds: None,
         unknown: false,
+        named: false,
     }
 }
 
@@ -352,9 +353,42 @@ fn parked(first: u64, reference: &str) -> Waiting {
 fn told(reference: &str, failure: Option<&str>, second: i64) -> Told {
     Told {
         reference: reference.to_owned(),
+        container: None,
         failure: failure.map(str::to_owned),
         at: Timestamp::from_second(second).unwrap(),
     }
+}
+
+fn told_of(container: &str, reference: &str, failure: Option<&str>, second: i64) -> Told {
+    Told { container: Some(container.to_owned()), ..told(reference, failure, second) }
+}
+
+#[test]
+fn verdicts_on_several_containers_are_kept_apart_and_a_failure_outweighs() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    let arrival = store.next_arrival();
+    store.set_account(account(arrival.0, 10));
+    let several = || Waiting { last: 5, ..parked(3, "REF-3") };
+    store.change(arrival, vec![Change::Wait(several())]).unwrap();
+    let c1 = told_of("C1", "ref-3", None, 7);
+    let c1_failed = told_of("C1", "ref-3", Some("no"), 8);
+    let c12 = told_of("C12", "ref-3", None, 9);
+    for told in [&c1, &c12, &c1_failed, &c1] {
+        assert_eq!(store.note_verdict("acme", told.clone()).unwrap(), Some(arrival));
+    }
+    store.commit().unwrap();
+    drop(store);
+    let mut store = open(folder.path());
+    assert_eq!(store.verdicts("acme", "REF-3").unwrap(), [c1_failed.clone(), c12.clone()]);
+    let due = |store: &Store| store.files[&arrival].1.waiting[&3].due.as_second();
+    // One that came meanwhile makes the rest due; what was acted on does not.
+    let heard = Change::Heard(vec![c1_failed.clone()]);
+    store.change(arrival, vec![Change::Wait(several()), heard]).unwrap();
+    assert_eq!((due(&store), store.verdicts("acme", "ref-3").unwrap()), (9, vec![c12.clone()]));
+    let heard = Change::Heard(vec![c12]);
+    store.change(arrival, vec![Change::Wait(several()), heard]).unwrap();
+    assert_eq!((due(&store), store.verdicts("acme", "ref-3").unwrap()), (1_000_000, vec![]));
 }
 
 #[test]
@@ -374,15 +408,15 @@ fn a_verdict_makes_its_record_due_and_the_first_one_stands_over_opening_again() 
     let mut store = open(folder.path());
     let due = |store: &Store, first: u64| store.files[&arrival].1.waiting[&first].due.as_second();
     assert_eq!((due(&store, 3), due(&store, 4)), (7, 1_000_000));
-    assert_eq!(store.verdict("acme", "ref-3").unwrap(), Some(told("REF-3", Some("no"), 7)));
+    assert_eq!(store.verdicts("acme", "ref-3").unwrap(), [told("REF-3", Some("no"), 7)]);
     assert_eq!(store.note_verdict("acme", told("ref-4", None, 10)).unwrap(), Some(arrival));
     let settled = vec![
         Change::Final(State::Quarantined, vec![(3, 3)]),
         Change::Unwait(3),
-        Change::Heard("Ref-3".to_owned()),
+        Change::Heard(vec![told("Ref-3", Some("no"), 7)]),
     ];
     store.change(arrival, settled).unwrap();
-    assert_eq!(store.verdict("acme", "ref-3").unwrap(), None);
+    assert_eq!(store.verdicts("acme", "ref-3").unwrap(), []);
     assert_eq!(store.note_verdict("acme", told("ref-3", None, 11)).unwrap(), None, "a repeat");
 }
 
@@ -410,13 +444,14 @@ fn verdicts_that_nobody_waits_for_are_forgotten_after_a_while() {
     store.change(arrival, vec![Change::Wait(parked(3, "wanted"))]).unwrap();
     for reference in ["wanted", "old"] {
         store.note_verdict("acme", told(reference, None, 7)).unwrap();
+        store.note_verdict("acme", told_of("C1", reference, None, 7)).unwrap();
     }
     store.note_verdict("acme", told("new", None, 70)).unwrap();
     store.commit().unwrap();
     let before = Timestamp::from_second(50).unwrap();
-    assert_eq!(store.forget_verdicts(before).unwrap(), 1);
-    let known = |of: &str| store.verdict("acme", of).unwrap().is_some();
-    assert_eq!([known("wanted"), known("old"), known("new")], [true, false, true]);
+    assert_eq!(store.forget_verdicts(before).unwrap(), 2);
+    let known = |of: &str| store.verdicts("acme", of).unwrap().len();
+    assert_eq!([known("wanted"), known("old"), known("new")], [2, 0, 1]);
 }
 
 #[test]

@@ -12,6 +12,9 @@ use crate::model::Arrival;
 pub struct Told {
     /// The public reference, as it was told.
     pub reference: String,
+    /// The container that it names, as containers are compared; none if it speaks of no single one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
     /// Why it failed; none if it was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
@@ -20,8 +23,8 @@ pub struct Told {
 }
 
 impl Ledger {
-    /// Notes a verdict for a customer; it is on disk when this answers. The first for a reference
-    /// stands. Tells whose record is parked for it, if one is: that file is to look again.
+    /// Notes a verdict for a customer; it is on disk when this answers. The first for a reference and
+    /// container stands, but that a failure outweighs a success. Tells whose record is parked for it, if one is: that file is to look again.
     pub async fn note_verdict(
         &self,
         customer: &str,

@@ -439,11 +439,10 @@ impl Pass {
                 ) {
                     *kept_back.lock().unwrap_or_else(PoisonError::into_inner) = Some(waiting.due);
                 }
-                // Where a record lines up its channel answers each by itself.
-                if prepared.is_some()
-                    && let Some(answer) = late::answer(&message, &outcome, Timestamp::now())
-                {
-                    note_late(&parts, arrival, answer).await.inspect_err(|_| halt.cancel())?;
+                // Only where calls line up is something told later.
+                if prepared.is_some() {
+                    let answers = late::answers(&message, &outcome, Timestamp::now());
+                    note_late(&parts, arrival, answers).await.inspect_err(|_| halt.cancel())?;
                 }
                 changes.extend(outcome.changes);
                 let told = outcome.problems.into_iter().map(|problem| named(problem, &mapping));
@@ -555,10 +554,17 @@ async fn note_problems(
     tokio::task::spawn_blocking(move || spool.note_problems(arrival, &problems)).await?
 }
 
-/// Appends a late answer to a file's journal.
-async fn note_late(parts: &Parts, arrival: Arrival, answer: LateAnswer) -> anyhow::Result<()> {
+/// Appends late answers to a file's journal, if there are any.
+async fn note_late(
+    parts: &Parts,
+    arrival: Arrival,
+    answers: Vec<LateAnswer>,
+) -> anyhow::Result<()> {
+    if answers.is_empty() {
+        return Ok(());
+    }
     let spool = parts.spool.clone();
-    tokio::task::spawn_blocking(move || spool.note_late(arrival, &[answer])).await?
+    tokio::task::spawn_blocking(move || spool.note_late(arrival, &answers)).await?
 }
 
 /// A problem that names a mapping's `to` names its `from` instead.

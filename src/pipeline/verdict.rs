@@ -22,6 +22,7 @@ impl Parts {
         }
         let told = Told {
             reference: notification.reference.clone(),
+            container: notification.container.clone(),
             failure: notification.failure(),
             at: Timestamp::now(),
         };

@@ -20,6 +20,9 @@ const LIST_LIMIT: usize = 8 * 1024 * 1024;
 /// Bytes of a public reference of ours at most; those that are seen are UUIDs.
 pub const REFERENCE: usize = 128;
 
+/// Bytes of a container's name at most that is told from others: those of ISO 6346 have eleven.
+const CONTAINER: usize = 32;
+
 /// Bytes of a failure's words that are kept.
 const WORDS: usize = 300;
 
@@ -34,6 +37,8 @@ pub struct Cpu {
 pub struct Notification {
     /// That of the 202; its letters may be of either case.
     pub reference: String,
+    /// The container that it names, as containers are compared.
+    pub container: Option<String>,
     /// What happened.
     pub event: String,
     /// Its words, where there are any.
@@ -139,7 +144,14 @@ impl Notification {
         let message = field(told, "message").filter(|message| !message.is_null());
         let message = message.or_else(|| field(body?, "message")).or(field(told, "body"));
         let message = message.map(words).unwrap_or_default();
-        (!event.is_empty()).then_some(Notification { reference, event, message })
+        // `equipmentNumber` in what is stored, `id` in what is posted.
+        let names = [
+            field(told, "equipmentNumber"),
+            body.and_then(|body| field(body, "equipmentNumber")),
+            field(told, "id"),
+        ];
+        let container = names.into_iter().flatten().find_map(|name| container(name.as_str()?));
+        (!event.is_empty()).then_some(Notification { reference, container, event, message })
     }
 
     /// Why it failed, if it did: only two events tell so, all others that it was done.
@@ -151,6 +163,14 @@ impl Notification {
             message => format!("{}: {message}", self.event),
         })
     }
+}
+
+/// A container's name as it is compared with others: capitals and digits, without the blanks and
+/// hyphens that some write; none if it is no such name.
+pub fn container(text: &str) -> Option<String> {
+    let letters = text.chars().filter(|letter| letter.is_alphanumeric());
+    let name: String = letters.flat_map(char::to_uppercase).take(CONTAINER + 1).collect();
+    (1..=CONTAINER).contains(&name.len()).then_some(name)
 }
 
 /// The public reference of a 202, if it names one.
@@ -268,6 +288,7 @@ mod tests {
         let found = cpu.notifications(REFERENCE).await.unwrap();
         let told = Notification {
             reference: REFERENCE.to_ascii_uppercase(),
+            container: Some("CSQU3054383".to_owned()),
             event: "ValidatedRelease".to_owned(),
             message: String::new(),
         };
@@ -310,6 +331,28 @@ mod tests {
         assert_eq!(failure(other).unwrap(), r#"NotValidated: {"errors":["terminalCode"]}"#);
         let long = failure(told("NotValidated", json!("é".repeat(400)))).unwrap();
         assert_eq!(long, format!("NotValidated: {}…", "é".repeat(150)));
+    }
+
+    #[test]
+    fn the_container_is_found_wherever_it_stands_and_however_it_is_written() {
+        let named = |fields: Value| {
+            let mut told = json!({ "event": "Validated", "PublicReferenceId": "r" });
+            told.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+            Notification::parse(&told).unwrap().container
+        };
+        for fields in [
+            json!({ "id": "CSQU3054383" }),
+            json!({ "Id": " csqu 305438-3 " }),
+            json!({ "EquipmentNumber": "CSQU3054383", "id": "4711" }),
+            json!({ "id": "4711", "body": { "equipmentNumber": "CSQU3054383" } }),
+            json!({ "equipmentNumber": "", "id": "CSQU3054383", "body": null }),
+        ] {
+            assert_eq!(named(fields.clone()).as_deref(), Some("CSQU3054383"), "{fields}");
+        }
+        let long = "C".repeat(33);
+        for fields in [json!({}), json!({ "id": 7 }), json!({ "id": "-" }), json!({ "id": long })] {
+            assert_eq!(named(fields.clone()), None, "{fields}");
+        }
     }
 
     #[test]

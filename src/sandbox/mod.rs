@@ -34,7 +34,7 @@ pub use scr::{Assignee, Change, Decision, Kind, ReleaseState};
 pub use stats::{ChannelStats, CpuStats, IngestionStats, ScrStats, Stats, TokenStats};
 pub use what::What;
 pub use world::{
-    Auth, Callback, Channel, Client, Company, Connection, Cpu, Grant, Party, Release, ScrApi,
+    Auth, Bulk, Callback, Channel, Client, Company, Connection, Cpu, Grant, Party, Release, ScrApi,
     SecretEncoding, Signs, User, Verdict, World,
 };
 

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 ///                            "vat": "BE0403019261", "nxt_entity_id": "NXT0001",
 ///                            "callback": { "url": "http://127.0.0.1:8443/notifications/cpu/acme",
 ///                                          "headers": { "X-Key": "s" } } }],
+///            "bulk": "each",
 ///            "verdicts": [{ "contains": "BL-UNKNOWN", "event": "NotValidated",
 ///                           "message": "the bill of lading is not known" }] } }
 /// ```
@@ -111,8 +112,21 @@ pub struct Cpu {
     pub delay_ms: u64,
     /// Who may call.
     pub companies: Vec<Company>,
+    /// How a call for several release rights is told of.
+    pub bulk: Bulk,
     /// What fails; the first that fits counts, and where none does all is validated.
     pub verdicts: Vec<Verdict>,
+}
+
+/// How a call for several release rights is told of, which is not public.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Bulk {
+    /// By one notification that names no container.
+    #[default]
+    One,
+    /// By one for each container, all with the reference of the call.
+    Each,
 }
 
 /// A company that is subscribed to Certified Pick up.
@@ -161,13 +175,16 @@ pub struct Callback {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Verdict {
-    /// A text in the body of the call.
+    /// A text in the body of the call; with `bulk = "each"` in that of one release right.
     pub contains: String,
     /// The event that is told: `NotValidated`, `ThrownException`, or one of a success.
     pub event: String,
     /// Its words.
     #[serde(default)]
     pub message: String,
+    /// How long it takes, if not as long as all others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_ms: Option<u64>,
 }
 
 /// An installation of the SCR API.

@@ -34,6 +34,7 @@ pub fn write(data: &Path, report: &Report<'_>, path: &Path) -> anyhow::Result<bo
         .values()
         .filter(|waiting| waiting.wait != Wait::Time)
         .flat_map(|waiting| (waiting.first..=waiting.last).map(move |record| (record, waiting)))
+        .filter(|(record, _)| !report.progress.is_final(*record))
         .collect();
     let cannot = || format!("{} cannot be written", path.display());
     let mut rows = Rows {

@@ -16,6 +16,8 @@ pub enum Event {
         kind: Option<&'static str>,
         /// `PublicReferenceId`: that of the 202.
         reference: Option<String>,
+        /// The container that it names, as containers are compared.
+        container: Option<String>,
         /// The event's name, as it was written.
         event: String,
         /// What it says in words.
@@ -64,15 +66,21 @@ impl Event {
     pub fn of(sender: &str, body: &Map<String, Value>) -> Option<Event> {
         match sender.split_once('/')? {
             ("scr", api) => Some(Event::Scr { api: api.to_owned(), kind: ScrKind::of(body) }),
-            ("cpu", customer) => Some(Event::Cpu {
-                customer: customer.to_owned(),
-                kind: text(body, "type").and_then(|text| kind(&text)),
-                reference: text(body, "publicReferenceId"),
-                event: text(body, "event").unwrap_or_default(),
-                message: Notification::parse(&Value::Object(body.clone()))
-                    .map(|told| told.message)
-                    .filter(|message| !message.is_empty()),
-            }),
+            ("cpu", customer) => {
+                let told = Notification::parse(&Value::Object(body.clone()));
+                let (container, message) = match told {
+                    Some(told) => (told.container, Some(told.message)),
+                    None => (None, None),
+                };
+                Some(Event::Cpu {
+                    customer: customer.to_owned(),
+                    kind: text(body, "type").and_then(|text| kind(&text)),
+                    reference: text(body, "publicReferenceId"),
+                    container,
+                    event: text(body, "event").unwrap_or_default(),
+                    message: message.filter(|message| !message.is_empty()),
+                })
+            }
             _ => None,
         }
     }
@@ -175,12 +183,13 @@ mod tests {
     fn names_of_members_are_read_whatever_their_capitals() {
         let body = json!({
             "type": "ReleaseRight", "event": "NotValidated", "PublicReferenceId": "r-1",
-            "message": "no such release"
+            "ID": "CSQU3054383", "message": "no such release"
         });
         let event = Event::Cpu {
             customer: "acme".to_owned(),
             kind: Some("release-right"),
             reference: Some("r-1".to_owned()),
+            container: Some("CSQU3054383".to_owned()),
             event: "NotValidated".to_owned(),
             message: Some("no such release".to_owned()),
         };

@@ -72,12 +72,12 @@ pub async fn work(parts: &Parts, events: &[Open]) -> anyhow::Result<Worked> {
         Event::Scr { kind: ScrKind::Unknown, .. } => {
             Ok(Worked::Nobody("it is nothing that the API's document knows".to_owned()))
         }
-        Event::Cpu { customer, kind, reference, event, message } => {
+        Event::Cpu { customer, kind, reference, container, event, message } => {
             // Others tell of what was not our call: there is nothing that waits for them.
             if let Some(reference) = reference {
                 let (reference, event) = (reference.clone(), event.clone());
-                let message = message.clone().unwrap_or_default();
-                let told = Notification { reference, event, message };
+                let (container, message) = (container.clone(), message.clone().unwrap_or_default());
+                let told = Notification { reference, container, event, message };
                 parts.take_notification(customer, &told).await?;
             }
             if !parts.setup().of(customer).config.customers.contains_key(customer) {

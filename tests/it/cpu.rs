@@ -361,6 +361,15 @@ fn the_verdict_on_several_is_for_all_of_them() {
     let sent = fake.to(&format!("{BASE}/BEANR"));
     assert_eq!(sent.len(), 2, "nothing is sent twice");
     assert_eq!(provider.receipt("acme", "R.ndjson")["messages"], 2);
+    let verdicts = provider.verdicts("acme", "R.ndjson");
+    let expected = [
+        (1, "REF-0", "quarantined", words),
+        (2, "REF-0", "quarantined", words),
+        (3, "REF-0", "quarantined", words),
+        (4, "REF-1", "delivered", ""),
+        (5, "REF-1", "delivered", ""),
+    ];
+    assert_eq!(verdicts.iter().map(|row| row.told()).collect::<Vec<_>>(), expected);
 }
 
 /// A release right for a container, told from others by its B/L.
@@ -686,9 +695,15 @@ fn a_server_that_does_not_answer_polls_costs_nothing_but_time() {
 /// Posts a notification as CPu does (reference/domain.md, section 3).
 #[track_caller]
 fn notify(at: SocketAddr, reference: &str, event: &str, message: &str) {
+    notify_of(at, reference, "CSQU3054383", event, message);
+}
+
+/// The same, on another container.
+#[track_caller]
+fn notify_of(at: SocketAddr, reference: &str, container: &str, event: &str, message: &str) {
     let body = json!({
         "type": "ReleaseRight", "event": event, "PublicReferenceId": reference,
-        "id": "CSQU3054383", "body": { "message": message }
+        "id": container, "body": { "message": message }
     });
     let status = post(at, "/notifications/cpu/acme", &["X-Key: the-key-of-callbacks"], &body);
     assert!((200..300).contains(&status), "{status}");
@@ -738,4 +753,85 @@ fn a_notification_that_overtakes_its_202_is_kept_for_it() {
     assert_eq!(daemon.stop().code, 0);
     counts(&provider, 0, 1, 0);
     assert_eq!(fake.to(RIGHTS).len(), 1);
+}
+
+#[test]
+fn notifications_on_each_container_that_overtake_their_202_are_kept_for_it_in_any_order() {
+    let at = free_address();
+    let fake = Fake::start(move |seen, earlier| {
+        if seen.method == "PUT" {
+            let reference = format!("REF-{earlier}");
+            notify_of(at, &reference, "C3", "Validated", "");
+            notify_of(at, &reference, "C1", "NotValidated", "the B/L is not known");
+            notify_of(at, &reference, "C3", "Validated", "once more");
+            notify_of(at, &reference, "C0", "Validated", "");
+            notify_of(at, &reference, "C1", "Validated", "after all");
+        }
+        cpu(seen, earlier, |_| json!([]))
+    });
+    let channel = "confirm = \"notification\"\nbatch = { records = 10 }";
+    let provider = pick_up_at(&fake, channel, Some(at));
+    let daemon = provider.start();
+    until_true("it listens", || std::net::TcpStream::connect(at).is_ok());
+    let records: Vec<Value> = (0..4).map(|n| right_of(&format!("C{n}"), "BEANR")).collect();
+    drop_records(&provider, &records);
+    until_true("the deliveries", || provider.records("acme", "delivered") == 2);
+    until_true("the refusal", || provider.records("acme", "quarantined") == 1);
+    assert_eq!(provider.records("acme", "parked"), 1);
+    notify_of(at, "ref-0", "C2", "NotValidated", "blocked");
+    until_true("the last", || provider.records("acme", "quarantined") == 2);
+    assert_eq!(daemon.stop().code, 0);
+    counts(&provider, 0, 2, 2);
+    let problems = provider.problems("acme", "R.ndjson");
+    let told: Vec<(u64, &str)> =
+        problems.iter().map(|problem| (problem.line, problem.advice.as_str())).collect();
+    let expected = [(2, "NotValidated: the B/L is not known"), (3, "NotValidated: blocked")];
+    assert_eq!(told, expected);
+    assert_eq!(fake.to(&format!("{BASE}/BEANR")).len(), 1, "sent once");
+}
+
+#[test]
+fn results_tell_of_every_verdict_once_a_run_has_ended_and_after_a_kill() {
+    let at = free_address();
+    let fake = Fake::start(|seen, _| match seen.method.as_str() {
+        "PUT" if seen.path.starts_with(BASE) => {
+            let told = json!({ "publicReferenceId": seen.json()["equipmentNumber"] });
+            answer(202, told.to_string())
+        }
+        _ => cpu(seen, 0, |_| json!([])),
+    });
+    let provider = pick_up_at(&fake, "confirm = \"notification\"", Some(at));
+    let records: Vec<Value> = (0..60).map(|n| right_of(&format!("C{n}"), "BEANR")).collect();
+    let tell = |containers: std::ops::Range<usize>| {
+        let left = provider.records("acme", "parked") - containers.len() as u64;
+        containers.for_each(|n| notify(at, &format!("C{n}"), "Validated", ""));
+        until_true("the verdicts", || provider.records("acme", "parked") == left);
+    };
+    let listening = || {
+        let daemon = provider.start();
+        until_true("it listens", || std::net::TcpStream::connect(at).is_ok());
+        daemon
+    };
+    let told = || {
+        let rows = provider.verdicts("acme", "R.ndjson");
+        let delivered = rows.iter().filter(|row| row.outcome == "delivered").count() as u64;
+        let receipt = provider.receipt("acme", "R.ndjson");
+        (delivered, receipt["records"]["delivered"].as_u64().unwrap(), rows.len())
+    };
+    let daemon = listening();
+    drop_records(&provider, &records);
+    until_true("the parking", || provider.records("acme", "parked") == 60);
+    tell(0..20);
+    assert_eq!(daemon.stop().code, 0);
+    assert_eq!(told(), (20, 20, 60));
+
+    let daemon = listening();
+    tell(20..50);
+    daemon.kill();
+    let daemon = listening();
+    until_true("the receipt", || told() == (50, 50, 60));
+    tell(50..60);
+    assert_eq!(daemon.stop().code, 0);
+    assert_eq!(told(), (60, 60, 60));
+    counts(&provider, 0, 60, 0);
 }

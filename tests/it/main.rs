@@ -56,6 +56,7 @@ mod stand_ins;
 
 // Certified Pick up: what is accepted is parked until its verdict.
 mod cpu;
+mod cpu_bulk;
 
 // Notifications that come in: proven, durable, and worked on.
 mod receiver;

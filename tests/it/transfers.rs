@@ -148,6 +148,29 @@ fn a_pin_is_not_read_by_hand_while_a_transfer_of_its_release_waits() {
 }
 
 #[test]
+fn a_pin_is_not_read_by_hand_while_a_transfer_waits_that_names_the_container() {
+    for shared in [false, true] {
+        let stage = Stage::new(world([release(1)]), SLOW);
+        if shared {
+            stage.provider.transporter("kraan", "BE0999142065", "moves", SLOW);
+        }
+        stage.file("1.csv", [["transfer", "", &container(0), "", HAULIER.1, ""]]);
+        assert_eq!(stage.provider.run_once(&[]).code, 75);
+        // It has come since, and nobody has looked.
+        stage.port.replace(world([release(0), release(1)])).unwrap();
+        for customer in [&[][..], &["--customer", "wilgen"]] {
+            let own = address(0);
+            let run = stage.provider.run(&[&["scr", "pincode", &own, "--yes"], customer].concat());
+            assert_eq!(run.code, 75, "{shared} {customer:?}: {run}");
+            assert!(run.stderr.contains("a transfer or revoke of it is not done yet"), "{run}");
+        }
+        assert_eq!(stage.port.stats().scr[SCR].pin_reads, 0);
+        let run = stage.provider.run(&["scr", "pincode", &address(1), "--yes"]);
+        assert_eq!(run.code, 0, "another release's: {run}");
+    }
+}
+
+#[test]
 fn what_was_transferred_on_comes_back_by_a_revoke_and_wakes_what_waits_for_it() {
     let stage = Stage::new(world([release(0)]), SLOW);
     let daemon = stage.start();

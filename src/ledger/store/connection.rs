@@ -1,6 +1,7 @@
 //! The connections of SCR APIs, as they were last told.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -12,7 +13,7 @@ use crate::ledger::{Connection, Connections};
 
 impl Store {
     /// The connections of an API; none if it was never asked.
-    pub fn connections(&self, api: &str) -> Option<&Connections> {
+    pub fn connections(&self, api: &str) -> Option<&Arc<Connections>> {
         self.connections.get(&short_api(api))
     }
 
@@ -21,31 +22,35 @@ impl Store {
         let api = short_api(api);
         let told: BTreeMap<String, Connection> =
             told.into_iter().map(|told| (told.address.to_lowercase(), told)).collect();
-        let before = self.connections.remove(&api).map(|before| before.list).unwrap_or_default();
-        for address in before.keys().filter(|address| !told.contains_key(*address)) {
+        let before = self.connections.remove(&api);
+        let before = before.as_ref().map(|before| &before.list);
+        let gone = before.into_iter().flat_map(BTreeMap::keys);
+        for address in gone.filter(|address| !told.contains_key(*address)) {
             self.entries.remove(connection_key(&api, address));
         }
         for (address, connection) in &told {
-            if before.get(address) != Some(connection) {
+            if before.and_then(|before| before.get(address)) != Some(connection) {
                 self.entries.put(connection_key(&api, address), connection);
             }
         }
         self.entries.put(connections_key(&api), &at);
-        self.connections.insert(api, Connections { at, list: told });
+        self.connections.insert(api, Arc::new(Connections { at, list: told }));
     }
 
     /// Reads all connections, as the store opens.
     pub(super) fn load_connections(&mut self) -> anyhow::Result<()> {
+        let mut all: BTreeMap<String, Connections> = BTreeMap::new();
         for (key, value) in self.entries.starting_with(b"b/")? {
             let text = String::from_utf8_lossy(&key[2..]).into_owned();
             let (api, address) = text.split_once('/').unwrap_or((&text, ""));
             let of = || Connections { at: Timestamp::MIN, list: BTreeMap::new() };
-            let of = self.connections.entry(api.to_owned()).or_insert_with(of);
+            let of = all.entry(api.to_owned()).or_insert_with(of);
             match address {
                 "" => of.at = parse(&value)?,
                 address => drop(of.list.insert(address.to_owned(), parse(&value)?)),
             }
         }
+        self.connections = all.into_iter().map(|(api, of)| (api, Arc::new(of))).collect();
         Ok(())
     }
 }

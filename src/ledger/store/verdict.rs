@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::Store;
 use crate::ledger::entries::parse;
-use crate::ledger::keys::{verdict_key, waiting_key};
+use crate::ledger::keys::{prefix_of_verdict, verdict_key, verdict_prefix, waiting_key};
 use crate::ledger::{Told, Wait, Waiting};
 use crate::model::Arrival;
 
@@ -14,14 +14,15 @@ use crate::model::Arrival;
 pub(super) type Parked = BTreeMap<(String, String), (Arrival, u64)>;
 
 impl Store {
-    /// Notes a verdict, unless there is one for this reference. A record that is parked for it is
-    /// due at once; tells of which file.
+    /// Notes a verdict, unless there is one for this reference and container that it does not
+    /// outweigh. A record that is parked for it is due at once; tells of which file.
     pub fn note_verdict(&mut self, customer: &str, told: Told) -> anyhow::Result<Option<Arrival>> {
         let parked = self.parked.get(&key(customer, &told.reference)).copied();
-        if self.verdict(customer, &told.reference)?.is_some() {
+        let key = verdict_key(customer, &told);
+        let known: Option<Told> = self.entries.get(&key)?;
+        if known.is_some_and(|known| known.failure.is_some() || told.failure.is_none()) {
             return Ok(parked.map(|(arrival, _)| arrival));
         }
-        let key = verdict_key(customer, &told.reference);
         self.entries.put(key, &told);
         let Some((arrival, first)) = parked else { return Ok(None) };
         let waiting =
@@ -34,19 +35,22 @@ impl Store {
         Ok(Some(arrival))
     }
 
-    /// The verdict for a reference, if it came.
-    pub fn verdict(&self, customer: &str, reference: &str) -> anyhow::Result<Option<Told>> {
-        self.entries.get(&verdict_key(customer, reference))
+    /// The verdicts for a reference that came.
+    pub fn verdicts(&self, customer: &str, reference: &str) -> anyhow::Result<Vec<Told>> {
+        let found = self.entries.starting_with(&verdict_prefix(customer, reference))?;
+        found.values().map(|value| parse(value)).collect()
     }
 
     /// Forgets the verdicts that came before a time and that no record is parked for: how many.
     pub fn forget_verdicts(&mut self, before: Timestamp) -> anyhow::Result<u64> {
         let wanted: BTreeSet<Vec<u8>> =
-            self.parked.keys().map(|(customer, of)| verdict_key(customer, of)).collect();
+            self.parked.keys().map(|(customer, of)| verdict_prefix(customer, of)).collect();
         let mut gone = Vec::new();
         for (key, value) in self.entries.starting_with(b"v/")? {
             let told: Told = parse(&value)?;
-            if told.at < before && !wanted.contains(&key) {
+            let is_wanted =
+                prefix_of_verdict(&key, &told).is_some_and(|prefix| wanted.contains(prefix));
+            if told.at < before && !is_wanted {
                 gone.push(key);
             }
         }
@@ -55,13 +59,19 @@ impl Store {
         Ok(forgotten)
     }
 
-    /// What is to be parked for a verdict that came before is due at once.
-    pub(super) fn hasten(&self, arrival: Arrival, waiting: &mut Waiting) -> anyhow::Result<()> {
-        if let (Some(reference), Some((account, _))) =
-            (reference_of(waiting), self.files.get(&arrival))
-            && let Some(told) = self.verdict(&account.customer, reference)?
-        {
-            waiting.due = waiting.due.min(told.at);
+    /// What is to be parked for a verdict that came before is due at once, unless that was `heard`.
+    pub(super) fn hasten(
+        &self,
+        arrival: Arrival,
+        waiting: &mut Waiting,
+        heard: &[Told],
+    ) -> anyhow::Result<()> {
+        let Some(reference) = reference_of(waiting) else { return Ok(()) };
+        let Some((account, _)) = self.files.get(&arrival) else { return Ok(()) };
+        for told in self.verdicts(&account.customer, reference)? {
+            if !heard.iter().any(|heard| heard.container == told.container) {
+                waiting.due = waiting.due.min(told.at);
+            }
         }
         Ok(())
     }

@@ -12,6 +12,8 @@ pub(super) struct Call {
     pub action_type: String,
     /// The container; empty in a call for several.
     pub equipment: String,
+    /// Of a call for several, its rights.
+    pub rights: Vec<Value>,
 }
 
 const RELEASE: [&str; 9] =
@@ -89,6 +91,11 @@ impl Call {
             action,
             action_type: action_type.to_string(),
             equipment: text("equipmentNumber").unwrap_or_default().to_string(),
+            rights: body
+                .get("releaseRights")
+                .and_then(Value::as_array)
+                .cloned()
+                .unwrap_or_default(),
         })
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::bail;
 use axum::extract::Query;
@@ -31,6 +31,7 @@ pub(super) const PATH: &str = "/certified-pickup/v1";
 
 pub(super) struct Cpu {
     companies: Vec<world::Company>,
+    bulk: world::Bulk,
     verdicts: Vec<world::Verdict>,
     shared: Arc<Shared>,
     /// Ends what waits to be posted.
@@ -61,6 +62,7 @@ impl Cpu {
         };
         Ok(Cpu {
             companies: world.cpu.companies.clone(),
+            bulk: world.cpu.bulk,
             verdicts: world.cpu.verdicts.clone(),
             shared: Arc::new(shared),
             _posting: stopping.clone().drop_guard(),
@@ -139,23 +141,37 @@ impl Cpu {
     }
 
     fn accept(&self, company: &world::Company, call: Call, body: &[u8]) -> Answer {
-        let text = String::from_utf8_lossy(body);
-        let verdict = self.verdicts.iter().find(|verdict| text.contains(&verdict.contains));
-        let notice = Notice::new(company, &call, verdict);
+        let verdict_on =
+            |text: &str| self.verdicts.iter().find(|verdict| text.contains(&verdict.contains));
+        let notice =
+            |equipment: &str, text: &str| Notice::new(company, &call, equipment, verdict_on(text));
+        let whole = notice(&call.equipment, &String::from_utf8_lossy(body));
         let answer = json!({
-            "publicReferenceId": notice.reference,
-            "externalReferenceId": notice.external_reference,
+            "publicReferenceId": whole.reference,
+            "externalReferenceId": whole.external_reference,
         });
+        let notices = match (self.bulk, call.rights.is_empty()) {
+            (world::Bulk::Each, false) => call
+                .rights
+                .iter()
+                .map(|right| {
+                    let equipment = right["equipmentNumber"].as_str().unwrap_or_default();
+                    notice(equipment, &right.to_string()).of_same_call(&whole)
+                })
+                .collect(),
+            _ => vec![whole],
+        };
         {
             let mut counts = lock(&self.shared.counts);
             counts.accepted += 1;
             *counts.by_action.entry(call.action.to_string()).or_default() += 1;
         }
-        lock(&self.shared.notices).push(notice.clone());
-        if let Some(callback) = company.callback.clone() {
+        for notice in notices {
+            lock(&self.shared.notices).push(notice.clone());
+            let Some(callback) = company.callback.clone() else { continue };
             let (shared, stopping) = (self.shared.clone(), self.stopping.clone());
             tokio::spawn(stopping.run_until_cancelled_owned(async move {
-                shared.ripen(notice.accepted).await;
+                shared.ripen(&notice).await;
                 shared.post(&callback, &notice).await;
             }));
         }
@@ -172,7 +188,7 @@ impl Cpu {
         let notices = lock(&self.shared.notices);
         let found = notices.iter().filter(|notice| {
             notice.login == company.login
-                && notice.accepted.elapsed() >= delay
+                && notice.accepted.elapsed() >= notice.delay.unwrap_or(delay)
                 && same(asked("PublicReferenceId"), &notice.reference)
                 && same(asked("EquipmentNumber"), &notice.equipment)
                 && same(asked("NotificationEvent"), &notice.event)
@@ -210,10 +226,11 @@ impl Cpu {
 
 impl Shared {
     /// Passes when the delay is over, as it was last set.
-    async fn ripen(&self, accepted: Instant) {
+    async fn ripen(&self, notice: &Notice) {
         let mut delay = self.delay.subscribe();
         loop {
-            let rest = delay.borrow_and_update().saturating_sub(accepted.elapsed());
+            let delays = notice.delay.unwrap_or(*delay.borrow_and_update());
+            let rest = delays.saturating_sub(notice.accepted.elapsed());
             // The sender lives as long as this: a change is all that can come from it.
             if timeout(rest, delay.changed()).await.is_err() {
                 return;

@@ -119,6 +119,41 @@ async fn verdicts_are_stored_when_their_time_has_come_and_found_by_their_referen
 }
 
 #[tokio::test]
+async fn a_call_for_several_is_told_of_at_once_or_container_by_container() {
+    for (bulk, expected) in [
+        ("one", vec![("", "NotValidated")]),
+        ("each", vec![("C1", "Validated"), ("C2", "NotValidated")]),
+    ] {
+        let mut world = world();
+        world["cpu"] = json!({
+            "bulk": bulk,
+            "companies": [{ "login": "acme", "subscription_key": "acme-key" }],
+            "verdicts": [
+                { "contains": "BL-X", "event": "NotValidated", "message": "unknown B/L" },
+                { "contains": "C3", "event": "Validated", "delay_ms": AN_HOUR }
+            ]
+        });
+        let port = Port::of(world).await;
+        let of = |container: &str, bill: &str| json!({ "equipmentNumber": container, "billOfLadingNumbers": [bill] });
+        let rights = [of("C1", "BL1"), of("C2", "BL-X"), of("C3", "BL3")];
+        let body =
+            json!({ "portLoCode": "BEANR", "actionType": "Accept", "releaseRights": rights });
+        let path = format!("{BASE}/BEANR/containers/import/release-rights");
+        let (_, told) = call(&port, "PUT", &path, body).await;
+        let query = format!("?PublicReferenceId={}", told["publicReferenceId"].as_str().unwrap());
+        let found = stored(&port, &query).await;
+        let of = |notice: &Value, name: &str| notice[name].as_str().unwrap().to_string();
+        let found: Vec<(String, String)> = found
+            .iter()
+            .map(|notice| (of(notice, "equipmentNumber"), of(notice, "event")))
+            .collect();
+        let expected: Vec<(String, String)> =
+            expected.iter().map(|(name, event)| (name.to_string(), event.to_string())).collect();
+        assert_eq!(found, expected, "{bulk}");
+    }
+}
+
+#[tokio::test]
 async fn verdicts_are_posted_to_the_companys_receiver_with_its_headers() {
     let got: Arc<Mutex<Vec<(String, Value)>>> = Arc::default();
     let taken = Arc::clone(&got);
