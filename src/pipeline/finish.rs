@@ -1,12 +1,15 @@
 //! The end of a file: its results are written when it is answered, and its account is closed when
 //! all its records are final.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::Context;
 use jiff::Timestamp;
 
+use super::written::Results;
 use super::{Left, Work, again, changed};
+use crate::deliver::after;
 use crate::inspect::{Inspection, identify};
 use crate::ledger::{Account, FileCounts, Phase, Progress, Waiting};
 use crate::model::{Counts, Level, Problem};
@@ -45,9 +48,17 @@ impl Work<'_> {
         if counts.pending + counts.in_flight > 0 || (held.is_some() && !settled) {
             return Ok(waits());
         }
-        if !settled && self.says(counts) {
-            return Ok(waits());
+        if !settled {
+            match self.parts.written.what(arrival, counts, Instant::now()) {
+                Results::Due => {}
+                Results::Done => return Ok(waits()),
+                Results::Later(left) => {
+                    let Left::Waiting(due) = waits() else { return Ok(waits()) };
+                    return Ok(Left::Waiting(due.into_iter().chain([after(now, left)]).min()));
+                }
+            }
         }
+        let begun = Instant::now();
         let places = self.answer().await?;
         let written = self.write(&places, &progress, counts, settled.then(Timestamp::now)).await;
         if !settled || written.is_err() {
@@ -56,18 +67,11 @@ impl Work<'_> {
         }
         written?;
         if !settled {
-            let mut written = self.parts.written.lock().unwrap_or_else(PoisonError::into_inner);
-            written.insert(arrival, counts);
+            self.parts.written.note(arrival, counts, begun, Instant::now());
             return Ok(waits());
         }
         self.close(counts).await?;
         Ok(Left::Settled)
-    }
-
-    /// Whether the results that lie there say these counts already.
-    fn says(&self, counts: Counts) -> bool {
-        let written = self.parts.written.lock().unwrap_or_else(PoisonError::into_inner);
-        written.get(&self.account.arrival) == Some(&counts)
     }
 
     /// Fixes, once, when the file was answered, and where its results are.
@@ -188,7 +192,7 @@ impl Work<'_> {
         if let Some(of) = self.account.again.map(|again| again.of) {
             again::tidy(&self.parts.ledger, &self.parts.spool, vec![of]).await?;
         }
-        self.parts.written.lock().unwrap_or_else(PoisonError::into_inner).remove(&arrival);
+        self.parts.written.forget(arrival);
         log_settled(&self.account, counts);
         Ok(())
     }

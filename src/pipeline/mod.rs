@@ -12,10 +12,12 @@ mod pass;
 mod setup;
 mod verdict;
 mod wakes;
+mod written;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
 
 use anyhow::Context;
 use jiff::Timestamp;
@@ -31,10 +33,11 @@ use crate::deliver::order::OrderBook;
 use crate::deliver::{Channel, Turn};
 use crate::ledger::{Account, Ledger, Phase};
 use crate::map::{Bundle, Mapping};
-use crate::model::{Arrival, Counts};
+use crate::model::Arrival;
 use crate::pickup::{Sights, Waiting};
 use crate::sftp::Logins;
 use crate::spool::Spool;
+use written::Written;
 
 /// What every file's pipeline works with.
 pub struct Parts {
@@ -46,7 +49,7 @@ pub struct Parts {
     /// The files of each source that are not begun yet, in the order of their arrival.
     begins: OrderBook,
     /// What the results of open files said last.
-    written: Mutex<BTreeMap<Arrival, Counts>>,
+    written: Written,
     /// Mappings that claims have pinned, by hash; filled as they are needed.
     pinned: Mutex<BTreeMap<String, Arc<Mapping>>>,
     /// Tells the run that a file was opened in the ledger by somebody else than a source.
@@ -177,6 +180,23 @@ pub async fn advance(
     })
 }
 
+/// Writes the results of a file that were left for later, as before the end of a run.
+pub async fn write_left(parts: &Parts, arrival: Arrival) -> anyhow::Result<()> {
+    if !parts.written.hurry(arrival, Instant::now()) {
+        return Ok(());
+    }
+    let account = parts
+        .ledger
+        .change(move |store| Ok(store.files.get(&arrival).map(|(account, _)| account.clone())))
+        .await?;
+    let Some(account) = account else { return Ok(()) };
+    let setup = Arc::clone(parts.setup().of(&account.customer));
+    // Where the config lacks what it needs, an alarm tells so.
+    let Ok(mut work) = Work::open(parts, &setup, account) else { return Ok(()) };
+    work.finish().await?;
+    Ok(())
+}
+
 impl Parts {
     /// Parts for a run that has not done anything yet.
     pub fn new(setup: Setup, ledger: Ledger, spool: Spool) -> Parts {
@@ -185,7 +205,7 @@ impl Parts {
             ledger,
             spool,
             begins: OrderBook::default(),
-            written: Mutex::default(),
+            written: Written::default(),
             pinned: Mutex::default(),
             opened: Arc::default(),
             wakes: Wakes::default(),

@@ -92,11 +92,24 @@ pub fn line_up(run: &Run, file: &OpenFile, customer: OwnedSemaphorePermit) -> Tu
     Turns { _customer: customer, places: Some(places) }
 }
 
-/// Works a file until it is settled or the run is over.
+/// Works a file until it is settled or the run is over. Then all is written that can be told of it.
 pub async fn work(
     run: Arc<Run>,
     file: OpenFile,
     working: Working,
+    turns: Turns,
+    occasion: Occasion,
+) {
+    work_on(&run, &file, &working, turns, occasion).await;
+    if let Err(error) = pipeline::write_left(&run.parts, file.arrival).await {
+        raise_fault(&run, &file.customer, &file.source, Some(file.arrival), &error).await;
+    }
+}
+
+async fn work_on(
+    run: &Arc<Run>,
+    file: &OpenFile,
+    working: &Working,
     turns: Turns,
     mut occasion: Occasion,
 ) {
@@ -108,7 +121,7 @@ pub async fn work(
     loop {
         let taken = match turns.take() {
             Some(turns) => Some(turns),
-            None => take_turns(&run, &file).await,
+            None => take_turns(run, file).await,
         };
         let Some(mut taken) = taken else { return };
         let places = taken.places.take();
@@ -119,7 +132,7 @@ pub async fn work(
             Err(_) => Occasion::AfterFault,
         };
         if left.is_ok() && std::mem::take(&mut faults) > 0 {
-            clear_fault(&run, &customer, &file.source, Some(file.arrival)).await;
+            clear_fault(run, &customer, &file.source, Some(file.arrival)).await;
         }
         let due = match left {
             Ok(Left::Settled) => return,
@@ -127,12 +140,12 @@ pub async fn work(
             Ok(Left::Halves) => continue,
             Ok(Left::Waiting(due)) => due,
             Ok(Left::Missing(missing)) => {
-                tell_missing(&run, &file, missing).await;
+                tell_missing(run, file, missing).await;
                 None
             }
             Err(error) => {
                 faults += 1;
-                raise_fault(&run, &customer, &file.source, Some(file.arrival), &error).await;
+                raise_fault(run, &customer, &file.source, Some(file.arrival), &error).await;
                 Some(crate::deliver::after(Timestamp::now(), after_fault(faults)))
             }
         };

@@ -789,3 +789,49 @@ fn notifications_on_each_container_that_overtake_their_202_are_kept_for_it_in_an
     assert_eq!(told, expected);
     assert_eq!(fake.to(&format!("{BASE}/BEANR")).len(), 1, "sent once");
 }
+
+#[test]
+fn results_tell_of_every_verdict_once_a_run_has_ended_and_after_a_kill() {
+    let at = free_address();
+    let fake = Fake::start(|seen, _| match seen.method.as_str() {
+        "PUT" if seen.path.starts_with(BASE) => {
+            let told = json!({ "publicReferenceId": seen.json()["equipmentNumber"] });
+            answer(202, told.to_string())
+        }
+        _ => cpu(seen, 0, |_| json!([])),
+    });
+    let provider = pick_up_at(&fake, "confirm = \"notification\"", Some(at));
+    let records: Vec<Value> = (0..60).map(|n| right_of(&format!("C{n}"), "BEANR")).collect();
+    let tell = |containers: std::ops::Range<usize>| {
+        let left = provider.records("acme", "parked") - containers.len() as u64;
+        containers.for_each(|n| notify(at, &format!("C{n}"), "Validated", ""));
+        until_true("the verdicts", || provider.records("acme", "parked") == left);
+    };
+    let listening = || {
+        let daemon = provider.start();
+        until_true("it listens", || std::net::TcpStream::connect(at).is_ok());
+        daemon
+    };
+    let told = || {
+        let rows = provider.verdicts("acme", "R.ndjson");
+        let delivered = rows.iter().filter(|row| row.outcome == "delivered").count() as u64;
+        let receipt = provider.receipt("acme", "R.ndjson");
+        (delivered, receipt["records"]["delivered"].as_u64().unwrap(), rows.len())
+    };
+    let daemon = listening();
+    drop_records(&provider, &records);
+    until_true("the parking", || provider.records("acme", "parked") == 60);
+    tell(0..20);
+    assert_eq!(daemon.stop().code, 0);
+    assert_eq!(told(), (20, 20, 60));
+
+    let daemon = listening();
+    tell(20..50);
+    daemon.kill();
+    let daemon = listening();
+    until_true("the receipt", || told() == (50, 50, 60));
+    tell(50..60);
+    assert_eq!(daemon.stop().code, 0);
+    assert_eq!(told(), (60, 60, 60));
+    counts(&provider, 0, 60, 0);
+}
