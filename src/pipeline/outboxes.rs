@@ -1,7 +1,7 @@
 //! Outboxes: documents for the ERP are queued, to be written as files afterwards. A document's file
 //! in the spool and its entry in the ledger are on disk before its event counts as done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -80,6 +80,19 @@ impl Parts {
         document: Value,
         with: impl FnOnce(&mut Store) + Send + 'static,
     ) -> anyhow::Result<Put> {
+        match self.outbox_prepare(customer, event, document).await? {
+            Ok(prepared) => Ok(Put::Queued(self.outbox_queue(vec![prepared], with).await?)),
+            Err(why) => Ok(Put::Full(why)),
+        }
+    }
+
+    /// Writes the files of a document that is to be queued next; or tells why there is no room.
+    pub async fn outbox_prepare(
+        &self,
+        customer: &str,
+        event: &str,
+        document: Value,
+    ) -> anyhow::Result<Result<Prepared, String>> {
         let setup = self.setup();
         let config = &setup.of(customer).config;
         let taking: Vec<String> = config
@@ -91,12 +104,11 @@ impl Parts {
             .map(|outbox| outbox.name.clone())
             .collect();
         if taking.is_empty() {
-            self.ledger.update(with).await?;
-            return Ok(Put::Queued(0));
+            return Ok(Ok(Prepared(Vec::new())));
         }
         if let Some((outbox, why)) = self.no_room(customer, &taking).await? {
             self.tell_full(customer, &outbox, &why).await;
-            return Ok(Put::Full(why));
+            return Ok(Err(why));
         }
         let payloads = taking.iter().map(|outbox| Payload {
             customer: customer.to_owned(),
@@ -109,7 +121,21 @@ impl Parts {
             payloads.into_iter().map(|payload| keep(&spool, payload)).collect()
         });
         let kept: anyhow::Result<Vec<Kept>> = kept.await?;
-        let kept = kept?;
+        Ok(Ok(Prepared(kept?)))
+    }
+
+    /// Queues documents in this order, all in one commit with what `with` changes; tells how often.
+    pub async fn outbox_queue(
+        &self,
+        prepared: Vec<Prepared>,
+        with: impl FnOnce(&mut Store) + Send + 'static,
+    ) -> anyhow::Result<usize> {
+        let kept: Vec<Kept> = prepared.into_iter().flat_map(|Prepared(kept)| kept).collect();
+        let outboxes: BTreeSet<(String, String)> = kept
+            .iter()
+            .map(|Kept { payload: of, .. }| (of.customer.clone(), of.outbox.clone()))
+            .collect();
+        let count = kept.len();
         // What the ledger does not take is cleared by the next run: a commit that failed may be on
         // disk all the same.
         self.ledger
@@ -121,10 +147,10 @@ impl Parts {
                 with(store);
             })
             .await?;
-        for outbox in &taking {
-            self.outboxes.wake(customer, outbox).notify_one();
+        for (customer, outbox) in outboxes {
+            self.outboxes.wake(&customer, &outbox).notify_one();
         }
-        Ok(Put::Queued(taking.len()))
+        Ok(count)
     }
 
     /// The outbox that has no room for another document, and why.
@@ -176,7 +202,10 @@ impl Parts {
     }
 }
 
-/// A document that is in the spool, and not in the ledger yet.
+/// A document that is in the spool for every outbox that takes it, and not in the ledger yet.
+pub struct Prepared(Vec<Kept>);
+
+/// The same for one outbox.
 struct Kept {
     payload: Payload,
     name: String,

@@ -10,8 +10,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::change;
+use super::concerned::Concerned;
 use super::event::ADDRESS;
-use super::release::{Concerned, Happened, tell};
+use super::release::{Happened, tell};
 use super::work::{Ends, Worked};
 use crate::deliver::{Channel, fault_of, names_of};
 use crate::ledger::{AlarmKind, Doubtful, Walked};
@@ -188,6 +189,8 @@ impl Round<'_> {
         if before.as_ref().is_some_and(|before| before.at >= asked) {
             return Ok(known);
         }
+        // To whom it is new, it came.
+        let before = before.filter(|before| before.customer.as_deref() == concerned.one());
         let Some(seen) = change::seen(document, concerned.one(), asked) else { return Ok(known) };
         let events = change::events(before.as_ref(), &seen);
         let events: Vec<String> = events.into_iter().map(str::to_owned).collect();
@@ -198,8 +201,9 @@ impl Round<'_> {
             return Ok(known);
         }
         let happened = Happened { api: self.api, address: &address, events, received: now };
+        let tells = happened.to(concerned, document);
         let (seen, ends) = (Some(seen), Ends::default());
-        match tell(self.parts, concerned, &happened, document, self.url, seen, ends).await? {
+        match tell(self.parts, &happened, tells, self.url, seen, ends).await? {
             Worked::Full(why) => Err(Broken::Full(why)),
             _ => Ok(Looked { is_new, ..known }),
         }
