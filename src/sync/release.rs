@@ -11,7 +11,7 @@ use super::work::{Ends, Worked};
 use crate::deliver::{fault_of, is_not_found, names_of};
 use crate::ledger::{Seen, Store};
 use crate::model::Reply;
-use crate::pipeline::Parts;
+use crate::pipeline::{Parts, Prepared};
 use crate::remote::Release;
 
 /// How long a release that was taken from us may be unreadable before its event is told without it:
@@ -117,8 +117,12 @@ pub async fn work(
         (Some(before), Some(seen)) => change::events(Some(before), seen),
         _ => Vec::new(),
     };
-    let happened = &happened.with(before.as_ref(), &changed);
-    tell(parts, happened, happened.to(&whose, &document), &api, seen, ends).await
+    let is_same = before.as_ref().zip(seen.as_ref());
+    let is_same = is_same.is_some_and(|(before, seen)| change::is_same(before, seen));
+    let (happened, found) = happened.with(before.as_ref(), &changed, is_same);
+    let seen = seen.map(|seen| Seen { told: happened.events.clone(), found, ..seen });
+    let tells = happened.to(&whose, &document);
+    tell(parts, &happened, tells, &api, seen, ends).await
 }
 
 /// Tells customers who cannot see a release, or not any more, what was known of it as theirs: what
@@ -137,7 +141,7 @@ async fn tell_known(
         if happened.events.iter().any(|event| event == "delete") {
             stub["deleted"] = true.into();
         }
-        for event in happened.with(known.as_ref(), &[]).events {
+        for event in happened.with(known.as_ref(), &[], false).0.events {
             tells.push(Tell { customer: customer.to_owned(), event, release: stub.clone() });
         }
     }
@@ -156,7 +160,7 @@ async fn known(
 }
 
 /// Queues what the ERPs are told, and keeps how the release is now.
-pub async fn tell(
+async fn tell(
     parts: &Parts,
     happened: &Happened<'_>,
     tells: Vec<Tell>,
@@ -164,22 +168,13 @@ pub async fn tell(
     seen: Option<Seen>,
     ends: Ends,
 ) -> anyhow::Result<Worked> {
-    let mut prepared = Vec::new();
-    for Tell { customer, event, release } in tells {
-        let told = json!({
-            "event": event, "received": happened.received.to_string(), "customer": customer,
-            "api": happened.api, "release": release,
-        });
-        match parts.outbox_prepare(&customer, &event, told).await? {
-            Ok(next) => prepared.push(next),
-            Err(why) => return Ok(Worked::Full(why)),
-        }
-    }
+    let prepared = match prepare(parts, happened, tells).await? {
+        Ok(prepared) => prepared,
+        Err(why) => return Ok(Worked::Full(why)),
+    };
     let (api, address) = (api.to_owned(), happened.address.to_owned());
-    let told = happened.events.clone();
     let noted = move |store: &mut Store| {
-        if let Some(mut seen) = seen {
-            seen.told = told;
+        if let Some(seen) = seen {
             store.note_seen(&api, &address, &seen);
         }
         ends.note(store);
@@ -188,26 +183,55 @@ pub async fn tell(
     Ok(Worked::Done)
 }
 
+/// Prepares what the ERPs are told; or tells why there is no room.
+pub async fn prepare(
+    parts: &Parts,
+    happened: &Happened<'_>,
+    tells: Vec<Tell>,
+) -> anyhow::Result<Result<Vec<Prepared>, String>> {
+    let mut prepared = Vec::new();
+    for Tell { customer, event, release } in tells {
+        let told = json!({
+            "event": event, "received": happened.received.to_string(), "customer": customer,
+            "api": happened.api, "release": release,
+        });
+        match parts.outbox_prepare(&customer, &event, told).await? {
+            Ok(next) => prepared.push(next),
+            Err(why) => return Ok(Err(why)),
+        }
+    }
+    Ok(Ok(prepared))
+}
+
 impl Happened<'_> {
     /// The same with what else has changed, of which the notification may be lost or still to come;
-    /// and without what a look told that began after it had come, if nothing has changed since.
-    fn with(&self, before: Option<&Seen>, changed: &[&str]) -> Self {
+    /// and without what was told, if nothing has changed since: by a look that began after it had
+    /// come, or because a look had found it before it came. With it those events that were found and
+    /// of which no notification has come yet.
+    fn with(&self, before: Option<&Seen>, changed: &[&str], is_same: bool) -> (Self, Vec<String>) {
         let is_told = |event: &String| {
-            let told = before
-                .is_some_and(|before| before.at >= self.received && before.told.contains(event));
-            told && changed.is_empty()
+            before.is_some_and(|before| {
+                let is_answered = before.at >= self.received && before.told.contains(event);
+                changed.is_empty() && is_answered || is_same && before.found.contains(event)
+            })
         };
         let mut events: Vec<String> =
             self.events.iter().filter(|event| !is_told(event)).cloned().collect();
+        let mut found: Vec<String> = before
+            .filter(|_| is_same)
+            .map(|before| before.found.iter().filter(|it| !self.events.contains(it)))
+            .map(|found| found.cloned().collect())
+            .unwrap_or_default();
         for event in changed {
             // Each brings the whole release, so that an update needs no event beside another.
             if !events.iter().any(|known| known == event)
                 && (events.is_empty() || *event != "update")
             {
                 events.push((*event).to_owned());
+                found.push((*event).to_owned());
             }
         }
-        Happened { events, ..*self }
+        (Happened { events, ..*self }, found)
     }
 
     /// Each event for each of these customers, with the release.
@@ -279,15 +303,18 @@ mod tests {
         assert_eq!(given_up("transfer", 1440), [true, true]);
     }
 
+    fn owned(events: &[&str]) -> Vec<String> {
+        events.iter().map(|event| (*event).to_owned()).collect()
+    }
+
     #[test]
     fn what_else_changed_is_told_and_what_a_later_look_told_is_not_told_again() {
         let received = Timestamp::UNIX_EPOCH;
         let told = |events: &[&str], looked: i64, before: &[&str], changed: &[&str]| {
-            let owned = |events: &[&str]| events.iter().map(|event| (*event).to_owned()).collect();
             let mut seen = change::seen(&json!({ "address": "0xAB" }), None, received).unwrap();
             (seen.at, seen.told) = (received + SignedDuration::from_secs(looked), owned(before));
             let happened = Happened { api: "a", address: "0xab", events: owned(events), received };
-            happened.with(Some(&seen), changed).events
+            happened.with(Some(&seen), changed, changed.is_empty()).0.events
         };
         assert_eq!(told(&["block"], -1, &["block"], &[]), ["block"], "it came after the look");
         assert_eq!(told(&["block"], 1, &["block"], &[]), [""; 0]);
@@ -302,6 +329,32 @@ mod tests {
             ["greenlights", "block"]
         );
         assert_eq!(told(&["block"], -1, &[], &["update"]), ["block"]);
+    }
+
+    #[test]
+    fn what_a_look_has_found_is_not_told_again_by_its_notification_while_nothing_changes() {
+        let received = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(1);
+        let seen = change::seen(&json!({ "address": "0xAB" }), None, Timestamp::UNIX_EPOCH);
+        let told = |events: &[&str], found: &[&str], changed: &[&str], is_same: bool| {
+            let seen = Seen { told: owned(found), found: owned(found), ..seen.clone().unwrap() };
+            let happened = Happened { api: "a", address: "0xab", events: owned(events), received };
+            let (happened, found) = happened.with(Some(&seen), changed, is_same);
+            [happened.events, found]
+        };
+        let none: &[&str] = &[];
+        // Each notification takes its own event out, and a second one is told.
+        assert_eq!(
+            told(&["block"], &["block", "greenlights"], none, true),
+            [none, &["greenlights"]]
+        );
+        assert_eq!(told(&["block"], &["greenlights"], none, true), [["block"], ["greenlights"]]);
+        assert_eq!(told(&["update"], &["transfer"], none, true), [["update"], ["transfer"]]);
+        // It is another state, or the same one at another time.
+        assert_eq!(
+            told(&["transfer"], &["transfer"], &["block"], false),
+            [&["transfer", "block"][..], &["block"]]
+        );
+        assert_eq!(told(&["update"], &["update"], none, false), [&["update"], none]);
     }
 
     #[test]

@@ -243,6 +243,50 @@ fn a_run_without_receiver_asks_once_for_what_changed_and_tells_it_once() {
 }
 
 #[test]
+fn what_was_there_before_a_daemon_that_listens_began_is_told_by_its_notification_alone() {
+    let stage = Stage::with(releases(2), true);
+    let daemon = stage.start_and_look();
+    stage.tell("TRANSFER", 0);
+    stage.until_rows("wilgen", 1);
+    stage.tell("TRANSFER", 1);
+    stage.until_rows("wilgen", 2);
+    assert_eq!(daemon.stop().code, 0);
+    let came = |n: u64| format!("{};transfer;{};BL1;N;released", n + 1, container(n));
+    assert_eq!(stage.rows("wilgen"), [came(0), came(1)]);
+    assert_eq!(stage.lists().len(), 1);
+}
+
+#[test]
+fn what_a_look_has_told_is_not_told_again_by_its_notification() {
+    let stage = Stage::with(releases(2), true);
+    assert_eq!(stage.provider.run_once(&[]).code, 0);
+    stage.until_rows("wilgen", 2);
+    let daemon = stage.start_and_look();
+    stage.tell("TRANSFER", 0);
+    // Only the first is the notification of what was told.
+    stage.tell("UPDATE", 0);
+    stage.until_rows("wilgen", 3);
+    stage.tell("TRANSFER", 0);
+    stage.until_rows("wilgen", 4);
+    // What has changed since is something else.
+    let blocked = Release { blocked: true, ..release(1) };
+    stage.port.replace(Port::scr_world(vec![release(0), blocked], 0)).unwrap();
+    stage.tell("TRANSFER", 1);
+    stage.until_rows("wilgen", 7);
+    assert_eq!(daemon.stop().code, 0);
+    assert_eq!(
+        stage.rows("wilgen")[2..],
+        [
+            "3;update;TEST0000000;BL1;N;released",
+            "4;transfer;TEST0000000;BL1;N;released",
+            "5;transfer;TEST0000001;BL1;J;released",
+            "6;block;TEST0000001;BL1;J;released",
+            "7;greenlights;TEST0000001;BL1;J;released"
+        ]
+    );
+}
+
+#[test]
 fn an_assignment_that_is_parked_wakes_by_the_look_of_a_run_too() {
     let stage = Stage::with(Vec::new(), false);
     let file = [Assignment::of(&container(0), None, Wanted::Driver("D0".to_owned()))];

@@ -54,9 +54,9 @@ impl Store {
         Ok(forgotten)
     }
 
-    /// How far the releases of an SCR API were walked.
-    pub fn walked(&self, api: &str) -> anyhow::Result<Walked> {
-        Ok(self.entries.get(&walked_key(api))?.unwrap_or_default())
+    /// How far the releases of an SCR API were walked, if they ever were.
+    pub fn walked(&self, api: &str) -> anyhow::Result<Option<Walked>> {
+        self.entries.get(&walked_key(api))
     }
 
     /// Keeps how far they were walked.
