@@ -1,6 +1,7 @@
 //! A walk over a list that changes while it is read misses nothing for good.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -95,6 +96,9 @@ impl Port {
                     [[outbox]]\nmapping = \"out\"\npath = \"../erp\"\n";
         let out = "direction = \"out\"\n[output]\nformat = \"json\"\n\
                    [[fields]]\nto = \"event\"\nfrom = \"event\"\n";
+        std::fs::write(folder.join("key"), "the-secret-of-callbacks-of-32-bytes!").unwrap();
+        let private = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(folder.join("key"), private).unwrap();
         std::fs::write(folder.join("lighterman.toml"), provider + listens).unwrap();
         std::fs::write(folder.join("mappings/out.toml"), out).unwrap();
         std::fs::write(folder.join("customers/acme.toml"), acme).unwrap();
