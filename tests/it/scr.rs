@@ -581,6 +581,26 @@ fn a_refused_signature_is_an_alarm_and_nothing_is_set_aside() {
 }
 
 #[test]
+fn a_key_that_cannot_sign_waits_for_a_person_and_nothing_is_set_aside() {
+    for by_container in [false, true] {
+        let (port, provider) = wilgen(2, 0);
+        provider.secret("scr", "-----BEGIN PUBLIC KEY-----\nzzz\n-----END PUBLIC KEY-----");
+        let file = (0..2).map(|n| match by_container {
+            true => Assignment::of(&container(n), None, driver(n)),
+            false => Assignment::at(&address(n), driver(n)),
+        });
+        provider.drop_file("wilgen", "1.xml", xml(file));
+        provider.run_once(&["--wait", "200ms"]).ended(4);
+        assert_eq!(provider.alarms(), ["login-refused"]);
+        assert_eq!(provider.records("wilgen", "quarantined"), 0);
+        provider.secret("scr", "a-secret-of-thirty-two-bytes-or-more");
+        provider.run_once(&["--wait", "10s"]).ended(0);
+        assert_eq!(provider.alarms(), [""; 0]);
+        assert_eq!(port.stats().scr[SCR].accepted, 2);
+    }
+}
+
+#[test]
 fn an_api_that_is_down_costs_nothing_but_time() {
     for by_container in [false, true] {
         let (port, provider) = wilgen(10, 0);
