@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::clash::Stake;
 use super::cpu::CpuChannel;
 use super::ingestion::IngestionChannel;
-use super::provider::Provider;
 use super::quantity::parse_rate;
-use super::{Login, Retry, ScrApi, Section};
+use super::surroundings::Surroundings;
+use super::{Retry, Section};
 
 /// Where a customer's messages go.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,17 +43,6 @@ pub struct ScrChannel {
     pub park_for: Duration,
     /// How long a 202 may stay unconfirmed. Default 1 hour.
     pub verdict_within: Duration,
-}
-
-/// What a channel of a customer may refer to.
-pub(super) struct Surroundings<'a> {
-    pub provider: &'a Provider,
-    /// The customer's id.
-    pub customer: &'a str,
-    pub has_vat: bool,
-    pub logins: &'a BTreeMap<String, Option<Login>>,
-    /// The customer's own SCR APIs.
-    pub scr: &'a BTreeMap<String, Option<ScrApi>>,
 }
 
 /// The word of the key `type`.
@@ -123,7 +112,7 @@ impl ScrChannel {
             );
         }
         let api = section.required("api").and_then(|name| {
-            let key = api_key(&name, around);
+            let key = around.api_key(&name);
             if key.is_none() {
                 let known = around.scr.keys().chain(around.provider.scr.keys());
                 section.unknown_name("api", "SCR API", &name, known.map(String::as_str));
@@ -138,19 +127,6 @@ impl ScrChannel {
     }
 }
 
-/// The login that a channel names.
-pub(super) fn login(section: &mut Section, around: &Surroundings<'_>) -> Option<Login> {
-    let name = section.required("login")?;
-    match around.logins.get(&name) {
-        Some(login) => login.clone(),
-        None => {
-            let known = around.logins.keys().map(String::as_str);
-            section.unknown_name("login", "login", &name, known);
-            None
-        }
-    }
-}
-
 fn rate(section: &mut Section) -> Option<Duration> {
     let text = section.filled("rate")?;
     let every = parse_rate(&text);
@@ -160,15 +136,4 @@ fn rate(section: &mut Section) -> Option<Duration> {
         section.error("rate", what);
     }
     every
-}
-
-/// The key of an API in `Config::scr`: the customer's own comes before the provider's.
-fn api_key(name: &str, around: &Surroundings<'_>) -> Option<String> {
-    if around.scr.contains_key(name) {
-        Some(format!("{}/{name}", around.customer))
-    } else if around.provider.scr.contains_key(name) {
-        Some(name.to_owned())
-    } else {
-        None
-    }
 }

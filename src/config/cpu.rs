@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::channel::Surroundings;
-use super::{Login, Section, ca, channel};
+use super::surroundings::Surroundings;
+use super::{Login, Section, ca};
 
 /// A channel to Certified Pick up.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,7 +48,7 @@ impl CpuChannel {
             );
             section.error("type", what);
         }
-        let login = channel::login(section, around);
+        let login = around.login(section);
         if login.as_ref().is_some_and(|login| login.subscription_key.is_none()) {
             section.error(
                 "login",

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::channel::Surroundings;
 use super::clash::Stake;
 use super::provider::Provider;
+use super::surroundings::Surroundings;
 use super::{Channel, Faults, Login, LoginCallback, Outbox, Route, ScrApi, Section, Source, text};
 
 /// One customer: the company whose data this is.

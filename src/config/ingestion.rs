@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::channel::{self, Surroundings};
 use super::clash::{Stake, Thing};
 use super::section::TextOrSection;
+use super::surroundings::Surroundings;
 use super::{Login, Section, address, ca, header};
 
 /// An NxtPort ingestion channel.
@@ -64,7 +64,7 @@ impl IngestionChannel {
         stakes: &mut Vec<Stake>,
     ) -> Option<IngestionChannel> {
         let url = url(section, around, stakes);
-        let login = channel::login(section, around);
+        let login = around.login(section);
         let media_type = media_type(section);
         let message_type = MessageType::parse(section);
         let headers = header::parse(section, "headers").unwrap_or_default();

@@ -15,6 +15,7 @@ mod scr;
 mod source;
 mod schedule;
 mod sftp;
+mod surroundings;
 mod channel;
 mod ingestion;
 mod cpu;
