@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::resend::{self, Resent, Wish};
 use super::scr::{self, Act, Look, Question};
 use super::selection::Selection;
-use super::{cpu, quarantine, status};
+use super::{cpu, outbox, quarantine, status};
 use crate::pipeline::Parts;
 use crate::pipeline::again::Desk;
 
@@ -46,6 +46,8 @@ pub fn serve(parts: &Arc<Parts>) -> anyhow::Result<Control> {
         .route("/quarantine/show", post(answer_show))
         .route("/quarantine/discard", post(answer_discard))
         .route("/quarantine/retry", post(answer_retry))
+        .route("/outbox/list", post(answer_outbox_list))
+        .route("/outbox/discard", post(answer_outbox_discard))
         .route("/resend", post(answer_resend))
         .route("/check-ledger", get(answer_check_ledger))
         .route("/scr/look", post(answer_scr_look))
@@ -182,6 +184,27 @@ async fn answer_retry(
 ) -> Answer<Vec<quarantine::Done>> {
     let desk = desk(&parts);
     to_its_end(async move { quarantine::retry(&desk, &selection).await }).await
+}
+
+async fn answer_outbox_list(
+    State(parts): State<Arc<Parts>>,
+    Json(which): Json<outbox::Which>,
+) -> Answer<outbox::List> {
+    let setup = parts.setup();
+    let is_gone = |id: &str, name: &str| outbox::is_gone(&setup.of(id).config, id, name);
+    answer(outbox::list(&parts.ledger, &parts.spool, is_gone, &which).await)
+}
+
+async fn answer_outbox_discard(
+    State(parts): State<Arc<Parts>>,
+    Json(wish): Json<outbox::Discard>,
+) -> Answer<Vec<outbox::Done>> {
+    to_its_end(async move {
+        let setup = parts.setup();
+        let is_gone = |id: &str, name: &str| outbox::is_gone(&setup.of(id).config, id, name);
+        outbox::discard(&parts.ledger, &parts.spool, is_gone, &wish).await
+    })
+    .await
 }
 
 async fn answer_resend(

@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod control;
 pub mod cpu;
+pub mod outbox;
 pub mod quarantine;
 pub mod resend;
 pub mod scr;

@@ -89,6 +89,9 @@ pub struct OfOutbox {
     pub oldest: Option<Timestamp>,
     /// The highest sequence number that is written; 0 at first.
     pub last_written: u64,
+    /// How many documents a person has discarded.
+    #[serde(default)]
+    pub discarded: u64,
     /// What keeps it from being written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alarm: Option<String>,
@@ -275,6 +278,7 @@ fn outboxes(store: &Store) -> anyhow::Result<BTreeMap<String, BTreeMap<String, O
             refused: waits.refused,
             oldest,
             last_written: waits.outbox.written,
+            discarded: waits.outbox.discarded,
             alarm: alarm.map(|alarm| alarm.advice.clone()),
         };
         all.entry(customer.clone()).or_default().insert(name.clone(), of);

@@ -1,5 +1,6 @@
 //! The commands, one file each. Machine output goes to stdout, everything else to stderr.
 
+mod ask;
 mod check;
 mod check_ledger;
 mod completions;
@@ -11,6 +12,7 @@ mod ledger;
 mod log;
 mod man;
 mod notify;
+mod outbox;
 mod preview;
 mod quarantine;
 mod progress;
@@ -84,6 +86,8 @@ enum Command {
     /// What was set aside: look at it, try it again, or discard it
     #[command(subcommand)]
     Quarantine(quarantine::Action),
+    /// What waits to be written for the customers' own systems: look at it, or discard it
+    Outbox(outbox::Options),
     /// Send delivered records again that the receiver lost
     Resend(resend::Options),
     /// Ask an SCR API: releases, pins, connections, invitations, subscriptions
@@ -118,6 +122,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Command::Preview(options) => preview::run(&setting, options),
         Command::Status(options) => status::run(&setting, options).await,
         Command::Quarantine(action) => quarantine::run(&setting, action).await,
+        Command::Outbox(options) => outbox::run(&setting, options).await,
         Command::Resend(options) => resend::run(&setting, options).await,
         Command::Scr(action) => scr::run(&setting, action).await,
         Command::Cpu(action) => cpu::run(&setting, action).await,

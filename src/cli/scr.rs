@@ -1,8 +1,5 @@
 //! `lighterman scr`: what a person asks of an SCR API.
 
-use std::io::{BufRead, IsTerminal, Write};
-
-use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -10,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use reqwest::Url;
 use serde_json::{Value, json};
 
+use super::ask::declined;
 use super::reach::{Reached, reach_to};
 use super::table::table;
 use super::{FATAL, LATER, Setting, USAGE, WELL, say};
@@ -165,7 +163,9 @@ pub async fn run(setting: &Setting, action: Action) -> anyhow::Result<u8> {
         }
         Action::Connections(Alone { api }) => look(setting, api, Look::Connections).await,
         Action::Pincode(Pincode { address, api, yes }) => {
-            if !yes && let Some(code) = declined(&address)? {
+            let what =
+                format!("reading the pin of release {address} bars every later transfer of it");
+            if !yes && let Some(code) = declined(&what, "Read it?", "it was not read")? {
                 return Ok(code);
             }
             act(setting, api, Act::Pincode(address)).await
@@ -344,27 +344,6 @@ fn word(value: &Value) -> String {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
-    }
-}
-
-/// Asks whether the pin is to be read; the exit status if not.
-fn declined(address: &str) -> anyhow::Result<Option<u8>> {
-    let what = format!("reading the pin of release {address} bars every later transfer of it");
-    let stdin = std::io::stdin();
-    if !stdin.is_terminal() {
-        eprintln!("lighterman: {what}; say --yes if that is meant");
-        return Ok(Some(USAGE));
-    }
-    eprint!("{what}. Read it? [y/N] ");
-    std::io::stderr().flush()?;
-    let mut line = String::new();
-    stdin.lock().read_line(&mut line).context("no answer could be read")?;
-    match line.trim().to_ascii_lowercase().as_str() {
-        "y" | "yes" => Ok(None),
-        _ => {
-            eprintln!("lighterman: it was not read");
-            Ok(Some(USAGE))
-        }
     }
 }
 

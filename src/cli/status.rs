@@ -76,9 +76,13 @@ fn shown(status: &Status) -> Result<String, std::fmt::Error> {
         }
         for (outbox, of) in &of.outboxes {
             let since = of.oldest.map(|oldest| format!(" since {oldest:.0}")).unwrap_or_default();
+            let discarded = match of.discarded {
+                0 => String::new(),
+                count => format!(", {count} discarded"),
+            };
             writeln!(
                 text,
-                "  outbox {outbox}: {} waiting{since}, {} of them refused, last written {}",
+                "  outbox {outbox}: {} waiting{since}, {} of them refused, last written {}{discarded}",
                 of.waiting, of.refused, of.last_written
             )?;
         }

@@ -19,6 +19,9 @@ pub struct Outbox {
     /// What is being written as one file: first and last. It is the same file after a crash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<(u64, u64)>,
+    /// How many documents a person has discarded.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub discarded: u64,
 }
 
 /// A document that is still to be written. What it says lies in the spool.
@@ -47,7 +50,7 @@ impl Outbox {
     /// One that nothing was queued in.
     pub fn new(customer: &str, outbox: &str) -> Outbox {
         let (customer, outbox) = (customer.to_owned(), outbox.to_owned());
-        Outbox { customer, outbox, last: 0, passed: 0, written: 0, cut: None }
+        Outbox { customer, outbox, last: 0, passed: 0, written: 0, cut: None, discarded: 0 }
     }
 
     /// Whether the document of this number can be one that waits.
@@ -55,4 +58,8 @@ impl Outbox {
         let Queued { sequence, refused, .. } = queued;
         (1..=self.last).contains(sequence) && (*sequence > self.passed || refused.is_some())
     }
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }

@@ -310,6 +310,118 @@ fn an_outbox_that_is_gone_from_the_config_keeps_what_waits() {
     is_empty(&provider, 1);
 }
 
+/// What `lighterman outbox` lists, by number: whether it is refused, its container, and why it waits.
+fn listed(provider: &Provider, more: &[&str]) -> Vec<(u64, bool, String, String)> {
+    let run = provider.run(&[&["outbox", "--json"], more].concat());
+    assert_eq!(run.code, 0, "{run}");
+    let list: Vec<Value> = serde_json::from_str(&run.stdout).unwrap();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let row = |one: &Value| {
+        assert_eq!((&one["customer"], &one["outbox"]), (&json!("acme"), &json!("erp")), "{one}");
+        assert_eq!(one["event"], "transfer");
+        assert!(one["since"].is_string(), "{one}");
+        let refused = one["refused"].as_bool().unwrap();
+        (one["sequence"].as_u64().unwrap(), refused, text(&one["container"]), text(&one["why"]))
+    };
+    list.iter().map(row).collect()
+}
+
+#[test]
+fn what_is_refused_is_listed_and_discarded_with_and_without_a_run() {
+    for running in [false, true] {
+        let provider = provider(&outbox(""));
+        provider.mapping("releases-out", &RELEASES.replace("unknown = \"keep\"\n", ""));
+        queue(&provider, &["TEST0000002", "TEST0000001", "TEST0000003"]);
+        let run = provider.run_once(&[]);
+        assert_eq!(run.code, 4, "{run}");
+        let daemon = running.then(|| provider.start());
+        if let Some(daemon) = &daemon {
+            until_true("it works", || daemon.stderr().contains("Started"));
+        }
+        let list = listed(&provider, &[]);
+        let told: Vec<(u64, bool, &str)> =
+            list.iter().map(|(no, refused, of, _)| (*no, *refused, of.as_str())).collect();
+        assert_eq!(told, [(1, true, "TEST0000002"), (3, true, "TEST0000003")]);
+        assert!(list[0].3.contains("\"TEST0000002\" (aka)"), "{list:?}");
+        let table = provider.run(&["outbox", "--customer", "acme"]);
+        assert!(table.stdout.starts_with("CUSTOMER  OUTBOX  NO  EVENT"), "{table}");
+        assert_eq!(table.stdout.lines().count(), 3, "{table}");
+
+        // Nobody is there to be asked.
+        let asked = provider.run(&["outbox", "discard", "--outbox", "erp", "--numbers", "1"]);
+        assert_eq!(asked.code, 2, "{asked}");
+        assert!(
+            asked.stderr.contains("discarding 1 document of acme / erp is for good"),
+            "{asked}"
+        );
+        assert_eq!(listed(&provider, &["--refused"]).len(), 2);
+
+        let one = ["outbox", "discard", "--outbox", "erp", "--numbers", "1", "--yes"];
+        let run = provider.run(&one);
+        assert_eq!((run.code, run.stdout.as_str()), (0, "1 document of acme / erp discarded\n"));
+        let alarm = of(&provider)["alarm"].to_string();
+        assert!(alarm.contains("document 3 of the outbox erp cannot be written"), "{alarm}");
+        provider.check_ledger();
+        let again = provider.run(&one);
+        assert_eq!(again.code, 2, "{again}");
+
+        let run = provider.run(&["outbox", "discard", "--all", "--yes", "--json"]);
+        assert_eq!(run.code, 0, "{run}");
+        let done: Value = serde_json::from_str(&run.stdout).unwrap();
+        let wanted =
+            json!([{ "customer": "acme", "outbox": "erp", "documents": 1, "refused": null }]);
+        assert_eq!(done, wanted);
+        assert_eq!(listed(&provider, &[]), []);
+        assert_eq!(provider.alarms(), [""; 0]);
+        assert_eq!(of(&provider)["discarded"], 2);
+        if let Some(daemon) = daemon {
+            assert_eq!(daemon.stop().code, 0);
+        }
+        is_empty(&provider, 2);
+        // Its number is not given again.
+        queue(&provider, &["TEST0000001"]);
+        assert_eq!(provider.run_once(&[]).code, 0);
+        is_empty(&provider, 4);
+        let names: Vec<String> =
+            files(provider.path("erp")).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["00000002.csv", "00000004.csv"]);
+    }
+}
+
+#[test]
+fn what_waits_for_its_turn_is_discarded_only_where_its_outbox_is_gone() {
+    let provider = provider(&outbox("gather = { every = \"1h\" }"));
+    queue(&provider, &["A", "B"]);
+    assert_eq!(provider.run_once(&[]).code, 0);
+    let number = provider.run(&["outbox", "discard", "--outbox", "erp", "--numbers", "2", "--yes"]);
+    assert_eq!(number.code, 2, "{number}");
+    assert!(number.stderr.contains("document 2: it waits for its turn alone"), "{number}");
+    let all = ["outbox", "discard", "--customer", "acme", "--yes"];
+    let run = provider.run(&all);
+    assert_eq!(run.code, 2, "{run}");
+    assert_eq!(listed(&provider, &[]).len(), 2);
+
+    let text = fs::read_to_string(provider.path("customers/acme.toml")).unwrap();
+    provider.file("customers/acme.toml", format!("{text}\nnonsense = 1\n"));
+    assert_eq!(provider.run(&all).code, 2, "a config with faults says nothing of it");
+    provider.file("customers/acme.toml", text.split("\n[[outbox]]").next().unwrap());
+    assert_eq!(provider.run_once(&[]).code, 4);
+    assert_eq!(listed(&provider, &[])[1].3, "its outbox is not in the customer's file");
+    let run = provider.run(&all);
+    assert_eq!((run.code, run.stdout.as_str()), (0, "2 documents of acme / erp discarded\n"));
+    assert_eq!(provider.alarms(), [""; 0]);
+    assert_eq!(files(provider.path("state/test/outbox")), []);
+    provider.check_ledger();
+
+    provider.file("customers/acme.toml", text.replace("1h", "1s"));
+    queue(&provider, &["C"]);
+    let daemon = provider.start();
+    until_true("the next", || of(&provider)["waiting"] == 0);
+    assert_eq!(daemon.stop().code, 0);
+    assert_eq!(files(provider.path("erp")), [("00000003.csv".to_owned(), rows(&["3;transfer;C"]))]);
+    provider.check_ledger();
+}
+
 /// A run is killed before each step that it takes for an outbox; what is there then, and what the
 /// next run adds, is what was queued, each under its own number.
 #[track_caller]

@@ -129,6 +129,8 @@ fn every_command_has_a_man_page_and_bash_completes_it() {
         "check",
         "status",
         "quarantine-retry",
+        "outbox",
+        "outbox-discard",
         "scr-pincode",
         "cpu-entities",
         "ledger-export",

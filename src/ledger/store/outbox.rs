@@ -131,6 +131,55 @@ impl Store {
         Ok(())
     }
 
+    /// A person does not want these documents: they are never written. What was not refused may only be
+    /// what comes next, since numbers are passed without gaps. Tells their files in the spool.
+    pub fn discard_queued(
+        &mut self,
+        customer: &str,
+        outbox: &str,
+        numbers: &[u64],
+    ) -> anyhow::Result<Vec<String>> {
+        let mut held = Vec::new();
+        for sequence in numbers {
+            held.extend(self.entries.get::<Queued>(&queued_key(customer, outbox, *sequence))?);
+        }
+        let key = (customer.to_owned(), outbox.to_owned());
+        let Some(waits) = self.outboxes.get_mut(&key) else { return Ok(Vec::new()) };
+        for queued in &held {
+            waits.waiting = waits.waiting.saturating_sub(1);
+            waits.refused -= u64::from(queued.refused.is_some()).min(waits.refused);
+            waits.outbox.passed = waits.outbox.passed.max(queued.sequence);
+            waits.outbox.discarded += 1;
+            self.entries.remove(queued_key(customer, outbox, queued.sequence));
+        }
+        self.entries.put(outbox_key(customer, outbox), &waits.outbox);
+        Ok(held.into_iter().map(|queued| queued.payload).collect())
+    }
+
+    /// The first document that is refused, if one is, and why.
+    pub fn first_refused(
+        &self,
+        customer: &str,
+        outbox: &str,
+    ) -> anyhow::Result<Option<(u64, String)>> {
+        let mut after = 0;
+        loop {
+            let page = self.queued(customer, outbox, after, 1000)?;
+            let Some(last) = page.last() else { return Ok(None) };
+            after = last.sequence;
+            let refused = page.into_iter().find_map(|held| Some((held.sequence, held.refused?)));
+            if refused.is_some() {
+                return Ok(refused);
+            }
+        }
+    }
+
+    /// Whether a document waits still.
+    pub fn is_queued(&self, customer: &str, outbox: &str, sequence: u64) -> anyhow::Result<bool> {
+        let queued: Option<Queued> = self.entries.get(&queued_key(customer, outbox, sequence))?;
+        Ok(queued.is_some())
+    }
+
     /// What does not agree between the outboxes and what waits in them.
     pub(super) fn audit_outboxes(&self) -> anyhow::Result<Vec<String>> {
         let mut found = Vec::new();
@@ -235,6 +284,29 @@ mod tests {
         assert_eq!(store.queue(("acme", "erp"), "revoke", ("456def", 7)), 5);
         let waits = store.outbox("acme", "erp").unwrap();
         assert_eq!((waits.outbox.written, waits.waiting, waits.refused), (4, 1, 0));
+    }
+
+    #[test]
+    fn what_is_discarded_is_counted_and_never_given_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = with_four(folder.path());
+        store.pass("acme", "erp", &[1], &[(2, "CONT".to_owned())]).unwrap();
+        let payload = vec!["0123abc".to_owned()];
+        assert_eq!(store.discard_queued("acme", "erp", &[1, 2]).unwrap(), payload);
+        assert_eq!(store.discard_queued("acme", "erp", &[2]).unwrap(), [""; 0]);
+        assert_eq!(store.audit().unwrap(), [""; 0]);
+        // All the rest, as of an outbox that is gone.
+        assert_eq!(store.discard_queued("acme", "erp", &[3, 4]).unwrap().len(), 2);
+        assert_eq!(store.audit().unwrap(), [""; 0]);
+        store.commit().unwrap();
+        drop(store);
+        let mut store = Store::open(folder.path()).unwrap();
+        let outbox =
+            Outbox { last: 4, passed: 4, written: 1, discarded: 3, ..Outbox::new("acme", "erp") };
+        let waits = Waits { outbox, waiting: 0, refused: 0 };
+        assert_eq!(store.outbox("acme", "erp"), Some(&waits));
+        assert_eq!(store.queue(("acme", "erp"), "revoke", ("456def", 7)), 5);
+        assert_eq!(store.audit().unwrap(), [""; 0]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+pub use self::trouble::after_discard;
 use self::writer::Writer;
 use crate::pipeline::{Parts, clear};
 

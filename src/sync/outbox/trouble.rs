@@ -31,7 +31,7 @@ pub fn of_error(customer: &str, outbox: &Outbox, error: &anyhow::Error) -> Alarm
 pub fn of_gone(customer: &str, outbox: &str, waiting: u64) -> Alarm {
     let advice = format!(
         "{waiting} documents wait in the outbox {outbox}, which is not in the customer's file; put \
-         it back until they are written, and send SIGHUP"
+         it back until they are written, and send SIGHUP; or discard them: lighterman outbox discard"
     );
     alarm(customer, outbox, AlarmKind::Outbox, advice)
 }
@@ -42,15 +42,47 @@ pub fn after_pass(store: &mut Store, customer: &str, outbox: &str, refused: &[(u
     store.clear(|held| {
         is_of(held, customer, outbox) && (held.kind != AlarmKind::Outbox || !is_left)
     });
-    if let Some((sequence, why)) = refused.first() {
-        let others = if refused.len() > 1 { " and others" } else { "" };
-        let advice = format!(
-            "document {sequence} of the outbox {outbox}{others} cannot be written: {why}; mend the \
-             mapping or its table and send SIGHUP"
-        );
-        tracing::error!(customer = %customer, "{advice}");
-        store.raise(alarm(customer, outbox, AlarmKind::Outbox, advice));
+    if let Some(first) = refused.first() {
+        let alarm = of_refused(customer, outbox, first, refused.len() > 1);
+        tracing::error!(customer = %customer, "{}", alarm.advice);
+        store.raise(alarm);
     }
+}
+
+fn of_refused(
+    customer: &str,
+    outbox: &str,
+    (sequence, why): &(u64, String),
+    others: bool,
+) -> Alarm {
+    let others = if others { " and others" } else { "" };
+    let advice = format!(
+        "document {sequence} of the outbox {outbox}{others} cannot be written: {why}; mend the \
+         mapping or its table and send SIGHUP; or discard it: lighterman outbox discard"
+    );
+    alarm(customer, outbox, AlarmKind::Outbox, advice)
+}
+
+/// Notes that a person has discarded documents: the alarm speaks of what is left, if anything is.
+pub fn after_discard(
+    store: &mut Store,
+    customer: &str,
+    outbox: &str,
+    gone: bool,
+) -> anyhow::Result<()> {
+    let Some(waits) = look(store, customer, outbox) else { return Ok(()) };
+    if gone {
+        store.raise(of_gone(customer, outbox, waits.waiting));
+        return Ok(());
+    }
+    if waits.refused > 0
+        && let Some(first) = store.first_refused(customer, outbox)?
+    {
+        store.raise(of_refused(customer, outbox, &first, waits.refused > 1));
+        return Ok(());
+    }
+    store.clear(|held| is_of(held, customer, outbox) && held.kind == AlarmKind::Outbox);
+    Ok(())
 }
 
 /// How much waits in an outbox; where nothing does, its alarms are over.

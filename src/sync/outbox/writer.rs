@@ -13,7 +13,7 @@ use super::render::{Rendered, render};
 use super::{Common, local, remote, trouble};
 use crate::config::{Folder, Gather, Outbox, Sftp};
 use crate::disk;
-use crate::ledger::{Queued, Waits};
+use crate::ledger::{Queued, Store, Waits};
 use crate::map::Context;
 use crate::pipeline::{Parts, Pinnable};
 use crate::sftp::{Line, Session};
@@ -278,6 +278,12 @@ impl Writer {
         let making = common.making.acquire().await?;
         let mut rendered = self.render(mapping, documents.to_vec(), alone).await?;
         for gone in &rendered.gone {
+            let (customer, name, sequence) = (self.customer.clone(), self.name.clone(), *gone);
+            let is_queued = move |store: &mut Store| store.is_queued(&customer, &name, sequence);
+            if !common.parts.ledger.change(is_queued).await? {
+                // A person has discarded it meanwhile.
+                continue;
+            }
             tracing::error!(
                 customer = %self.customer,
                 "Document {gone} of the outbox {} is lost: what it says is gone from {}; it is \
