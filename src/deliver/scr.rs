@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::assignment::{self, Action, Asked, Assignment, ReleaseName};
 use super::invite::{self, Inviting};
 use super::order::{OrderBook, Turn};
-use super::precedence::{May, may};
+use super::precedence::{Answered, May, after_call, may};
 use super::resolve::{Found, Place, names_of, waited_for};
 use super::room::{Room, Rooms};
 use super::standing::{Stand, Standing};
@@ -299,7 +299,7 @@ impl Releases {
         if before.is_some_and(|before| *before != address) {
             // This waits for others, who may wait for the probe.
             leave = None;
-            self.forget_attempt(job, prepared).await?;
+            self.forget_attempt(job, prepared, false).await?;
         }
         let waited = self.turn_of(&address, prepared, &mut leave).await;
         let mine = message.age();
@@ -442,14 +442,20 @@ impl Releases {
         outcome: Outcome,
     ) -> anyhow::Result<Outcome> {
         if outcome.is_final() {
-            self.forget_attempt(job, prepared).await?;
+            self.forget_attempt(job, prepared, true).await?;
         }
         Ok(outcome)
     }
 
     /// An earlier attempt may have been noted for a release that the record does not mean any more;
-    /// then it must not keep older records of that release back.
-    async fn forget_attempt(&self, job: &Job<'_>, prepared: &Prepared) -> anyhow::Result<()> {
+    /// then it must not keep older records of that release back. If it is set aside, what may have
+    /// been taken makes them pointless.
+    async fn forget_attempt(
+        &self,
+        job: &Job<'_>,
+        prepared: &Prepared,
+        is_final: bool,
+    ) -> anyhow::Result<()> {
         let message = job.message;
         let Some(address) = message.earlier.as_ref().and_then(|earlier| earlier.address.clone())
         else {
@@ -457,10 +463,13 @@ impl Releases {
         };
         // Its calls change the same entry.
         let _turn = further_turn(&self.gate.book, &prepared.turns, &address).await;
-        let age = self.known(job, &address).await?;
-        if age.tried == Some(message.age()) {
-            let age = ReleaseAge { tried: None, ..age };
-            job.ledger.note(message.arrival, vec![self.note(&address, age)]).await?;
+        let known = self.known(job, &address).await?;
+        let answered = if is_final { job.refused_for_good() } else { Answered::Refused };
+        let bearing = job.assignment.action.bearing();
+        let after = after_call(bearing, known, message.age(), answered, true);
+        if let Some(after) = after.filter(|after| *after != known) {
+            let after = self.with_others(job, &address, after).await?;
+            job.ledger.note(message.arrival, vec![self.note(&address, after)]).await?;
         }
         Ok(())
     }
