@@ -10,7 +10,7 @@ use super::assignment::Action;
 use super::consequence::UNKNOWN_OUTCOME;
 use super::precedence::{Answered, after_call, before_call};
 use super::resolve::Unread;
-use super::scr::{Job, Prepared, Releases, hold};
+use super::scr::{Job, Prepared, Releases, hold, kept_back};
 use super::verdict::{Heard, Remote, Verdict, judge};
 use super::{Leave, Outcome, after};
 use crate::ledger::{Change, ReleaseAge, Wait, Waiting};
@@ -105,12 +105,15 @@ impl Releases {
         };
         let place = async {
             channel.keep_pace().await;
-            self.gate.rooms.take(channel.customer(), 0).await
+            self.gate.rooms.take_unless_kept(channel.customer(), 0).await
         };
         let room = tokio::select! {
             biased;
             () = halt.cancelled() => return None,
-            room = place => room,
+            room = place => match room {
+                Ok(room) => room,
+                Err(until) => return Some((kept_back(message, until), Answered::Unsent)),
+            },
         };
         if let Some(until) = channel.lane.paused_until() {
             return Some((message.paused(until), Answered::Unsent));
@@ -193,7 +196,7 @@ impl Releases {
             },
             Ok((None, _)) => (Some("the release is not there".to_owned()), Outcome::default()),
             // While nobody answers, nothing can be known: that time does not count.
-            Err(Unread { answered, reason, outcome }) => {
+            Err(Unread { answered, reason, outcome, .. }) => {
                 (answered.then_some(reason), outcome.unwrap_or_default())
             }
         };

@@ -497,6 +497,28 @@ fn what_is_set_aside_keeps_nothing_older_back() {
 }
 
 #[test]
+fn a_run_does_not_sit_out_how_long_an_unanswered_call_keeps_its_release_and_its_place() {
+    let port = Port::open(Port::scr_world(releases(2), 0));
+    let provider = Provider::with(&port, "timeout = \"1s\"\nconcurrency = 1\n");
+    provider.mapping("assignments", ASSIGNMENTS);
+    provider.transporter("wilgen", VAT, "assignments", QUICK);
+    // The API works on a call that is not answered for a minute, so that one is open all that time.
+    let path = format!("{SCR}/releases/{}/assign", address(0));
+    port.fault(Fault::new(&path, What::DelayMs(600_000)).times(1)).unwrap();
+    let file = [
+        Assignment::at(&address(0), driver("first")),
+        Assignment::at(&address(0), driver("second")),
+        Assignment::at(&address(1), driver("third")),
+    ];
+    provider.drop_file("wilgen", "1.xml", xml(file));
+    let run = provider.run_once(&["--wait", "8s"]);
+    assert_eq!(run.code, 75, "{run}");
+    assert_eq!(provider.records("wilgen", "deferred"), 3);
+    assert_eq!(port.calls_to(&format!("{SCR}/releases/")).len(), 1, "nothing else could begin");
+    provider.check_ledger();
+}
+
+#[test]
 fn sigterm_finishes_the_calls_that_are_open_and_starts_no_other() {
     let (port, provider) = wilgen(101, 0);
     let mut daemon = provider.start();
