@@ -87,7 +87,7 @@ struct Pass {
     seen: Seen,
     path: std::path::PathBuf,
     repeats: Arc<crate::ledger::Ordinals>,
-    progress: Progress,
+    progress: Arc<Progress>,
     origin: Option<Arc<Origin>>,
     /// Where the pieces start that are not answered yet, and where the next cut starts.
     cuts: Arc<Mutex<Cuts>>,
@@ -145,7 +145,7 @@ impl Pass {
             seen,
             path: work.data(),
             repeats: Arc::new(repeats),
-            progress,
+            progress: Arc::new(progress),
             origin: super::again::origin(&parts.spool, &work.account)?,
             cuts: Arc::default(),
             running: JoinSet::new(),
@@ -201,12 +201,11 @@ impl Pass {
     /// Sends again what is due of the records that wait.
     async fn send_what_waited(&mut self, occasion: Occasion) -> anyhow::Result<()> {
         let now = Timestamp::now();
-        let (mut due, rest): (Vec<Waiting>, Vec<Waiting>) = self
-            .progress
-            .waiting
-            .values()
-            .cloned()
-            .partition(|waiting| is_due(waiting, occasion, now));
+        let all = self.progress.waiting.values();
+        let (due, rest): (Vec<&Waiting>, Vec<&Waiting>) =
+            all.partition(|waiting| is_due(waiting, occasion, now));
+        // Few of many that wait may be due.
+        let mut due: Vec<Waiting> = due.into_iter().cloned().collect();
         let mut then_kept_back = None;
         if self.channel.keeps_order() {
             if let Some(first) = rest.first() {
@@ -221,7 +220,7 @@ impl Pass {
             self.keep_back(then_kept_back);
             return Ok(());
         }
-        let progress = Arc::new(self.progress.clone());
+        let progress = Arc::clone(&self.progress);
         let mut cursor = self.cursor();
         for waiting in due {
             self.make_way().await?;

@@ -253,6 +253,29 @@ fn the_key_decides_which_algorithms_are_taken() {
 }
 
 #[test]
+fn a_key_that_can_prove_nothing_is_told_by_a_check_and_by_an_alarm() {
+    let short = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/remote/test_keys");
+    let short = std::fs::read_to_string(short.join("rsa-1024-public.pem")).unwrap();
+    let rubbish = "-----BEGIN PUBLIC KEY-----\nzzz\n-----END PUBLIC KEY-----\n";
+    for (key, why) in [(&*short, "fewer than 2048 bits"), (rubbish, "no RSA or EC key")] {
+        let stage = Stage::new();
+        stage.provider.file("secrets/callback", key);
+        let check = stage.provider.run(&["check"]);
+        check.ended(1);
+        let told = "lighterman.toml: [scr.wallet-a] callback: the key in ";
+        assert!(check.stderr.contains(told) && check.stderr.contains(why), "{check}");
+        let daemon = stage.start();
+        assert_eq!(stage.provider.alarms(), ["config"]);
+        assert_eq!(stage.tell("UPDATE", 0), 503, "to be sent again once the key is mended");
+        stage.provider.secret("callback", CALLBACK_KEY);
+        daemon.hang_up();
+        until_true("it is mended", || stage.provider.alarms().is_empty());
+        assert_eq!(stage.tell("UPDATE", 0), 200);
+        assert_eq!(daemon.stop().code, 0);
+    }
+}
+
+#[test]
 fn a_token_in_the_body_proves_it_and_is_not_kept() {
     let callback = "callback = { key = { file = \"secrets/callback\" }, in = \"body\" }";
     let stage = Stage::with("", callback);
@@ -347,6 +370,18 @@ fn a_body_that_is_too_large_or_too_slow_is_refused_and_nobody_waits_for_it() {
     // What is announced, and what is not.
     let large = vec![b' '; (1 << 20) + 1];
     assert_eq!(try_post(stage.at, API, &[&signed()], &large).unwrap(), 413);
+    // Who writes all of it before he reads sees the answer, too.
+    let mut patient = connect();
+    let length = 5 << 20;
+    let head = format!(
+        "POST {API} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n{}\r\n\r\n",
+        signed()
+    );
+    patient.write_all(head.as_bytes()).unwrap();
+    patient.write_all(&vec![b' '; length]).unwrap();
+    let mut answer = [0; 12];
+    patient.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 413");
     let mut chunked = connect();
     let head = format!(
         "POST {API} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n{}\r\n\r\n",

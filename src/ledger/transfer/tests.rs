@@ -254,6 +254,33 @@ fn acknowledged_notifications_are_exported_and_come_back() {
 }
 
 #[test]
+fn verdicts_on_calls_and_on_their_containers_are_exported_and_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ledger, copy) = (folder.path().join("ledger"), folder.path().join("copy"));
+    let mut store = Store::open(&ledger).unwrap();
+    let told = |container: Option<&str>, failure: Option<&str>| Told {
+        reference: "Ref-1".to_owned(),
+        container: container.map(str::to_owned),
+        failure: failure.map(str::to_owned),
+        at: at(5),
+    };
+    let long = "Ü".repeat(16);
+    let all = [told(None, None), told(Some("C1"), Some("no")), told(Some(&long), None)];
+    for told in &all {
+        store.note_verdict("acme", told.clone()).unwrap();
+    }
+    store.commit().unwrap();
+    drop(store);
+    let text = exported(&ledger);
+    assert_eq!(faults(&text), [""; 0]);
+    import(&copy, text.as_bytes()).unwrap();
+    assert_eq!(exported(&copy), text);
+    let mut copied = Store::open(&copy).unwrap();
+    assert_eq!(copied.verdicts("acme", "REF-1").unwrap(), all);
+    assert_eq!(copied.forget_verdicts(at(6)).unwrap(), 3);
+}
+
+#[test]
 fn what_waits_in_an_outbox_is_exported_and_comes_back() {
     let folder = tempfile::tempdir().unwrap();
     let (ledger, copy) = (folder.path().join("ledger"), folder.path().join("copy"));
