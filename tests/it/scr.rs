@@ -462,7 +462,9 @@ fn an_older_assignment_waits_no_longer_than_a_newer_one_that_is_parked() {
     assert_eq!(history(&port, 0), [""; 0], "the newer may have been taken");
     let run = provider.run_once(&["--wait", "20s"]);
     assert_eq!(run.code, 3, "the newer was parked for too long: {run}");
-    assert_eq!(history(&port, 0), ["older"]);
+    assert_eq!(history(&port, 0), [""; 0], "the newer may have been taken still");
+    let totals = provider.totals("wilgen");
+    assert_eq!((totals["quarantined"], totals["superseded"]), (1, 1), "{totals:?}");
     provider.check_ledger();
 }
 
@@ -492,6 +494,28 @@ fn what_is_set_aside_keeps_nothing_older_back() {
     assert_eq!(history(&port, 0), ["older"]);
     let problems = provider.problems("wilgen", "1.xml");
     assert_eq!((problems.len(), problems[0].record), (1, 3), "{problems:?}");
+}
+
+#[test]
+fn a_run_does_not_sit_out_how_long_an_unanswered_call_keeps_its_release_and_its_place() {
+    let port = Port::open(Port::scr_world(releases(2), 0));
+    let provider = Provider::with(&port, "timeout = \"1s\"\nconcurrency = 1\n");
+    provider.mapping("assignments", ASSIGNMENTS);
+    provider.transporter("wilgen", VAT, "assignments", QUICK);
+    // The API works on a call that is not answered for a minute, so that one is open all that time.
+    let path = format!("{SCR}/releases/{}/assign", address(0));
+    port.fault(Fault::new(&path, What::DelayMs(600_000)).times(1)).unwrap();
+    let file = [
+        Assignment::at(&address(0), driver("first")),
+        Assignment::at(&address(0), driver("second")),
+        Assignment::at(&address(1), driver("third")),
+    ];
+    provider.drop_file("wilgen", "1.xml", xml(file));
+    let run = provider.run_once(&["--wait", "8s"]);
+    assert_eq!(run.code, 75, "{run}");
+    assert_eq!(provider.records("wilgen", "deferred"), 3);
+    assert_eq!(port.calls_to(&format!("{SCR}/releases/")).len(), 1, "nothing else could begin");
+    provider.check_ledger();
 }
 
 #[test]
