@@ -10,7 +10,7 @@ use crate::api::status::{self, Status};
 use crate::config::{ChannelKind, Config, Folder, ScrAuth};
 use crate::remote::jwt::Signer;
 use crate::schedule::{Crontab, Schedule};
-use crate::worker;
+use crate::{sync, worker};
 
 #[derive(Debug, Args)]
 pub struct Options {
@@ -38,6 +38,10 @@ pub async fn run(setting: &Setting, options: Options) -> anyhow::Result<u8> {
             wrong += 1;
             eprintln!("{}: [scr.{name}]: {error:#}", config.file.display());
         }
+    }
+    for (name, error) in sync::unproven(&config.scr) {
+        wrong += 1;
+        eprintln!("{}: [scr.{name}] callback: {error:#}", config.file.display());
     }
     let (channels, failed) =
         crate::deliver::open(&config, &Default::default(), &Default::default());

@@ -100,14 +100,16 @@ async fn list(setting: &Setting, look: Look) -> anyhow::Result<u8> {
 }
 
 fn shown(documents: &[Waits]) -> String {
-    let heads = ["CUSTOMER", "OUTBOX", "NO", "EVENT", "CONTAINER", "BL", "SINCE", "WHY"];
+    let heads = ["CUSTOMER", "OUTBOX", "NO", "EVENT", "RELEASE", "BL", "SINCE", "WHY"];
     let row = |waits: &Waits| {
-        let Waits { customer, outbox, sequence, event, container, bl, since, why, .. } =
-            waits.clone();
+        let waits = waits.clone();
+        let Waits { customer, outbox, sequence, event, release, container, bl, since, why, .. } =
+            waits;
         let since = format!("{since:.0}");
-        let (container, bl) = (container.unwrap_or_default(), bl.unwrap_or_default());
-        let why = why.unwrap_or_default();
-        vec![customer, outbox, sequence.to_string(), event, container, bl, since, why]
+        // Of one that is gone only the address may be known.
+        let release = container.or(release).unwrap_or_default();
+        let (bl, why) = (bl.unwrap_or_default(), why.unwrap_or_default());
+        vec![customer, outbox, sequence.to_string(), event, release, bl, since, why]
     };
     table(&heads, &documents.iter().map(row).collect::<Vec<_>>())
 }

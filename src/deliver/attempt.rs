@@ -10,7 +10,7 @@ use super::assignment::Action;
 use super::consequence::UNKNOWN_OUTCOME;
 use super::precedence::{Answered, after_call, before_call};
 use super::resolve::Unread;
-use super::scr::{Job, Prepared, Releases, hold};
+use super::scr::{Job, Prepared, Releases, hold, kept_back};
 use super::verdict::{Heard, Remote, Verdict, judge};
 use super::{Leave, Outcome, after};
 use crate::ledger::{Change, ReleaseAge, Wait, Waiting};
@@ -46,16 +46,43 @@ impl Releases {
             return Ok(None);
         };
         for change in &mut outcome.changes {
-            if let Change::Wait(waiting) = change {
+            if let Change::Wait(waiting) = change
+                && answered != Answered::Unsent
+            {
                 waiting.address = Some(address.to_owned());
             }
         }
-        let after =
-            after_call(job.assignment.action.bearing(), known, mine, answered, outcome.is_final());
-        let after =
-            after.map(|after| ReleaseAge { away: job.leaves_away(after, answered), ..after });
-        outcome.changes.extend(after.map(|after| self.note(address, after)));
+        let answered = match answered {
+            Answered::Refused if outcome.is_final() => job.refused_for_good(),
+            answered => answered,
+        };
+        let after = after_call(bearing, known, mine, answered, outcome.is_final());
+        if let Some(after) = after {
+            let away = job.leaves_away(after, answered);
+            let after = match outcome.is_final() && known.tried == Some(mine) {
+                true => self.with_others(job, address, after).await?,
+                false => after,
+            };
+            outcome.changes.push(self.note(address, ReleaseAge { away, ..after }));
+        }
         Ok(Some(outcome))
+    }
+
+    /// The same once this record keeps nothing back any more: the ledger notes one alone of those that
+    /// were sent, and others may have been before it.
+    pub(super) async fn with_others(
+        &self,
+        job: &Job<'_>,
+        address: &str,
+        after: ReleaseAge,
+    ) -> anyhow::Result<ReleaseAge> {
+        let (customer, channel) =
+            (job.channel.customer().to_owned(), job.channel.name().to_owned());
+        let (address, mine) = (address.to_owned(), job.message.age());
+        let newest = job
+            .ledger
+            .change(move |store| Ok(store.newest_sent(&customer, &channel, &address, mine)));
+        Ok(ReleaseAge { tried: after.tried.max(newest.await?), ..after })
     }
 
     /// The call itself: a place at the gate spans it and nothing else.
@@ -74,19 +101,22 @@ impl Releases {
         };
         let leave = match entered {
             Ok(leave) => leave,
-            Err(until) => return Some((message.paused(until), Answered::Nothing)),
+            Err(until) => return Some((message.paused(until), Answered::Unsent)),
         };
         let place = async {
             channel.keep_pace().await;
-            self.gate.rooms.take(channel.customer(), 0).await
+            self.gate.rooms.take_unless_kept(channel.customer(), 0).await
         };
         let room = tokio::select! {
             biased;
             () = halt.cancelled() => return None,
-            room = place => room,
+            room = place => match room {
+                Ok(room) => room,
+                Err(until) => return Some((kept_back(message, until), Answered::Unsent)),
+            },
         };
         if let Some(until) = channel.lane.paused_until() {
-            return Some((message.paused(until), Answered::Nothing));
+            return Some((message.paused(until), Answered::Unsent));
         }
         let client = &self.gate.client;
         let mut reply = match (&assignment.action, &job.to) {
@@ -166,7 +196,7 @@ impl Releases {
             },
             Ok((None, _)) => (Some("the release is not there".to_owned()), Outcome::default()),
             // While nobody answers, nothing can be known: that time does not count.
-            Err(Unread { answered, reason, outcome }) => {
+            Err(Unread { answered, reason, outcome, .. }) => {
                 (answered.then_some(reason), outcome.unwrap_or_default())
             }
         };
@@ -208,6 +238,15 @@ impl Releases {
 }
 
 impl Job<'_> {
+    /// What is known of a record that is set aside: an earlier attempt may have done what the last one
+    /// was refused.
+    pub(super) fn refused_for_good(&self) -> Answered {
+        match self.message.earlier.as_ref().is_some_and(|earlier| earlier.unknown) {
+            true => Answered::Nothing,
+            false => Answered::Refused,
+        }
+    }
+
     /// Why the release does not show that the call was carried out. Of an unassign it never shows:
     /// the lights are another system's word, and may lag behind or be missing (SCR API 1.2.9,
     /// "Green lights"); that the release can be read is enough.

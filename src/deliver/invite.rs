@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::is_connected;
 use super::resolve::Unread;
-use super::scr::{Prepared, Releases, hold};
+use super::scr::{Prepared, Releases, hold, kept_back};
 use super::verdict::{Heard, Remote, Verdict, judge};
 use super::{Channel, Message, Outcome, after};
 use crate::ledger::{self, Change, Ledger, Wait, kept, plain_vat};
@@ -98,12 +98,15 @@ impl Releases {
         };
         let place = async {
             channel.keep_pace().await;
-            self.gate.rooms.take(channel.customer(), 0).await
+            self.gate.rooms.take_unless_kept(channel.customer(), 0).await
         };
         let room = tokio::select! {
             biased;
             () = halt.cancelled() => return None,
-            room = place => room,
+            room = place => match room {
+                Ok(room) => room,
+                Err(until) => return Some(kept_back(message, until)),
+            },
         };
         if let Some(until) = channel.lane.paused_until() {
             return Some(message.paused(until));

@@ -2,13 +2,31 @@
 //! different releases never wait for each other.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::oneshot;
+use futures::FutureExt;
+use jiff::Timestamp;
+use tokio::sync::{Notify, oneshot};
+
+use super::room::is_long;
 
 /// The queues of all releases that somebody works on; clones share it.
 #[derive(Clone, Default)]
-pub struct OrderBook(Arc<Mutex<HashMap<String, VecDeque<Place>>>>);
+pub struct OrderBook(Arc<Book>);
+
+#[derive(Default)]
+struct Book {
+    queues: Mutex<HashMap<String, Queue>>,
+    /// One of them is kept from now on.
+    kept: Notify,
+}
+
+#[derive(Default)]
+struct Queue {
+    places: VecDeque<Place>,
+    /// Until when its first keeps it, though no call is open.
+    kept_until: Option<Timestamp>,
+}
 
 struct Place {
     number: u64,
@@ -26,19 +44,18 @@ pub struct Turn {
 impl OrderBook {
     /// Lines up for a release; the place is taken at once, whenever it is waited for.
     pub fn line_up(&self, release: &str) -> Turn {
-        let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        self.place(&mut book, release)
+        self.place(&mut self.lock(), release)
     }
 
     /// Lines up for several at once: no other takes a place among theirs, so that no two wait for
     /// each other. None may be named twice.
     pub fn line_up_all<'a>(&self, releases: impl IntoIterator<Item = &'a str>) -> Vec<Turn> {
-        let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut book = self.lock();
         releases.into_iter().map(|release| self.place(&mut book, release)).collect()
     }
 
-    fn place(&self, book: &mut HashMap<String, VecDeque<Place>>, release: &str) -> Turn {
-        let queue = book.entry(release.to_owned()).or_default();
+    fn place(&self, book: &mut HashMap<String, Queue>, release: &str) -> Turn {
+        let queue = &mut book.entry(release.to_owned()).or_default().places;
         let number = queue.back().map_or(0, |last| last.number + 1);
         let (wake, called) = match queue.is_empty() {
             true => (None, None),
@@ -53,7 +70,11 @@ impl OrderBook {
 
     /// How many releases somebody works on.
     pub fn busy(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.lock().len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Queue>> {
+        self.0.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -71,18 +92,51 @@ impl Turn {
         }
         self.called = None;
     }
+
+    /// The same, unless the release is kept for long by who goes before: then until when.
+    pub async fn wait_unless_kept(&mut self) -> Result<(), Timestamp> {
+        let book = Arc::clone(&self.book.0);
+        loop {
+            // Made before the look: what is kept after it is heard.
+            let kept = book.kept.notified();
+            if self.wait().now_or_never().is_some() {
+                return Ok(());
+            }
+            let until = self.book.lock().get(&self.release).and_then(|queue| queue.kept_until);
+            if let Some(until) = until.filter(|until| is_long(*until)) {
+                return Err(until);
+            }
+            tokio::select! {
+                biased;
+                () = self.wait() => return Ok(()),
+                () = kept => {}
+            }
+        }
+    }
+
+    /// It is kept until then: others can do something else meanwhile. Its turn must have come.
+    pub fn keep_until(&self, until: Timestamp) {
+        if let Some(queue) = self.book.lock().get_mut(&self.release) {
+            queue.kept_until = Some(until);
+        }
+        self.book.0.kept.notify_waiters();
+    }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let mut book = self.book.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut book = self.book.lock();
         let Some(queue) = book.get_mut(&self.release) else { return };
-        let was_first = queue.front().is_some_and(|place| place.number == self.number);
-        queue.retain(|place| place.number != self.number);
-        if was_first && let Some(next) = queue.front_mut().and_then(|next| next.wake.take()) {
-            let _ = next.send(());
+        let places = &mut queue.places;
+        let was_first = places.front().is_some_and(|place| place.number == self.number);
+        places.retain(|place| place.number != self.number);
+        if was_first {
+            queue.kept_until = None;
+            if let Some(next) = queue.places.front_mut().and_then(|next| next.wake.take()) {
+                let _ = next.send(());
+            }
         }
-        if queue.is_empty() {
+        if queue.places.is_empty() {
             book.remove(&self.release);
         }
     }
@@ -90,7 +144,7 @@ impl Drop for Turn {
 
 #[cfg(test)]
 mod tests {
-    use futures::FutureExt;
+    use jiff::SignedDuration;
 
     use super::*;
 
@@ -139,6 +193,26 @@ mod tests {
         drop(first);
         drop(third);
         fourth.wait().await;
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_release_that_is_kept_hears_until_when() {
+        let book = OrderBook::default();
+        let first = book.line_up("0xa");
+        let mut second = book.line_up("0xa");
+        let mut waiting = Box::pin(second.wait_unless_kept());
+        assert!(waiting.as_mut().now_or_never().is_none());
+        let until = Timestamp::now() + SignedDuration::from_mins(1);
+        first.keep_until(until);
+        assert_eq!(waiting.await, Err(until));
+        assert_eq!(book.line_up("0xa").wait_unless_kept().now_or_never(), Some(Err(until)));
+        assert!(book.line_up("0xa").wait().now_or_never().is_none());
+        // The end of it is waited for.
+        first.keep_until(Timestamp::now());
+        let mut waiting = Box::pin(second.wait_unless_kept());
+        assert!(waiting.as_mut().now_or_never().is_none());
+        drop(first);
+        assert_eq!(waiting.await, Ok(()));
     }
 
     #[tokio::test]

@@ -41,10 +41,12 @@ pub enum Answered {
     Taken,
     /// It is accepted, and still to be confirmed.
     Accepted,
-    /// The API has not taken it.
+    /// The API answered that it has not taken it.
     Refused,
-    /// It is not known whether the API has taken it, or it was not sent.
+    /// It is not known whether the API has taken it.
     Nothing,
+    /// It was not sent.
+    Unsent,
 }
 
 /// Whether the call of this age may go; `held` tells that an older transfer or revoke is not done.
@@ -61,13 +63,13 @@ pub fn may(bearing: Bearing, mine: Age, known: &ReleaseAge, held: bool) -> May {
     }
     // A newer call that waits itself for this one must not be waited for.
     if bearing == Bearing::Overwrites && known.tried.is_some_and(|tried| tried > mine) {
-        return May::Wait("a newer call for this release is not answered yet");
+        return May::Wait("a newer call for this release was sent and is not done yet");
     }
     May::Go
 }
 
-/// What is noted before the call goes: if its answer is lost, by a crash too, nothing older that it
-/// overwrites may go before it has gone again.
+/// What is noted before the call goes: whatever comes back, or nothing by a crash, nothing older that
+/// it overwrites may go before it is final.
 pub fn before_call(bearing: Bearing, known: ReleaseAge, mine: Age) -> ReleaseAge {
     match bearing {
         Bearing::Overwrites | Bearing::HandsOver => {
@@ -77,8 +79,8 @@ pub fn before_call(bearing: Bearing, known: ReleaseAge, mine: Age) -> ReleaseAge
     }
 }
 
-/// What is known after an attempt, of what was known before it; none if nothing new is. `is_final`
-/// tells that the record will not be tried again.
+/// What is known after an attempt, of what was known before it; none if nothing new is since it was
+/// noted before the call. `is_final` tells that the record will not be tried again.
 pub fn after_call(
     bearing: Bearing,
     known: ReleaseAge,
@@ -98,13 +100,17 @@ pub fn after_call(
             tried: if bearing == Bearing::TakesBack { known.tried } else { newer },
             ..known
         }),
+        // It may have been taken, so that nothing older may follow it.
+        Answered::Nothing if is_final && bearing != Bearing::TakesBack => {
+            Some(ReleaseAge { last: known.last.max(Some(mine)), tried: newer, ..known })
+        }
         // What is set aside keeps nothing back, but another call may still be lost.
         Answered::Refused | Answered::Nothing if is_final => {
             Some(ReleaseAge { tried: others, ..known })
         }
-        // What an earlier attempt has done is not known by this answer.
-        Answered::Refused => Some(known),
-        Answered::Nothing => None,
+        // Even what an API answers with a fault it may have done, and it goes again.
+        Answered::Refused | Answered::Nothing => None,
+        Answered::Unsent => Some(known),
     }
 }
 
@@ -132,11 +138,10 @@ mod tests {
         done: BTreeMap<u64, &'static str>,
         /// The records whose calls the API has carried out, in that order, whether heard or not.
         carried_out: Vec<u64>,
-        /// The records whose call went out at least once and whose last answer was lost.
+        /// The records that wait though their call went out at least once.
+        sent: BTreeSet<u64>,
+        /// Those of them of which an answer was lost.
         lost: BTreeSet<u64>,
-        /// Those of them that are forgotten, since a newer one was lost, too, and then set aside: the
-        /// ledger remembers one alone. They go out again, so the release ends with them.
-        forgotten: BTreeSet<u64>,
         /// By whose transfer it is another company's, if it is; by a person's hand if by none of these.
         away: Option<u64>,
     }
@@ -153,7 +158,11 @@ mod tests {
         /// Accepted, and nothing shows it in time.
         Unknown,
         Refused,
+        /// Answered with a fault, as by what stands before the API.
+        RefusedThoughCarriedOut,
         RefusedForGood,
+        /// The channel turned out to be paused.
+        Unsent,
         Lost,
         LostThoughCarriedOut,
         Crash,
@@ -167,7 +176,9 @@ mod tests {
             3 => Just(Luck::Accepted),
             1 => Just(Luck::Unknown),
             2 => Just(Luck::Refused),
+            2 => Just(Luck::RefusedThoughCarriedOut),
             1 => Just(Luck::RefusedForGood),
+            1 => Just(Luck::Unsent),
             1 => Just(Luck::Lost),
             2 => Just(Luck::LostThoughCarriedOut),
             1 => Just(Luck::Crash),
@@ -180,7 +191,7 @@ mod tests {
             let Some((bearing, confirming)) = self.waits.get(&ordinal).copied() else { return };
             let mine = age(ordinal);
             if confirming {
-                return self.answer(ordinal, bearing, Answered::Taken, "delivered");
+                return self.answer(ordinal, bearing, self.known, Answered::Taken, "delivered");
             }
             let held = self.waits.range(..ordinal).any(|(_, (bearing, _))| bearing.moves());
             match may(bearing, mine, &self.known, held) {
@@ -217,26 +228,35 @@ mod tests {
                     after(Answered::Accepted, false);
                     self.carry_out(ordinal, bearing);
                     self.lost.remove(&ordinal);
+                    self.sent.remove(&ordinal);
                     self.waits.insert(ordinal, (bearing, true));
                 }
                 Luck::Unknown => {
                     after(Answered::Accepted, true);
                     self.end(ordinal, "unknown");
                 }
-                Luck::Refused => after(Answered::Refused, false),
-                Luck::RefusedForGood => {
-                    after(Answered::Refused, true);
-                    if self.lost.contains(&ordinal) {
-                        self.forgotten.extend(self.lost.range(..ordinal));
-                    }
-                    self.end(ordinal, "refused");
+                Luck::Refused => {
+                    after(Answered::Refused, false);
+                    self.sent.insert(ordinal);
                 }
+                Luck::RefusedThoughCarriedOut => {
+                    after(Answered::Refused, false);
+                    self.carry_out(ordinal, bearing);
+                    self.sent.insert(ordinal);
+                }
+                Luck::RefusedForGood => {
+                    let answered = self.refused_for_good(ordinal);
+                    self.answer(ordinal, bearing, before, answered, "refused");
+                }
+                Luck::Unsent => after(Answered::Unsent, false),
                 Luck::Lost | Luck::Crash => {
                     self.lost.insert(ordinal);
+                    self.sent.insert(ordinal);
                 }
                 Luck::LostThoughCarriedOut => {
                     self.carry_out(ordinal, bearing);
                     self.lost.insert(ordinal);
+                    self.sent.insert(ordinal);
                 }
                 Luck::MovedByHand => {}
             }
@@ -266,36 +286,46 @@ mod tests {
             if !bearing.moves() {
                 return;
             }
-            let tried = self.lost.contains(&ordinal);
+            let tried = self.sent.contains(&ordinal);
             if tried && (bearing == Bearing::TakesBack || self.away == Some(ordinal)) {
-                return self.answer(ordinal, bearing, Answered::Taken, "delivered");
+                return self.answer(ordinal, bearing, self.known, Answered::Taken, "delivered");
             }
             let older = self.waits.range(..ordinal).any(|(_, (older, _))| older.moves());
             assert!(!older, "{ordinal} is set aside though an older one may bring it there");
-            if self.known.tried == Some(age(ordinal)) {
-                self.known.tried = None;
+            let answered = self.refused_for_good(ordinal);
+            self.answer(ordinal, bearing, self.known, answered, "refused");
+        }
+
+        fn refused_for_good(&self, ordinal: u64) -> Answered {
+            match self.lost.contains(&ordinal) {
+                true => Answered::Nothing,
+                false => Answered::Refused,
             }
-            if tried {
-                self.forgotten.extend(self.lost.range(..ordinal));
-            }
-            self.end(ordinal, "refused");
         }
 
         fn answer(
             &mut self,
             ordinal: u64,
             bearing: Bearing,
+            before: ReleaseAge,
             answered: Answered,
             end: &'static str,
         ) {
-            let told = after_call(bearing, self.known, age(ordinal), answered, true);
+            let told = after_call(bearing, before, age(ordinal), answered, true);
             self.known = told.unwrap_or(self.known);
             self.end(ordinal, end);
+            // The ledger notes one alone, and looks for others that were sent.
+            let others = self.sent.iter().copied().filter(|of| self.overwrites_or_hands_over(*of));
+            self.known.tried = self.known.tried.max(others.max().map(age));
         }
 
         fn end(&mut self, ordinal: u64, end: &'static str) {
             self.waits.remove(&ordinal);
-            self.lost.remove(&ordinal);
+            self.sent.remove(&ordinal);
+            let end = match (end, self.lost.remove(&ordinal)) {
+                ("refused", true) => "unknown",
+                (end, _) => end,
+            };
             self.done.insert(ordinal, end);
         }
 
@@ -309,11 +339,16 @@ mod tests {
                 );
             }
             if bearing == Bearing::Overwrites {
+                let is_newer = |of: &u64| *of > ordinal && self.overwrites_or_hands_over(*of);
+                let newer = self.sent.iter().find(|of| is_newer(of));
+                assert_eq!(
+                    newer, None,
+                    "{ordinal} goes though a newer one was sent and is not done"
+                );
                 let newest = self.carried_out.iter().copied().filter(|of| {
                     let is_move_back = !self.overwrites_or_hands_over(*of);
                     let is_given_up = matches!(self.done.get(of), Some(&"refused"));
-                    let is_forgotten = self.forgotten.contains(of) && self.waits.contains_key(of);
-                    !is_move_back && !is_given_up && !is_forgotten
+                    !is_move_back && !is_given_up
                 });
                 assert!(
                     newest.max().is_none_or(|newest| newest <= ordinal),
@@ -378,6 +413,25 @@ mod tests {
                 prop_assert_ne!(&model.waits, &before, "they wait for each other");
             }
         }
+    }
+
+    #[test]
+    fn an_older_one_waits_for_the_end_of_a_newer_one_that_was_answered_with_a_fault() {
+        let mut known = before_call(Bearing::Overwrites, ReleaseAge::default(), age(5));
+        let fault = after_call(Bearing::Overwrites, known, age(5), Answered::Refused, false);
+        assert_eq!(fault, None, "nothing is taken back of what was noted");
+        assert!(matches!(may(Bearing::Overwrites, age(3), &known, false), May::Wait(_)));
+        assert_eq!(may(Bearing::HandsOver, age(3), &known, false), May::Go);
+        assert_eq!(may(Bearing::Overwrites, age(5), &known, false), May::Go);
+        let end =
+            |answered| after_call(Bearing::Overwrites, known, age(5), answered, true).unwrap();
+        let refused = end(Answered::Refused);
+        assert_eq!(may(Bearing::Overwrites, age(3), &refused, false), May::Go);
+        let unknown = end(Answered::Nothing);
+        assert_eq!(may(Bearing::Overwrites, age(3), &unknown, false), May::Superseded);
+        known = ReleaseAge::default();
+        let unsent = after_call(Bearing::Overwrites, known, age(5), Answered::Unsent, false);
+        assert_eq!(unsent, Some(known), "what was not sent keeps nothing back");
     }
 
     #[test]

@@ -2,18 +2,31 @@
 //! queue, and a place goes back when it is dropped.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::oneshot;
+use futures::FutureExt;
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::{Notify, oneshot};
 
 use super::rota::{InUse, Rota, Size, Ticket};
 
 /// Places for requests that customers share; clones share them too.
 #[derive(Clone)]
-pub struct Rooms(Arc<Mutex<State>>);
+pub struct Rooms(Arc<Places>);
+
+struct Places {
+    state: Mutex<State>,
+    /// One of them is kept from now on.
+    kept: Notify,
+}
 
 struct State {
     rota: Rota,
+    /// How many requests there are places for.
+    requests: usize,
+    /// Those that are kept though no request is open, and until when.
+    kept: HashMap<Ticket, Timestamp>,
     /// Those who wait, by their tickets.
     calls: HashMap<Ticket, oneshot::Sender<()>>,
 }
@@ -28,12 +41,14 @@ impl Rooms {
     /// So many places; with a reserve where other customers may come.
     pub fn new(requests: usize, bytes: u64, reserve: bool) -> Rooms {
         let rota = Rota::new(Size { requests: requests as u64, bytes }, reserve);
-        Rooms(Arc::new(Mutex::new(State { rota, calls: HashMap::new() })))
+        let state = State { rota, requests, kept: HashMap::new(), calls: HashMap::new() };
+        Rooms(Arc::new(Places { state: Mutex::new(state), kept: Notify::new() }))
     }
 
     /// Changes how many places there are. What is open stays open.
     pub fn resize(&self, requests: usize, bytes: u64, reserve: bool) {
         let mut state = self.lock();
+        state.requests = requests;
         state.rota.resize(Size { requests: requests as u64, bytes }, reserve);
         state.call();
     }
@@ -54,6 +69,26 @@ impl Rooms {
         room
     }
 
+    /// The same, unless all places are kept for long: then until when the first of them is.
+    pub async fn take_unless_kept(&self, customer: &str, bytes: u64) -> Result<Room, Timestamp> {
+        let mut taken = pin!(self.take(customer, bytes));
+        loop {
+            // Made before the look: what is kept after it is heard.
+            let kept = self.0.kept.notified();
+            if let Some(room) = taken.as_mut().now_or_never() {
+                return Ok(room);
+            }
+            if let Some(until) = self.lock().all_kept_until().filter(|until| is_long(*until)) {
+                return Err(until);
+            }
+            tokio::select! {
+                biased;
+                room = &mut taken => return Ok(room),
+                () = kept => {}
+            }
+        }
+    }
+
     /// What a customer uses.
     pub fn of(&self, customer: &str) -> InUse {
         self.lock().rota.of(customer)
@@ -65,11 +100,16 @@ impl Rooms {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
+    fn all_kept_until(&self) -> Option<Timestamp> {
+        let first = self.kept.values().min().copied();
+        first.filter(|_| self.kept.len() >= self.requests)
+    }
+
     fn call(&mut self) {
         while let Some(ticket) = self.rota.call() {
             if let Some(call) = self.calls.remove(&ticket) {
@@ -87,11 +127,23 @@ impl Room {
         state.rota.shrink(self.ticket, bytes);
         state.call();
     }
+
+    /// It is kept until then, though its request is not open: others can do something else meanwhile.
+    pub fn keep_until(&self, until: Timestamp) {
+        self.rooms.lock().kept.insert(self.ticket, until);
+        self.rooms.0.kept.notify_waiters();
+    }
+}
+
+/// Whether it is worth doing something else until then.
+pub(super) fn is_long(until: Timestamp) -> bool {
+    until.duration_since(Timestamp::now()) > SignedDuration::from_secs(1)
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
         let mut state = self.rooms.lock();
+        state.kept.remove(&self.ticket);
         state.calls.remove(&self.ticket);
         state.rota.leave(self.ticket);
         state.call();
@@ -100,7 +152,6 @@ impl Drop for Room {
 
 #[cfg(test)]
 mod tests {
-    use futures::FutureExt;
     use tokio::task::JoinSet;
 
     use super::*;
@@ -138,6 +189,23 @@ mod tests {
         drop(first);
         drop(second);
         assert!(rooms.take("zeta", 10).now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn who_waits_while_all_places_are_kept_hears_until_when() {
+        let rooms = Rooms::new(2, 1000, false);
+        let (first, second) = (rooms.take("acme", 10).await, rooms.take("acme", 10).await);
+        let mut waiting = Box::pin(rooms.take_unless_kept("acme", 10));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        let until = Timestamp::now() + SignedDuration::from_mins(1);
+        first.keep_until(until + SignedDuration::from_mins(1));
+        assert!(waiting.as_mut().now_or_never().is_none(), "the other is open");
+        second.keep_until(until);
+        assert_eq!(waiting.await.err(), Some(until));
+        assert_eq!(rooms.of("acme"), InUse { open: 2, waiting: 0 });
+        drop(second);
+        let third = rooms.take_unless_kept("acme", 10).now_or_never();
+        assert!(third.is_some_and(|room| room.is_ok()));
     }
 
     #[tokio::test]

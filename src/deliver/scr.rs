@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::assignment::{self, Action, Asked, Assignment, ReleaseName};
 use super::invite::{self, Inviting};
 use super::order::{OrderBook, Turn};
-use super::precedence::{May, may};
+use super::precedence::{Answered, May, after_call, may};
 use super::resolve::{Found, Place, names_of, waited_for};
 use super::room::{Room, Rooms};
 use super::standing::{Stand, Standing};
@@ -213,11 +213,10 @@ impl Releases {
         let Some(asked) = prepared.asked.clone() else {
             return Ok(Some(message.end(State::Quarantined)));
         };
-        for turn in &mut prepared.turns {
-            turn.wait().await;
-        }
-        if halt.is_cancelled() {
-            return Ok(None);
+        match its_turns(&mut prepared.turns, halt).await {
+            Its::Turn => {}
+            Its::Halted => return Ok(None),
+            Its::KeptUntil(until) => return Ok(Some(kept_back(message, until))),
         }
         let assignment = match &asked {
             Asked::Release(assignment) => assignment,
@@ -259,7 +258,9 @@ impl Releases {
         let confirming =
             message.earlier.as_ref().filter(|earlier| earlier.wait == Wait::Confirmation);
         if let Some(address) = confirming.and_then(|earlier| earlier.address.clone()) {
-            self.turn_of(&address, prepared, &mut None).await;
+            if let Err(until) = self.turn_of(&address, prepared, &mut None).await {
+                return Ok(Some(kept_back(message, until)));
+            }
             let known = self.known(job, &address).await?;
             return Ok(Some(self.confirm(job, &address, known).await));
         }
@@ -299,9 +300,12 @@ impl Releases {
         if before.is_some_and(|before| *before != address) {
             // This waits for others, who may wait for the probe.
             leave = None;
-            self.forget_attempt(job, prepared).await?;
+            self.forget_attempt(job, prepared, false).await?;
         }
-        let waited = self.turn_of(&address, prepared, &mut leave).await;
+        let waited = match self.turn_of(&address, prepared, &mut leave).await {
+            Ok(waited) => waited,
+            Err(until) => return Ok(Some(kept_back(message, until))),
+        };
         let mine = message.age();
         let (mut known, mut held) = self.standing_of(job, &address, release.as_deref()).await?;
         // What was read before this one's turn may be out of date.
@@ -362,25 +366,25 @@ impl Releases {
     }
 
     /// Waits for the turn of a release whose address was not known when the record lined up; tells
-    /// whether others were before.
+    /// whether others were before. None if the release is kept: until when then.
     async fn turn_of(
         &self,
         address: &str,
         prepared: &mut Prepared,
         leave: &mut Option<Leave>,
-    ) -> bool {
+    ) -> Result<bool, Timestamp> {
         if prepared.turns.iter().any(|turn| turn.is_for(address)) {
-            return false;
+            return Ok(false);
         }
         let mut turn = self.gate.book.line_up(address);
         let waits = turn.wait().now_or_never().is_none();
         if waits {
             // Who is before may itself wait for the probe.
             *leave = None;
-            turn.wait().await;
+            turn.wait_unless_kept().await?;
         }
         prepared.turns.push(turn);
-        waits
+        Ok(waits)
     }
 
     /// What the ledger knows of a release.
@@ -442,14 +446,20 @@ impl Releases {
         outcome: Outcome,
     ) -> anyhow::Result<Outcome> {
         if outcome.is_final() {
-            self.forget_attempt(job, prepared).await?;
+            self.forget_attempt(job, prepared, true).await?;
         }
         Ok(outcome)
     }
 
     /// An earlier attempt may have been noted for a release that the record does not mean any more;
-    /// then it must not keep older records of that release back.
-    async fn forget_attempt(&self, job: &Job<'_>, prepared: &Prepared) -> anyhow::Result<()> {
+    /// then it must not keep older records of that release back. If it is set aside, what may have
+    /// been taken makes them pointless.
+    async fn forget_attempt(
+        &self,
+        job: &Job<'_>,
+        prepared: &Prepared,
+        is_final: bool,
+    ) -> anyhow::Result<()> {
         let message = job.message;
         let Some(address) = message.earlier.as_ref().and_then(|earlier| earlier.address.clone())
         else {
@@ -457,10 +467,13 @@ impl Releases {
         };
         // Its calls change the same entry.
         let _turn = further_turn(&self.gate.book, &prepared.turns, &address).await;
-        let age = self.known(job, &address).await?;
-        if age.tried == Some(message.age()) {
-            let age = ReleaseAge { tried: None, ..age };
-            job.ledger.note(message.arrival, vec![self.note(&address, age)]).await?;
+        let known = self.known(job, &address).await?;
+        let answered = if is_final { job.refused_for_good() } else { Answered::Refused };
+        let bearing = job.assignment.action.bearing();
+        let after = after_call(bearing, known, message.age(), answered, true);
+        if let Some(after) = after.filter(|after| *after != known) {
+            let after = self.with_others(job, &address, after).await?;
+            job.ledger.note(message.arrival, vec![self.note(&address, after)]).await?;
         }
         Ok(())
     }
@@ -496,8 +509,48 @@ async fn further_turn(book: &OrderBook, held: &[Turn], address: &str) -> Option<
     Some(turn)
 }
 
+/// What waiting for turns ended with.
+enum Its {
+    Turn,
+    /// One of them is kept until then by a call that was not answered.
+    KeptUntil(Timestamp),
+    Halted,
+}
+
+async fn its_turns(turns: &mut [Turn], halt: &CancellationToken) -> Its {
+    let all = async {
+        for turn in turns {
+            turn.wait_unless_kept().await?;
+        }
+        Ok(())
+    };
+    tokio::select! {
+        biased;
+        () = halt.cancelled() => Its::Halted,
+        all = all => match all {
+            Ok(()) => Its::Turn,
+            Err(until) => Its::KeptUntil(until),
+        },
+    }
+}
+
+/// The record waits until then for a call that was not answered, which the API may be at work on
+/// still. What it waited for before it waits for still.
+pub(super) fn kept_back(message: &Message, until: Timestamp) -> Outcome {
+    const WHY: &str = "a call that was not answered in time may still be at work at the API";
+    let waiting = match &message.earlier {
+        Some(earlier) if earlier.wait != Wait::Time => Waiting { due: until, ..earlier.clone() },
+        Some(earlier) => Waiting { due: until, reason: WHY.to_owned(), ..earlier.clone() },
+        None => return message.wait(Wait::Time, until, Timestamp::now(), false, WHY),
+    };
+    Outcome { changes: vec![Change::Wait(waiting)], ..Outcome::default() }
+}
+
 /// Keeps a call's place and its releases for as long as the API may still be at work.
 pub(super) fn hold(room: Room, turns: Vec<Turn>) {
+    let until = after(Timestamp::now(), AT_WORK);
+    room.keep_until(until);
+    turns.iter().for_each(|turn| turn.keep_until(until));
     tokio::spawn(async move {
         tokio::time::sleep(AT_WORK).await;
         drop((room, turns));

@@ -84,6 +84,10 @@ pub fn judge(remote: Remote, reply: &Reply, rules: &BTreeMap<u16, AnswerRule>) -
         Reply::TimedOut => silent("no answer within the time-out", Heard::TimedOut),
         Reply::Lost(why) => silent(why, Heard::Lost),
         Reply::Broken(why) | Reply::NoLogin(why) => silent(why, Heard::Nothing),
+        Reply::LoginRefused(why) if remote == Remote::Scr => Verdict::Pause(
+            AlarmKind::LoginRefused,
+            format!("calls cannot be signed: {why}; mend the key of the SCR API"),
+        ),
         Reply::LoginRefused(why) => Verdict::Pause(
             AlarmKind::LoginRefused,
             format!("the login is refused: {why}; correct the user, the password or the client"),

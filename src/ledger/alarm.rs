@@ -73,9 +73,9 @@ impl AlarmKind {
         }
     }
 
-    /// Whether it lasts until a person acts.
+    /// Whether work rests until a person acts. What CPu never told of is set aside, and counts there.
     pub fn needs_a_person(self) -> bool {
-        self != AlarmKind::Unreachable
+        !matches!(self, AlarmKind::Unreachable | AlarmKind::NoVerdict)
     }
 }
 

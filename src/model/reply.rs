@@ -16,7 +16,8 @@ pub enum Reply {
     Lost(String),
     /// No login for this channel could be had; nothing was sent. The text says why.
     NoLogin(String),
-    /// The token server refused the login itself (not a fault of the network). The text says why.
+    /// The token server refused the login itself (not a fault of the network), or the key that signs
+    /// calls cannot be used. The text says why.
     LoginRefused(String),
 }
 

@@ -66,7 +66,12 @@ fn reserve(path: &Path, arrival: Arrival) -> anyhow::Result<bool> {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 disk::remove(&taking)?;
-                Ok(fs::read_to_string(path)? == arrival.to_string())
+                match fs::read_to_string(path) {
+                    Ok(holder) => Ok(holder == arrival.to_string()),
+                    // It was let go in this moment, so the results that it was for are there.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+                    Err(error) => Err(error),
+                }
             }
             Err(error) => Err(error),
         }
@@ -78,14 +83,37 @@ fn reserve(path: &Path, arrival: Arrival) -> anyhow::Result<bool> {
 mod tests {
     use super::*;
 
+    fn folders(folder: &Path) -> Folders {
+        Folders {
+            archive: folder.join("archive"),
+            rejects: folder.join("rejects"),
+            receipts: folder.join("receipts"),
+        }
+    }
+
+    #[test]
+    fn many_files_of_one_name_that_end_at_once_all_get_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let folders = folders(folder.path());
+        let one = |arrival: u64| {
+            let names = choose(&folders, "A.csv", Arrival(arrival), Date::constant(2026, 11, 22));
+            let result = numbered("A.csv", names.unwrap().suffix);
+            fs::write(folders.receipts.join(format!("{result}.receipt.json")), "{}").unwrap();
+            release(&folders, &result).unwrap();
+            result
+        };
+        let all: std::collections::BTreeSet<String> = std::thread::scope(|scope| {
+            let some = |first| move || (first..first + 25).map(one).collect::<Vec<_>>();
+            let threads: Vec<_> = (0..4).map(|nth| scope.spawn(some(nth * 25))).collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(all.len(), 100);
+    }
+
     #[test]
     fn names_that_are_taken_stay_with_their_arrival_until_its_receipt_holds_them() {
         let folder = tempfile::tempdir().unwrap();
-        let folders = Folders {
-            archive: folder.path().join("archive"),
-            rejects: folder.path().join("rejects"),
-            receipts: folder.path().join("receipts"),
-        };
+        let folders = folders(folder.path());
         let day = Date::constant(2026, 11, 22);
         let suffix = |arrival| choose(&folders, "A.csv", Arrival(arrival), day).unwrap().suffix;
         assert_eq!(suffix(1), 1);

@@ -21,5 +21,6 @@ pub use catch_up::{catch_up, catch_up_once};
 pub use event::{Event, ScrKind};
 pub use inbox::Inbox;
 pub use lanes::work_on;
+pub use proof::unproven;
 pub use receiver::Receiver;
 pub use work::Worked;

@@ -1,6 +1,8 @@
 //! Proof: whether a notification comes from whom it says. An SCR API signs a JWT (SCR API 1.2.9,
 //! "General principles for authentication"); CPu sends a header that was agreed on.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, bail};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
@@ -10,7 +12,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use serde_json::{Map, Value};
 
-use crate::config::{LoginCallback, ScrCallback};
+use crate::config::{LoginCallback, ScrApi, ScrCallback};
 
 /// By how many seconds the sender's clock may be behind ours.
 const CLOCKS: u64 = 10;
@@ -23,13 +25,17 @@ pub fn is_signed(callback: &ScrCallback, token: &str) -> anyhow::Result<bool> {
     validation.algorithms = algorithms.to_vec();
     validation.leeway = CLOCKS;
     validation.validate_aud = false;
+    validation.validate_nbf = true;
     validation.set_required_spec_claims(&["exp"]);
-    Ok(decode::<Map<String, Value>>(token, &key, &validation).is_ok())
+    let decoded = decode::<Map<String, Value>>(token, &key, &validation);
+    // A token with extensions that are not understood must be refused (RFC 7515, section 4.1.11).
+    Ok(decoded.is_ok_and(|token| token.header.crit.is_none()))
 }
 
-/// Why the key of an API cannot be used, if it cannot.
-pub fn fault(callback: &ScrCallback) -> Option<anyhow::Error> {
-    key(callback).err()
+/// The APIs whose notifications cannot be proven, as their keys cannot be used, and why.
+pub fn unproven(apis: &BTreeMap<String, ScrApi>) -> Vec<(String, anyhow::Error)> {
+    let fault = |api: &ScrApi| api.callback.as_ref().and_then(|callback| key(callback).err());
+    apis.iter().filter_map(|(name, api)| Some((name.clone(), fault(api)?))).collect()
 }
 
 /// Whether one of the headers that were agreed on is there with its value.
@@ -56,6 +62,13 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
+/// How many bytes the first block of a PEM text holds. A key is shorter than its block.
+fn size(text: &str) -> usize {
+    let lines = text.lines().map(str::trim).skip_while(|line| !line.starts_with("-----BEGIN "));
+    let base64 = lines.skip(1).take_while(|line| !line.starts_with("-----END "));
+    base64.map(str::len).sum::<usize>() / 4 * 3
+}
+
 /// The API's key, and the algorithms that are for this kind of key.
 fn key(callback: &ScrCallback) -> anyhow::Result<(DecodingKey, &'static [Algorithm])> {
     const RSA: &[Algorithm] = &[Algorithm::RS256, Algorithm::RS384, Algorithm::RS512];
@@ -69,6 +82,10 @@ fn key(callback: &ScrCallback) -> anyhow::Result<(DecodingKey, &'static [Algorit
     }
     if text.contains("-----BEGIN ") {
         if let Ok(key) = DecodingKey::from_rsa_pem(text.as_bytes()) {
+            // No signature of a shorter key is taken (RFC 7518, section 3.3).
+            if size(text) < 2048 / 8 {
+                bail!("the key in {source} has fewer than 2048 bits");
+            }
             return Ok((key, RSA));
         }
         let key = DecodingKey::from_ec_pem(text.as_bytes());

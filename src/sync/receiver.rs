@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -21,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::door::Door;
 use super::inbox::{Inbox, Kept};
-use super::proof::{self, bearer, is_agreed, is_signed};
+use super::proof::{bearer, is_agreed, is_signed};
 use super::tls::Certificates;
 use crate::config::{LoginCallback, ScrCallback, TokenPlace};
 use crate::pipeline::{Parts, Setup};
@@ -32,11 +33,21 @@ const BODY: usize = 1 << 20;
 /// How long a sender may take for a body.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
 
+/// How much of a body that is too large is read and dropped: a sender who is still writing would
+/// not see the answer, as the connection ends with it.
+const PASSED_OVER: usize = 8 << 20;
+
+/// How long a sender may take for that.
+const PASSED_WITHIN: Duration = Duration::from_secs(2);
+
 /// How many KiB of bodies are held at once.
 const HELD: usize = 16 << 10;
 
-/// How many notifications are written to disk at once.
-const WRITES: usize = 32;
+/// How many notifications are written to disk at once: one commit takes all that wait for it.
+const WRITES: usize = 256;
+
+/// From how many on they crowd, so that the work on what they tell rests.
+const CROWD: usize = 32;
 
 /// How long a notification waits for its turn to be written.
 const WRITE_WITHIN: Duration = Duration::from_secs(10);
@@ -74,11 +85,6 @@ impl Receiver {
         let setup = parts.setup();
         let Some(listener) = &setup.config.listen.notifications else { return Ok(None) };
         let address = listener.address;
-        for (api, settings) in &setup.config.scr {
-            if let Some(error) = settings.callback.as_ref().and_then(proof::fault) {
-                tracing::error!("Notifications of scr/{api} cannot be proven: {error:#}");
-            }
-        }
         let certificates = listener.tls.as_ref().map(Certificates::open).transpose()?;
         let socket = TcpListener::bind(address)
             .await
@@ -175,18 +181,26 @@ impl Desk {
     }
 
     /// Reads a body. It takes of what may be held at once only as much as has come.
-    async fn body(&self, headers: &HeaderMap, body: Body) -> Result<Map<String, Value>, Refusal> {
+    async fn body(
+        &self,
+        headers: &HeaderMap,
+        mut body: Body,
+    ) -> Result<Map<String, Value>, Refusal> {
         let length = headers.get("content-length").and_then(|length| length.to_str().ok());
         if length.and_then(|length| length.parse::<u64>().ok()).is_some_and(|n| n > BODY as u64) {
+            // Who waits to be asked for the body has not sent it.
+            if !headers.contains_key("expect") {
+                pass_over(&mut body).await;
+            }
             return Err(Refusal::TooLarge);
         }
         let mut held = self.held.try_acquire().map_err(|_| Refusal::Busy)?;
-        let mut body = body;
         let mut bytes = Vec::new();
         let read = async {
             while let Some(frame) = body.frame().await {
                 let Ok(data) = frame.map_err(|_| Refusal::CutShort)?.into_data() else { continue };
                 if bytes.len() + data.len() > BODY {
+                    pass_over(&mut body).await;
                     return Err(Refusal::TooLarge);
                 }
                 let needed = (bytes.len() + data.len()).div_ceil(1024);
@@ -211,6 +225,9 @@ impl Desk {
     ) -> Result<StatusCode, Refusal> {
         let turn = tokio::time::timeout(WRITE_WITHIN, self.writes.acquire()).await;
         let _turn = turn.map_err(|_| Refusal::Busy)?;
+        if WRITES - self.writes.available_permits() >= CROWD {
+            self.parts.crowds.fetch_add(1, Ordering::Relaxed);
+        }
         match self.inbox.keep(sender, proof, body).await {
             // Who sent it before may have gone before it was told of.
             Ok(Kept::New | Kept::Repeat) => {
@@ -224,6 +241,19 @@ impl Desk {
             }
         }
     }
+}
+
+/// Reads on without keeping anything.
+async fn pass_over(body: &mut Body) {
+    let read = async {
+        let mut left = PASSED_OVER;
+        while let Some(Ok(frame)) = body.frame().await {
+            let come = frame.data_ref().map_or(0, |data| data.len());
+            let Some(rest) = left.checked_sub(come) else { break };
+            left = rest;
+        }
+    };
+    let _ = tokio::time::timeout(PASSED_WITHIN, read).await;
 }
 
 /// The callback of an SCR API: the provider's, or a customer's own.

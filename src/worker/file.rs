@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::troubles::{clear_fault, raise_fault, tell_missing};
 use super::{Run, Span};
@@ -125,7 +127,10 @@ async fn work_on(
         };
         let Some(mut taken) = taken else { return };
         let places = taken.places.take();
-        let left = pipeline::advance(&run.parts, file.arrival, occasion, places, &run.stop).await;
+        // What cannot begin before the end of the wait is left as it is.
+        let halt = run.stop.child_token();
+        let _end = until.map(|until| halt_at(&halt, until));
+        let left = pipeline::advance(&run.parts, file.arrival, occasion, places, &halt).await;
         drop(taken);
         occasion = match left {
             Ok(_) => Occasion::Due,
@@ -136,7 +141,7 @@ async fn work_on(
         }
         let due = match left {
             Ok(Left::Settled) => return,
-            Ok(Left::Halves) if run.stop.is_cancelled() => return,
+            Ok(Left::Halves) if halt.is_cancelled() => return,
             Ok(Left::Halves) => continue,
             Ok(Left::Waiting(due)) => due,
             Ok(Left::Missing(missing)) => {
@@ -152,7 +157,8 @@ async fn work_on(
         if let Span::Once { wait } = run.span {
             let now = Timestamp::now();
             let until = *until.get_or_insert_with(|| crate::deliver::after(now, wait));
-            if wait.is_zero() || due.is_none_or(|due| due > until) || now > until {
+            let is_over = wait.is_zero() || now > until || halt.is_cancelled();
+            if is_over || due.is_none_or(|due| due > until) {
                 return;
             }
         }
@@ -177,6 +183,15 @@ async fn work_on(
             () = run.stop.cancelled() => return,
         }
     }
+}
+
+/// Has nothing more sent from then on, as long as what is given back is there.
+fn halt_at(halt: &CancellationToken, until: Timestamp) -> AbortOnDropHandle<()> {
+    let (halt, left) = (halt.clone(), until.duration_since(Timestamp::now()));
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        tokio::time::sleep(Duration::try_from(left).unwrap_or_default()).await;
+        halt.cancel();
+    }))
 }
 
 #[cfg(test)]

@@ -4,17 +4,20 @@ use jiff::Timestamp;
 
 use super::Run;
 use super::file::OpenFile;
+use crate::config::Config;
 use crate::disk;
 use crate::ledger::{Account, Alarm, AlarmKind};
 use crate::model::Arrival;
 use crate::pipeline::{Missing, Parts};
+use crate::sync;
 
-/// Raises an alarm for every broken customer. Alarms of earlier runs are cleared where nothing will
+/// Raises an alarm for every broken customer, and for every API whose notifications cannot be
+/// proven. Alarms of earlier runs are cleared where nothing will
 /// clear them: what is mended by now, and channels that are no longer there or for which nothing
 /// waits.
 pub async fn tell_broken_customers(parts: &Parts) -> anyhow::Result<()> {
     let setup = parts.setup();
-    let alarms: Vec<Alarm> = setup
+    let mut alarms: Vec<Alarm> = setup
         .config
         .broken
         .iter()
@@ -41,6 +44,7 @@ pub async fn tell_broken_customers(parts: &Parts) -> anyhow::Result<()> {
             }
         }
     }
+    alarms.extend(of_callbacks(&setup.config));
     let channels = setup.all_channels();
     parts
         .ledger
@@ -66,6 +70,21 @@ pub async fn tell_broken_customers(parts: &Parts) -> anyhow::Result<()> {
             Ok(())
         })
         .await
+}
+
+/// The APIs whose notifications cannot be proven, where any are listened for.
+fn of_callbacks(config: &Config) -> Vec<Alarm> {
+    if config.listen.notifications.is_none() {
+        return Vec::new();
+    }
+    let alarm = |(api, error): (String, anyhow::Error)| {
+        // An API of a customer's own has the customer's name before its own.
+        let customer = api.split_once('/').map_or("", |(customer, _)| customer);
+        let advice = format!("notifications of scr/{api} cannot be proven: {error:#}");
+        tracing::error!("{advice}");
+        of_config(customer, advice)
+    };
+    sync::unproven(&config.scr).into_iter().map(alarm).collect()
 }
 
 /// Whether a file's records may wait for this channel; which it goes to is known once it is begun.

@@ -35,7 +35,7 @@ fn a_record_is_shown_as_it_came_with_all_that_is_wrong_with_it() {
         "A.csv",
         b"ID;WEIGHT;REMARK\r\n1;24350,5;a\r\n;heavy;\"two\r\nlines\"\r\n3;heavy;c\r\n",
     );
-    assert_eq!(provider.run_once(&[]).code, 3);
+    provider.run_once(&[]).ended(3);
     let shown = told(&provider, &["quarantine", "show", "--file", "A.csv"]);
     let shown = shown.as_array().unwrap();
     let seen = |at: usize| {
@@ -60,7 +60,7 @@ fn a_record_of_a_dos_page_is_shown_in_its_letters() {
     provider.mapping("orders", &orders(input, "json"));
     // M\u{fc}ller and \u{d8}rsted, as Python's cp850 writes them.
     provider.drop_file("acme", "A.csv", b"ID;WEIGHT;REMARK\r\n1;heavy;M\x81ller \x9drsted\r\n");
-    assert_eq!(provider.run_once(&[]).code, 3);
+    provider.run_once(&[]).ended(3);
     let shown = told(&provider, &["quarantine", "show", "--file", "A.csv"]);
     assert_eq!(shown[0]["text"], "1;heavy;M\u{fc}ller \u{d8}rsted");
 }
@@ -73,7 +73,7 @@ fn who_a_driver_is_is_not_shown() {
     provider.transporter("wilgen", VAT, "assignments", QUICK);
     let wrong = Assignment::at("nowhere", Wanted::Driver("ALF-1234".to_owned()));
     provider.drop_file("wilgen", "A.xml", xml([wrong]));
-    assert_eq!(provider.run_once(&[]).code, 3);
+    provider.run_once(&[]).ended(3);
     let run = provider.run(&["quarantine", "show"]);
     assert_eq!(run.code, 0, "{run}");
     assert!(run.stdout.contains("<Last>Peeters</Last><Id>***</Id>"), "{run}");
@@ -86,7 +86,7 @@ fn what_is_discarded_is_counted_so_and_gone() {
     drop_faulty(&provider, "A.csv", &["3", "7", "8"]);
     drop_faulty(&provider, "AB.csv", &["5"]);
     provider.drop_file("acme", "whole.csv", b"ID;WEIGHT;REMARK\r\n1;\"never closed\r\n");
-    assert_eq!(provider.run_once(&[]).code, 3);
+    provider.run_once(&[]).ended(3);
     let counts = |provider: &Provider| {
         let acme = provider.status()["customers"]["acme"].clone();
         provider.check_ledger();

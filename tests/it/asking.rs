@@ -422,14 +422,14 @@ fn the_documents_barge_is_as_good_as_the_mappings_checks() {
     let (port, provider) = wilgen(releases(2));
     let barge = |n| Assignment::at(&address(n), Wanted::Barge("205402090".into(), None));
     provider.drop_file("wilgen", "1.xml", xml([barge(0)]));
-    assert_eq!(provider.run_once(&[]).code, 0);
+    provider.run_once(&[]).ended(0);
     let sent = port.release(SCR, &address(0)).unwrap().assigned.unwrap();
     assert_eq!(sent.identification, "205402090");
     let barge_id = "to   = \"barge.identification\"";
     let checked = ASSIGNMENTS.replace(barge_id, &format!("{barge_id}\ncheck = \"eni\""));
     provider.mapping("assignments", &checked);
     provider.drop_file("wilgen", "2.xml", xml([barge(1)]));
-    assert_eq!(provider.run_once(&[]).code, 3);
+    provider.run_once(&[]).ended(3);
     let problems = provider.problems("wilgen", "2.xml");
     assert_eq!((problems[0].rule.as_str(), problems[0].value.as_str()), ("eni", "205402090"));
     assert_eq!(port.release(SCR, &address(1)).unwrap().assigned, None);

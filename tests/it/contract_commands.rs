@@ -20,7 +20,7 @@ fn status_as_json_has_the_shape_of_the_contract() {
     // Before anything ran.
     let status = provider.status();
     assert_eq!(status["customers"]["acme"]["files"]["waiting"], 2, "{status}");
-    assert_eq!(provider.run_once(&[]).code, 3);
+    provider.run_once(&[]).ended(3);
     let status = provider.status();
     let acme = &status["customers"]["acme"];
     let mut files = keys(&acme["files"]);
@@ -56,7 +56,7 @@ fn an_alarm_names_since_customer_channel_kind_and_advice() {
         _ => answer(404, "no such channel"),
     });
     let provider = ready(&fake, "");
-    assert_eq!(provider.run_once(&[]).code, 4);
+    provider.run_once(&[]).ended(4);
     let status = provider.status();
     let alarm = &status["alarms"][0];
     alarm["since"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
@@ -82,7 +82,7 @@ fn the_first_exit_status_that_applies_is_given() {
     let provider = ready(&fake, "");
     provider.drop_file("acme", "B.csv", "ID;WEIGHT\n1;1\n;2\n");
     provider.drop_file("acme", "C.txt", "no route");
-    assert_eq!(provider.run_once(&[]).code, 4);
+    provider.run_once(&[]).ended(4);
     // Something is quarantined and something is deferred: 3, then only 75.
     let fake = Fake::start(|seen, _| match seen.path.as_str() {
         "/connect/token" => answer(0, ""),
@@ -90,8 +90,8 @@ fn the_first_exit_status_that_applies_is_given() {
     });
     let provider = ready(&fake, "");
     provider.drop_file("acme", "A.csv", "ID;WEIGHT\n1;1\n;2\n");
-    assert_eq!(provider.run_once(&[]).code, 3);
-    assert_eq!(provider.run_once(&[]).code, 75);
+    provider.run_once(&[]).ended(3);
+    provider.run_once(&[]).ended(75);
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn quarantine_list_tells_records_and_reasons() {
     assert_eq!(run.code, 0, "{run}");
     provider.drop_file("acme", "A.csv", "ID;WEIGHT\n1;1\n;2\n");
     provider.drop_file("acme", "B.nothing", "x");
-    assert_eq!(provider.run_once(&[]).code, 3);
+    provider.run_once(&[]).ended(3);
     let run = provider.run(&["quarantine", "list"]);
     assert_eq!(run.code, 0, "{run}");
     for word in ["A.csv", "required", "ID", "B.nothing"] {
@@ -252,7 +252,7 @@ fn check_ledger_proves_the_books_and_tells_of_a_spool_that_lost_a_file() {
     let provider = ready(&fake, "");
     let run = provider.run(&["check-ledger"]);
     assert_eq!(run.code, 0, "an empty ledger is sound: {run}");
-    assert_eq!(provider.run_once(&[]).code, 75);
+    provider.run_once(&[]).ended(75);
     assert_eq!(provider.run(&["check-ledger"]).code, 0);
     for file in files_below(&provider.path("state/uat")) {
         if std::fs::read(&file).unwrap() == b"ID;WEIGHT\n001;10\n002;20\n" {

@@ -122,7 +122,7 @@ fn the_message_type_travels_in_a_query_or_not_at_all() {
     );
     acme(&provider, &text.replace("\"ReleaseOrder\"", "\"Release Order&1\""));
     provider.drop_file("acme", "A.csv", "ID;WEIGHT\n001;10\n");
-    assert_eq!(provider.run_once(&[]).code, 0);
+    provider.run_once(&[]).ended(0);
     let call = &fake.to("/ingestion")[0];
     assert_eq!(call.parameters()["type"], "Release Order&1");
     assert_eq!(call.header("messagetype"), "");

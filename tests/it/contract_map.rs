@@ -428,7 +428,7 @@ fn messages_are_cut_by_records_and_by_bytes() {
     acme(&provider, &releases("concurrency = 1\nbatch = { records = 3, bytes = \"100 KiB\" }"));
     let text: String = (1..=8).map(|n| format!("{n};{n}\n")).collect();
     provider.drop_file("acme", "A.csv", format!("ID;WEIGHT\n{text}"));
-    assert_eq!(provider.run_once(&[]).code, 0);
+    provider.run_once(&[]).ended(0);
     let sizes: Vec<usize> =
         fake.to("/ingestion").iter().map(|call| call.json().as_array().unwrap().len()).collect();
     assert_eq!(sizes, [3, 3, 2]);
@@ -439,7 +439,7 @@ fn messages_are_cut_by_records_and_by_bytes() {
     acme(&provider, &releases("batch = { records = 500, bytes = \"1 KiB\" }"));
     let text: String = (1..=100).map(|n| format!("{n};{}\n", "w".repeat(80))).collect();
     provider.drop_file("acme", "A.csv", format!("ID;WEIGHT\n{text}"));
-    assert_eq!(provider.run_once(&[]).code, 0);
+    provider.run_once(&[]).ended(0);
     let calls = fake.to("/ingestion");
     assert!(calls.len() >= 10, "{}", calls.len());
     assert!(calls.iter().all(|call| call.body.len() <= 1024));
@@ -478,7 +478,7 @@ fn what_a_claim_pinned_outlasts_a_change_of_the_mapping() {
         _ => answer(200, ""),
     });
     let provider = ready(&fake, QUICK);
-    assert_eq!(provider.run_once(&[]).code, 75);
+    provider.run_once(&[]).ended(75);
     provider.mapping("plain", &PLAIN.replace("to       = \"id\"", "to = \"changed\""));
     let text = std::fs::read_to_string(provider.path("customers/acme.toml")).unwrap();
     provider.file(

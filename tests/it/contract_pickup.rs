@@ -88,7 +88,7 @@ fn the_results_are_never_scanned() {
         fs::create_dir_all(provider.inbox("acme").join(folder)).unwrap();
         fs::write(provider.inbox("acme").join(folder).join("A.csv"), ROW).unwrap();
     }
-    assert_eq!(provider.run_once(&[]).code, 0);
+    provider.run_once(&[]).ended(0);
     assert_eq!(fake.seen().len(), 0);
 }
 
@@ -179,7 +179,7 @@ fn arrivals_are_numbered_by_name_or_by_time() {
             let time = std::time::SystemTime::now() - Duration::from_secs(age);
             fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
         }
-        assert_eq!(provider.run_once(&[]).code, 0);
+        provider.run_once(&[]).ended(0);
         let mut receipts: Vec<(u64, String)> = provider
             .receipts("acme")
             .into_iter()
@@ -197,7 +197,7 @@ fn the_same_name_with_new_bytes_is_a_new_file() {
     let provider = source(&fake, RENAMED, "");
     for id in ["1", "2"] {
         provider.drop_file("acme", "A.csv", row(id));
-        assert_eq!(provider.run_once(&[]).code, 0);
+        provider.run_once(&[]).ended(0);
     }
     assert_eq!(ids(&fake), ["1", "2"]);
     assert!(provider.receipts("acme").values().all(|receipt| receipt["repeat_of"].is_null()));
@@ -208,7 +208,7 @@ fn the_same_bytes_again_are_discarded_as_repeats_whatever_the_name() {
     let fake = Fake::willing();
     let provider = source(&fake, RENAMED, "");
     provider.drop_file("acme", "A.csv", "ID;WEIGHT\n1;1\n2;2\n");
-    assert_eq!(provider.run_once(&[]).code, 0);
+    provider.run_once(&[]).ended(0);
     for name in ["A.csv", "B.csv"] {
         provider.drop_file("acme", name, "ID;WEIGHT\n1;1\n2;2\n");
         let run = provider.run_once(&[]);
@@ -260,7 +260,7 @@ fn of_a_repeated_file_only_what_is_still_set_aside_is_tried_again() {
     assert_eq!(provider.rejects("acme", "again.csv").unwrap(), b"ID;WEIGHT\n;3\n");
     // And the third time only the one that is left.
     provider.drop_file("acme", "third.csv", bytes);
-    assert_eq!(provider.run_once(&[]).code, 3);
+    provider.run_once(&[]).ended(3);
     let receipt = provider.receipt("acme", "third.csv");
     assert_eq!(receipt["records"]["discarded"], 3, "{receipt}");
     assert_eq!(receipt["records"]["quarantined"], 1, "{receipt}");
@@ -276,7 +276,7 @@ fn what_is_still_open_is_discarded_from_a_repeat() {
     });
     let provider = source(&fake, RENAMED, "");
     provider.drop_file("acme", "A.csv", ROW);
-    assert_eq!(provider.run_once(&[]).code, 75);
+    provider.run_once(&[]).ended(75);
     provider.drop_file("acme", "B.csv", ROW);
     let run = provider.run_once(&["--wait", "20s"]);
     assert_eq!(run.code, 0, "{run}");
@@ -334,7 +334,7 @@ fn an_inactive_customer_takes_nothing_new_and_finishes_what_is_open() {
     });
     let provider = source(&fake, RENAMED, "");
     provider.drop_file("acme", "A.csv", ROW);
-    assert_eq!(provider.run_once(&[]).code, 75);
+    provider.run_once(&[]).ended(75);
     let text = fs::read_to_string(provider.path("customers/acme.toml")).unwrap();
     provider.file("customers/acme.toml", format!("active = false\n{text}"));
     provider.drop_file("acme", "B.csv", row("2"));
@@ -357,7 +357,7 @@ fn the_first_route_that_matches_wins() {
     );
     provider.drop_file("acme", "SPECIAL_1.csv", ROW);
     provider.drop_file("acme", "x.csv", row("2"));
-    assert_eq!(provider.run_once(&[]).code, 0);
+    provider.run_once(&[]).ended(0);
     let bodies: std::collections::BTreeSet<String> =
         fake.to("/ingestion").iter().map(Seen::text).collect();
     assert!(bodies.contains(r#"[{"id":"1","weight":"1"}]"#), "{bodies:?}");

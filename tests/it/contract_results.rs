@@ -285,7 +285,7 @@ fn all_results_of_a_file_share_one_suffix_and_nothing_is_overwritten() {
     std::fs::create_dir_all(inbox.join("rejects")).unwrap();
     std::fs::write(inbox.join("rejects/A.csv.problems.csv"), "mine").unwrap();
     provider.drop_file("acme", "A.csv", "ID;WEIGHT\n1;1\n;2\n");
-    assert_eq!(provider.run_once(&[]).code, 3);
+    provider.run_once(&[]).ended(3);
     assert_eq!(std::fs::read_to_string(inbox.join("rejects/A.csv.problems.csv")).unwrap(), "mine");
     assert!(!inbox.join("rejects/A.csv").exists());
     let of = |folder: &str| provider.names("acme", folder);
@@ -303,7 +303,7 @@ fn all_results_of_a_file_share_one_suffix_and_nothing_is_overwritten() {
     // Twice more.
     for (text, count) in [("ID;WEIGHT\n2;1\n;2\n", 2), ("ID;WEIGHT\n3;1\n;2\n", 3)] {
         provider.drop_file("acme", "A.csv", text);
-        assert_eq!(provider.run_once(&[]).code, 3);
+        provider.run_once(&[]).ended(3);
         assert_eq!(of("receipts").len(), count);
         assert_eq!(of("rejects").len(), 2 * count + 1);
     }
@@ -315,7 +315,7 @@ fn results_are_0640_and_the_state_is_0700() {
     let provider = ready(&fake, "");
     provider.drop_file("acme", "B.csv", "ID;WEIGHT\n1;1\n;2\n");
     provider.drop_file("acme", "C.nothing", "ID;WEIGHT\n1;1\n;2\n");
-    assert_eq!(provider.run_once(&[]).code, 3);
+    provider.run_once(&[]).ended(3);
     let mode =
         |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     let inbox = provider.inbox("acme");
@@ -374,7 +374,7 @@ fn a_file_without_a_route_lies_whole_in_the_rejects_with_the_nearest_routes() {
     let status = provider.status();
     assert_eq!(status["customers"]["acme"]["files"]["quarantined"], 1, "{status}");
     // It is not tried again by itself, and no new run counts it as new.
-    assert_eq!(provider.run_once(&[]).code, 0);
+    provider.run_once(&[]).ended(0);
 }
 
 #[test]

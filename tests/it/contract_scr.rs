@@ -409,7 +409,7 @@ fn what_is_parked_too_long_is_set_aside() {
     });
     let provider = scr(&fake, NONE, "park_for = \"1s\"");
     provider.drop_file("acme", "D.csv", format!("{HEAD}T;;CSQU3054383;BL1;An;P;1;;\n"));
-    assert_eq!(provider.run_once(&[]).code, 75);
+    provider.run_once(&[]).ended(75);
     std::thread::sleep(Duration::from_millis(1100));
     let run = provider.run_once(&[]);
     assert_eq!(run.code, 3, "{run}");
@@ -470,7 +470,7 @@ fn an_older_assignment_that_failed_for_now_never_overtakes_a_newer_one() {
     let provider =
         scr(&fake, NONE, "retry = { first = \"500ms\", max = \"10m\", give_up_after = \"24h\" }");
     provider.drop_file("acme", "1.csv", format!("{HEAD}T;{A1};;;An;P;OLD;;\n"));
-    assert_eq!(provider.run_once(&[]).code, 75);
+    provider.run_once(&[]).ended(75);
     provider.drop_file("acme", "2.csv", format!("{HEAD}T;{A1};;;Bo;P;NEW;;\n"));
     let run = provider.run_once(&["--wait", "20s"]);
     assert_eq!(run.code, 0, "{run}");
@@ -577,7 +577,7 @@ fn scr_sends_repeats_unless_the_route_says_otherwise() {
         provider.file("customers/acme.toml", format!("{text}{more}\n"));
         for name in ["1.csv", "2.csv"] {
             provider.drop_file("acme", name, format!("{HEAD}T;{A1};;;An;P;1;;\n"));
-            assert_eq!(provider.run_once(&[]).code, 0);
+            provider.run_once(&[]).ended(0);
         }
         assert_eq!(fake.to(BASE).len(), calls, "{more}");
         assert_eq!(provider.records("acme", "discarded"), discarded, "{more}");

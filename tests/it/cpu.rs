@@ -443,11 +443,11 @@ fn nor_by_one_of_a_later_file_after_a_restart() {
     let slow = config.replace("first = \"20ms\", max = \"100ms\"", "first = \"1s\", max = \"1s\"");
     provider.file("customers/acme.toml", slow);
     drop_records(&provider, &[right_with("C1", "A")]);
-    assert_eq!(provider.run_once(&[]).code, 75);
+    provider.run_once(&[]).ended(75);
     for (name, bl) in [("S.ndjson", "B"), ("T.ndjson", "C")] {
         let records = format!("{}\n{}\n", right_with("C1", bl), right_with("C2", bl));
         provider.drop_file("acme", name, records);
-        assert_eq!(provider.run_once(&[]).code, 75);
+        provider.run_once(&[]).ended(75);
     }
     is_down.store(false, Ordering::SeqCst);
     let run = provider.run_once(&["--wait", "30s"]);
@@ -465,7 +465,7 @@ fn nor_by_one_of_a_file_that_came_a_moment_later() {
     let provider = pick_up(&fake, "confirm = \"none\"\nconcurrency = 1");
     // One shows that the channel works.
     drop_records(&provider, &[right_with("C0", "X")]);
-    assert_eq!(provider.run_once(&[]).code, 0);
+    provider.run_once(&[]).ended(0);
     let mut first: Vec<Value> = (0..40).map(|n| right_of(&format!("D{n}"), "BEANR")).collect();
     first.push(right_with("C1", "A"));
     let lines: String = first.iter().map(|record| format!("{record}\n")).collect();
@@ -619,7 +619,7 @@ fn without_a_verdict_in_time_the_outcome_is_unknown_and_an_alarm_stands() {
         let provider = pick_up(&fake, &channel);
         drop_records(&provider, &[release_right()]);
         let run = provider.run_once(&["--wait", "30s"]);
-        assert_eq!(run.code, 4, "{run}");
+        run.ended(3);
         counts(&provider, 0, 0, 1);
         assert_eq!(provider.alarms(), ["no-verdict"]);
         let problems = provider.problems("acme", "R.ndjson");

@@ -24,7 +24,7 @@ fn half_delivered() -> (Port, Provider) {
     let fault = Fault::status("/ingestion/c-acme", 503);
     port.fault(fault.skip(3)).unwrap();
     provider.drop_file("acme", "A.csv", csv((0..60).map(|n| n.to_string()), |_| false));
-    assert_eq!(provider.run_once(&[]).code, 75);
+    provider.run_once(&[]).ended(75);
     assert_eq!(provider.records("acme", "delivered"), 30);
     (port, provider)
 }
@@ -208,7 +208,7 @@ fn a_lost_ledger_is_made_anew_from_what_lies_around_it() {
     let (port, provider) = provider();
     let orders = csv((0..60).map(|n| n.to_string()), |id| id.parse::<u32>().unwrap() >= 30);
     provider.drop_file("acme", "A.csv", &orders);
-    assert_eq!(provider.run_once(&[]).code, 3);
+    provider.run_once(&[]).ended(3);
     let aside = provider.run(&["quarantine", "list"]).stdout;
     assert_eq!(aside.lines().count(), 30);
     std::fs::remove_dir_all(provider.path("state/test/ledger")).unwrap();
@@ -221,7 +221,7 @@ fn a_lost_ledger_is_made_anew_from_what_lies_around_it() {
 
     // The same bytes are known again, and only what was set aside is tried again.
     provider.drop_file("acme", "B.csv", &orders);
-    assert_eq!(provider.run_once(&[]).code, 3);
+    provider.run_once(&[]).ended(3);
     assert_eq!(provider.receipt("acme", "B.csv")["records"]["discarded"], 30);
     assert_eq!(port.stats().ingestion.by_channel["c-acme"].records, 30);
     provider.check_ledger();
@@ -249,11 +249,11 @@ fn a_customer_is_taken_out_with_its_account_as_files() {
         let faulty = csv((0..20).map(|n| n.to_string()), |id| id == "7");
         provider.drop_file(customer, "A.csv", faulty);
     }
-    assert_eq!(provider.run_once(&[]).code, 3);
+    provider.run_once(&[]).ended(3);
     port.fault(Fault::status("/ingestion/c-acme", 503).skip(1)).unwrap();
     let open = csv((100..140).map(|n| n.to_string()), |_| false);
     provider.drop_file("acme", "B.csv", &open);
-    assert_eq!(provider.run_once(&[]).code, 75);
+    provider.run_once(&[]).ended(75);
     let before = provider.status()["customers"]["zeta"].clone();
 
     let forget =

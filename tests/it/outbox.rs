@@ -135,7 +135,7 @@ fn each_event_has_a_file_with_the_erps_codes_and_a_marker_and_numbers_go_on() {
         fs::remove_file(provider.path("erp").join(name)).unwrap();
     }
     queue(&provider, &["TEST0000003"]);
-    assert_eq!(provider.run_once(&[]).code, 0);
+    provider.run_once(&[]).ended(0);
     let names: Vec<String> =
         files(provider.path("erp")).into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["REL_transfer_00000003.csv", "REL_transfer_00000003.ok"]);
@@ -146,7 +146,7 @@ fn each_event_has_a_file_with_the_erps_codes_and_a_marker_and_numbers_go_on() {
 fn gathered_events_are_written_by_rows_and_by_time_whichever_comes_first() {
     let provider = provider(&outbox("gather = { every = \"1h\", rows = 2 }"));
     queue(&provider, &["A", "B", "C", "D", "E"]);
-    assert_eq!(provider.run_once(&[]).code, 0);
+    provider.run_once(&[]).ended(0);
     let two = [
         ("00000001.csv".to_owned(), rows(&["1;transfer;A", "2;transfer;B"])),
         ("00000003.csv".to_owned(), rows(&["3;transfer;C", "4;transfer;D"])),
@@ -172,7 +172,7 @@ fn a_name_that_is_taken_gets_a_number() {
     let provider = provider(&outbox(""));
     provider.file("erp/00000001.csv", "another's");
     queue(&provider, &["A"]);
-    assert_eq!(provider.run_once(&[]).code, 0);
+    provider.run_once(&[]).ended(0);
     let both = [
         ("00000001-2.csv".to_owned(), rows(&["1;transfer;A"])),
         ("00000001.csv".to_owned(), "another's".to_owned()),
@@ -289,7 +289,7 @@ fn a_folder_that_does_not_answer_holds_up_neither_another_outbox_nor_the_end() {
     until_true("the other outbox", || files(provider.path("lights")).len() == 2);
     assert_eq!(files(provider.path("erp")), []);
     assert_eq!(daemon.stop().code, 0);
-    assert_eq!(provider.run_once(&[]).code, 0);
+    provider.run_once(&[]).ended(0);
     assert_eq!(files(provider.path("erp")), files(provider.path("lights")));
     is_empty(&provider, 2);
 }
@@ -524,7 +524,7 @@ fn what_waits_is_exported_when_its_customer_is_forgotten() {
 fn a_repair_finds_what_was_queued_though_the_ledger_is_lost() {
     let provider = provider(&outbox(""));
     queue(&provider, &["A", "B"]);
-    assert_eq!(provider.run_once(&[]).code, 0);
+    provider.run_once(&[]).ended(0);
     queue(&provider, &["C", "D"]);
     fs::remove_dir_all(provider.path("state/test/ledger")).unwrap();
     let repair = provider.run(&["ledger", "repair"]);
@@ -533,7 +533,7 @@ fn a_repair_finds_what_was_queued_though_the_ledger_is_lost() {
     for (name, _) in files(provider.path("erp")) {
         fs::remove_file(provider.path("erp").join(name)).unwrap();
     }
-    assert_eq!(provider.run_once(&[]).code, 0);
+    provider.run_once(&[]).ended(0);
     let both = [
         ("00000001.csv".to_owned(), rows(&["1;transfer;C"])),
         ("00000002.csv".to_owned(), rows(&["2;transfer;D"])),

@@ -213,7 +213,7 @@ fn what_happens_to_a_release_lies_in_the_outbox_as_it_is_now() {
 #[test]
 fn a_run_without_receiver_asks_once_for_what_changed_and_tells_it_once() {
     let stage = Stage::with(releases(3), false);
-    assert_eq!(stage.provider.run_once(&[]).code, 0);
+    stage.provider.run_once(&[]).ended(0);
     let mut rows = stage.rows("wilgen");
     rows.sort_by_key(|row| row.split(';').nth(2).unwrap().to_owned());
     let told = |rows: &[String]| -> Vec<String> {
@@ -225,7 +225,7 @@ fn a_run_without_receiver_asks_once_for_what_changed_and_tells_it_once() {
     assert_eq!(first.len(), 1);
     assert!(!first[0].contains("since="), "{first:?}");
 
-    assert_eq!(stage.provider.run_once(&[]).code, 0);
+    stage.provider.run_once(&[]).ended(0);
     assert_eq!(stage.rows("wilgen").len(), 3, "nothing has happened");
     let second = stage.lists();
     assert_eq!(second.len(), 2);
@@ -233,7 +233,7 @@ fn a_run_without_receiver_asks_once_for_what_changed_and_tells_it_once() {
 
     let blocked = Release { blocked: true, ..release(1) };
     stage.port.change(SCR, "block", &blocked).unwrap();
-    assert_eq!(stage.provider.run_once(&[]).code, 0);
+    stage.provider.run_once(&[]).ended(0);
     // "Container has been commercially blocked" is a light of its own ("Green lights").
     assert_eq!(
         told(&stage.rows("wilgen")[3..]),
@@ -291,10 +291,10 @@ fn an_assignment_that_is_parked_wakes_by_the_look_of_a_run_too() {
     let stage = Stage::with(Vec::new(), false);
     let file = [Assignment::of(&container(0), None, Wanted::Driver("D0".to_owned()))];
     stage.provider.drop_file("wilgen", "1.xml", xml(file));
-    assert_eq!(stage.provider.run_once(&[]).code, 75);
+    stage.provider.run_once(&[]).ended(75);
     assert_eq!(stage.provider.records("wilgen", "parked"), 1);
     stage.port.replace(Port::scr_world(releases(1), 0)).unwrap();
-    assert_eq!(stage.provider.run_once(&[]).code, 0);
+    stage.provider.run_once(&[]).ended(0);
     assert_eq!(
         stage.port.release(SCR, &address(0)).unwrap().assigned.unwrap().identification,
         "D0"
@@ -307,7 +307,7 @@ fn at_an_api_of_several_a_release_goes_to_its_owner_alone() {
     let theirs = Release { owner_vat: Some(OTHER.to_owned()), ..release(1) };
     let stage = Stage::with(vec![release(0), theirs.clone()], true);
     stage.customer("zeta", OTHER, "");
-    assert_eq!(stage.provider.run_once(&[]).code, 0);
+    stage.provider.run_once(&[]).ended(0);
     assert_eq!(stage.rows("wilgen"), ["1;transfer;TEST0000000;BL1;N;released"]);
     assert_eq!(stage.rows("zeta"), ["1;transfer;TEST0000001;BL1;N;released"]);
     let daemon = stage.start();
@@ -423,10 +423,10 @@ fn of_a_release_that_is_gone_is_told_at_once_what_was_known() {
 fn an_api_that_cannot_be_asked_is_an_alarm_and_is_asked_by_the_next_run() {
     let stage = Stage::with(releases(1), false);
     stage.port.fault(Fault::new("/wallet-a/*", What::Drop)).unwrap();
-    assert_eq!(stage.provider.run_once(&[]).code, 75);
+    stage.provider.run_once(&[]).ended(75);
     assert_eq!(stage.provider.alarms(), ["unreachable"]);
     stage.port.clear_faults();
-    assert_eq!(stage.provider.run_once(&[]).code, 0);
+    stage.provider.run_once(&[]).ended(0);
     assert_eq!(stage.provider.alarms(), [""; 0]);
     assert_eq!(stage.rows("wilgen").len(), 1);
 }
@@ -459,7 +459,7 @@ fn of_what_was_acknowledged_before_fifty_kills_nothing_is_lost() {
     let (seed, mut random) = Random::seeded();
     let stage = Stage::with(releases(ROUNDS * EACH), true);
     // What is there at the start is known, so that all rows tell of events.
-    assert_eq!(stage.provider.run_once(&[]).code, 0);
+    stage.provider.run_once(&[]).ended(0);
     let known = stage.rows("wilgen").len();
     let mut acknowledged = BTreeSet::new();
     for round in 0..ROUNDS {

@@ -341,9 +341,9 @@ fn the_warning_of_a_record_that_waits_for_its_release_is_told_too() {
     let (port, provider) = wilgen(0, 0);
     let barge = Wanted::Barge("06105123".into(), None);
     provider.drop_file("wilgen", "1.xml", xml([Assignment::of(&container(0), None, barge)]));
-    assert_eq!(provider.run_once(&[]).code, 75);
+    provider.run_once(&[]).ended(75);
     port.replace(Port::scr_world(releases(1), 0)).unwrap();
-    assert_eq!(provider.run_once(&[]).code, 0);
+    provider.run_once(&[]).ended(0);
     let problems = provider.problems("wilgen", "1.xml");
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert_eq!((problems[0].level.as_str(), problems[0].field.as_str()), ("warn", "Visit"));
@@ -376,11 +376,11 @@ fn driver_a_then_b_then_a_again_ends_with_a() {
         for (name, who) in [("1.xml", "A"), ("2.xml", "B"), ("3.xml", "A")] {
             provider.drop_file("wilgen", name, xml([Assignment::at(&address(0), driver(who))]));
             if !together {
-                assert_eq!(provider.run_once(&[]).code, 0);
+                provider.run_once(&[]).ended(0);
             }
         }
         if together {
-            assert_eq!(provider.run_once(&["--wait", "10s"]).code, 0);
+            provider.run_once(&["--wait", "10s"]).ended(0);
         }
         assert_eq!(history(&port, 0), ["A", "B", "A"], "together: {together}");
         let third = provider.receipt("wilgen", "3.xml");
@@ -462,7 +462,9 @@ fn an_older_assignment_waits_no_longer_than_a_newer_one_that_is_parked() {
     assert_eq!(history(&port, 0), [""; 0], "the newer may have been taken");
     let run = provider.run_once(&["--wait", "20s"]);
     assert_eq!(run.code, 3, "the newer was parked for too long: {run}");
-    assert_eq!(history(&port, 0), ["older"]);
+    assert_eq!(history(&port, 0), [""; 0], "the newer may have been taken still");
+    let totals = provider.totals("wilgen");
+    assert_eq!((totals["quarantined"], totals["superseded"]), (1, 1), "{totals:?}");
     provider.check_ledger();
 }
 
@@ -492,6 +494,28 @@ fn what_is_set_aside_keeps_nothing_older_back() {
     assert_eq!(history(&port, 0), ["older"]);
     let problems = provider.problems("wilgen", "1.xml");
     assert_eq!((problems.len(), problems[0].record), (1, 3), "{problems:?}");
+}
+
+#[test]
+fn a_run_does_not_sit_out_how_long_an_unanswered_call_keeps_its_release_and_its_place() {
+    let port = Port::open(Port::scr_world(releases(2), 0));
+    let provider = Provider::with(&port, "timeout = \"1s\"\nconcurrency = 1\n");
+    provider.mapping("assignments", ASSIGNMENTS);
+    provider.transporter("wilgen", VAT, "assignments", QUICK);
+    // The API works on a call that is not answered for a minute, so that one is open all that time.
+    let path = format!("{SCR}/releases/{}/assign", address(0));
+    port.fault(Fault::new(&path, What::DelayMs(600_000)).times(1)).unwrap();
+    let file = [
+        Assignment::at(&address(0), driver("first")),
+        Assignment::at(&address(0), driver("second")),
+        Assignment::at(&address(1), driver("third")),
+    ];
+    provider.drop_file("wilgen", "1.xml", xml(file));
+    let run = provider.run_once(&["--wait", "8s"]);
+    assert_eq!(run.code, 75, "{run}");
+    assert_eq!(provider.records("wilgen", "deferred"), 3);
+    assert_eq!(port.calls_to(&format!("{SCR}/releases/")).len(), 1, "nothing else could begin");
+    provider.check_ledger();
 }
 
 #[test]
@@ -526,7 +550,7 @@ fn addresses_are_compared_whatever_their_letters() {
     let file = ["0xABCDEF", "0xabcdef", "0xAbCdEf"].iter().enumerate();
     let file = file.map(|(n, address)| Assignment::at(address, driver(n)));
     provider.drop_file("wilgen", "1.xml", xml(file));
-    assert_eq!(provider.run_once(&[]).code, 0);
+    provider.run_once(&[]).ended(0);
     assert_eq!(port.stats().scr[SCR].overlapping, 0);
     let release = port.release(SCR, "0xabcdef").unwrap();
     assert_eq!(release.assigned.unwrap().identification, "2");
@@ -577,6 +601,26 @@ fn a_refused_signature_is_an_alarm_and_nothing_is_set_aside() {
         assert_eq!(run.code, 0, "{run}");
         assert_eq!(provider.alarms(), [""; 0]);
         assert_eq!(port.stats().scr[SCR].accepted, 10);
+    }
+}
+
+#[test]
+fn a_key_that_cannot_sign_waits_for_a_person_and_nothing_is_set_aside() {
+    for by_container in [false, true] {
+        let (port, provider) = wilgen(2, 0);
+        provider.secret("scr", "-----BEGIN PUBLIC KEY-----\nzzz\n-----END PUBLIC KEY-----");
+        let file = (0..2).map(|n| match by_container {
+            true => Assignment::of(&container(n), None, driver(n)),
+            false => Assignment::at(&address(n), driver(n)),
+        });
+        provider.drop_file("wilgen", "1.xml", xml(file));
+        provider.run_once(&["--wait", "200ms"]).ended(4);
+        assert_eq!(provider.alarms(), ["login-refused"]);
+        assert_eq!(provider.records("wilgen", "quarantined"), 0);
+        provider.secret("scr", "a-secret-of-thirty-two-bytes-or-more");
+        provider.run_once(&["--wait", "10s"]).ended(0);
+        assert_eq!(provider.alarms(), [""; 0]);
+        assert_eq!(port.stats().scr[SCR].accepted, 2);
     }
 }
 

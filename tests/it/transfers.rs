@@ -138,7 +138,7 @@ fn a_pin_is_not_read_by_hand_while_a_transfer_of_its_release_waits() {
     stage.port.fault(fault.times(2)).unwrap();
     let own = ["transfer", "", &container(0), "", HAULIER.1, ""];
     stage.file("1.csv", [own, ["transfer", &address(1), "", "", HAULIER.1, ""]]);
-    assert_eq!(stage.provider.run_once(&[]).code, 75);
+    stage.provider.run_once(&[]).ended(75);
     for n in 0..2 {
         let run = stage.provider.run(&["scr", "pincode", &address(n), "--yes"]);
         assert_eq!(run.code, 75, "{run}");
@@ -155,7 +155,7 @@ fn a_pin_is_not_read_by_hand_while_a_transfer_waits_that_names_the_container() {
             stage.provider.transporter("kraan", "BE0999142065", "moves", SLOW);
         }
         stage.file("1.csv", [["transfer", "", &container(0), "", HAULIER.1, ""]]);
-        assert_eq!(stage.provider.run_once(&[]).code, 75);
+        stage.provider.run_once(&[]).ended(75);
         // It has come since, and nobody has looked.
         stage.port.replace(world([release(0), release(1)])).unwrap();
         for customer in [&[][..], &["--customer", "wilgen"]] {
@@ -530,31 +530,53 @@ fn a_transfer_of_a_container_whose_releases_all_went_on_names_them() {
     assert_eq!((stage.history(0), stage.history(1)), (vec![], vec!["revoke".to_owned()]));
 }
 
+/// What is to happen to a release: the moves that have something to do, by age and as its history
+/// tells them, and how many have not.
+#[derive(Clone, Default)]
+struct Moves {
+    effective: Vec<(u64, String)>,
+    needless: u64,
+    at: Option<&'static str>,
+}
+
 /// Four releases, and in three files what is to happen to each: assignments as it comes, and
-/// transfers and revokes in turns. Gives back, for each release, the ages of what moves it.
-fn drop_random_moves(stage: &Stage, random: &mut Random, count: u64) -> Vec<Vec<(u64, bool)>> {
-    let mut moved: Vec<Vec<(u64, bool)>> = vec![Vec::new(); 4];
+/// transfers and revokes, also of what is not there where they begin.
+fn drop_random_moves(stage: &Stage, random: &mut Random, count: u64) -> Vec<Moves> {
+    let mut moved = vec![Moves::default(); 4];
     let mut files: Vec<Vec<[String; 6]>> = vec![Vec::new(); 3];
     for age in 0..count {
         let n = random.below(4);
-        let is_away = moved[n as usize].last().is_some_and(|(_, away)| *away);
-        let what = match random.below(4) {
-            0 if is_away => "revoke",
-            0 => "transfer",
+        let of = &mut moved[n as usize];
+        let to = if random.below(3) == 0 { BARGES } else { HAULIER };
+        let what = match random.below(8) {
+            0 => "revoke",
+            1 => "transfer",
+            2 if of.at.is_some() => "revoke",
+            2 => "transfer",
             _ => "assign",
         };
-        if what != "assign" {
-            moved[n as usize].push((age, what == "transfer"));
+        match (what, of.at) {
+            ("transfer", None) => {
+                of.at = Some(to.2);
+                of.effective.push((age, format!("transfer {}", to.2)));
+            }
+            ("revoke", Some(_)) => {
+                of.at = None;
+                of.effective.push((age, "revoke".to_owned()));
+            }
+            // What is there already counts as done.
+            ("transfer", Some(at)) if at == to.2 => {}
+            ("transfer" | "revoke", _) => of.needless += 1,
+            _ => {}
         }
         let text = |is: bool, text: String| if is { text } else { String::new() };
-        // Half of them name the container; a revoke of one that is not gone yet would be parked.
         let by_address = random.below(2) == 0;
         files[(age * 3 / count) as usize].push([
             what.to_owned(),
             text(by_address, address(n)),
             text(!by_address, container(n)),
             text(!by_address && random.below(2) == 0, "BL1".to_owned()),
-            text(what == "transfer", HAULIER.1.to_owned()),
+            text(what == "transfer", to.1.to_owned()),
             text(what == "assign", format!("{age}")),
         ]);
     }
@@ -581,7 +603,7 @@ fn random_moves_keep_their_order_through_faults_and_kills() {
         let path = format!("/wallet-a/*/{path}");
         stage.port.fault(Fault::new(&path, what).every(every).times(times)).unwrap();
     }
-    let moved = drop_random_moves(&stage, &mut random, 60);
+    let moved = drop_random_moves(&stage, &mut random, 70);
     stage.port.set_delay(SCR, Duration::from_millis(30)).unwrap();
     let calls = || stage.port.calls_to(SCR).len();
     for kill in 1..6 {
@@ -597,32 +619,32 @@ fn random_moves_keep_their_order_through_faults_and_kills() {
     let is_done = |n: usize| {
         let state = stage.release(n as u64);
         let moves = state.history.iter().filter(|change| !change.action.starts_with("assign"));
-        moves.count() == moved[n].len()
+        moves.count() == moved[n].effective.len()
     };
     until_true("all moves", || (0..4).all(is_done));
     until_true("the end", || {
         ["pending", "in_flight", "deferred"].iter().all(|state| stage.records(state) == 0)
     });
     assert_eq!(daemon.stop().code, 0);
-    assert_eq!(stage.records("quarantined"), 0, "seed {seed}");
+    // A revoke of what is at home whose first answer was lost counts as done.
+    let needless: u64 = moved.iter().map(|of| of.needless).sum();
+    assert!(stage.records("quarantined") <= needless, "seed {seed}");
     for (n, moved) in moved.iter().enumerate() {
+        let moved = &moved.effective;
         let history = stage.history(n as u64);
         let told = format!("seed {seed}: release {n}: {moved:?} {history:?}");
-        let seen: Vec<bool> = history
-            .iter()
-            .filter(|what| !what.starts_with("assign"))
-            .map(|what| what.starts_with("transfer"))
-            .collect();
-        let wanted: Vec<bool> = moved.iter().map(|(_, away)| *away).collect();
+        let seen: Vec<&String> =
+            history.iter().filter(|what| !what.starts_with("assign")).collect();
+        let wanted: Vec<&String> = moved.iter().map(|(_, what)| what).collect();
         assert_eq!(seen, wanted, "{told}");
         let mut at = moved.iter();
         let mut last = 0;
         for what in &history {
             match what.strip_prefix("assign ") {
                 None => {
-                    let (age, away) = at.next().unwrap();
+                    let (age, what) = at.next().unwrap();
                     // An assignment from before a transfer never follows it.
-                    last = if *away { *age } else { last };
+                    last = if what == "revoke" { last } else { *age };
                 }
                 Some(age) => {
                     let age: u64 = age.parse().unwrap();

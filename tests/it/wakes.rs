@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use lighterman::sandbox::Release;
+use lighterman::sandbox::{Fault, Release, What};
 
 use crate::harness::callback::*;
 use crate::harness::*;
@@ -108,6 +108,62 @@ fn all_are_assigned_once_at_most_twenty_at_a_time_and_the_newest_driver_stays() 
     for (n, driver) in assigned {
         let wanted = if twice(&n) { "B" } else { "A" };
         assert_eq!(driver, format!("{wanted}{n}"), "seed {seed}");
+    }
+    provider.check_ledger();
+}
+
+/// The drivers of the calls to a release, in the order in which they came.
+fn drivers(port: &Port, address: &str) -> Vec<String> {
+    let calls = port.calls_to(&format!("{SCR}/releases/{address}/assign")).into_iter();
+    let bodies = calls.map(|call| call.body.unwrap());
+    let bodies = bodies.map(|body| serde_json::from_str::<serde_json::Value>(&body).unwrap());
+    bodies.map(|body| body["identification"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn what_wakes_together_never_goes_after_a_newer_one_that_was_answered_with_a_fault() {
+    const COUNT: u64 = 8;
+    let at = free_address();
+    let blocked = |n| Release { blocked: true, ..Port::release(&address(n), &container(n), "BL1") };
+    let port = Port::open(Port::scr_world((0..COUNT).map(blocked).collect(), 0));
+    let callback = "callback = { key = { file = \"secrets/callback\" }, in = \"header\" }";
+    let listen = format!("{callback}\n\n[listen]\nnotifications = {{ address = \"{at}\" }}\n");
+    let provider = Provider::with(&port, &listen);
+    provider.secret("callback", CALLBACK_KEY);
+    provider.mapping("assignments", ASSIGNMENTS);
+    let quick = r#"retry = { first = "20ms", max = "1h", give_up_after = "24h" }"#;
+    provider.transporter("wilgen", VAT, "assignments", quick);
+    let daemon = provider.start();
+    for (file, driver) in ["A", "B", "C"].into_iter().enumerate() {
+        let rows = (0..COUNT).map(|n| assignment(n, driver));
+        provider.drop_file("wilgen", &format!("{file}.xml"), xml(rows));
+        let parked = (file as u64 + 1) * COUNT;
+        until_true("parked", || provider.records("wilgen", "parked") == parked);
+    }
+    let free = (0..COUNT).map(|n| Port::release(&address(n), &container(n), "BL1"));
+    port.replace(Port::scr_world(free.collect(), 0)).unwrap();
+    // What the first call for each release does is done behind the API all the same.
+    let fault = What::Status {
+        status: 500,
+        retry_after: None,
+        body: Some(r#"{"code": 3, "description": "no answer from the chain"}"#.to_owned()),
+        headers: Default::default(),
+    };
+    for n in 0..COUNT {
+        let path = format!("{SCR}/releases/{}/assign", address(n).to_lowercase());
+        port.fault(Fault::new(&path, fault.clone()).times(1)).unwrap();
+    }
+    for n in 0..COUNT {
+        let body = on_release("UNBLOCK", &address(n), VAT);
+        assert_eq!(post(at, API, &[&signed()], &body), 200);
+    }
+    settles(&provider, "all are done", |open| open == 0);
+    assert_eq!(daemon.stop().code, 0);
+    for n in 0..COUNT {
+        let told = drivers(&port, &address(n).to_lowercase());
+        assert!(told.is_sorted(), "an older one followed a newer one: {told:?}");
+        assert_eq!(told.last(), Some(&format!("C{n}")));
+        assert!(told.len() > 1, "the first was answered with a fault: {told:?}");
     }
     provider.check_ledger();
 }

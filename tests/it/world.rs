@@ -81,7 +81,7 @@ fn a_wrong_password_is_an_alarm_and_is_tried_three_times_in_all_until_it_changes
     nothing_is_lost(&provider);
 
     provider.secret("acme", "not-the-password-either");
-    assert_eq!(provider.run_once(&[]).code, 4);
+    provider.run_once(&[]).ended(4);
     let tries = port.stats().token.requests;
     assert!((4..=6).contains(&tries), "another password is tried again, {tries} in all");
     nothing_is_lost(&provider);

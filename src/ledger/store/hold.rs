@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Store;
 use crate::ledger::entry::to_hex;
-use crate::ledger::{Age, Holds, Waiting};
+use crate::ledger::{Account, Age, Holds, Wait, Waiting};
 
 /// What waits for transfers and revokes of a release, for all that the ledger knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +64,37 @@ impl Store {
             true => Held::Perhaps,
             false => Held::No,
         }
+    }
+}
+
+impl Store {
+    /// The newest record of a customer's channel, but for one, that overwrites what is older of a
+    /// release, was sent, and waits.
+    pub fn newest_sent(
+        &self,
+        customer: &str,
+        channel: &str,
+        address: &str,
+        but: Age,
+    ) -> Option<Age> {
+        let is_theirs = |account: &Account| {
+            let pinned = account.pinned.as_ref();
+            let is_channel = pinned.is_some_and(|pinned| pinned.channel == channel);
+            // An excerpt's ordinals are not those that age counts by.
+            account.customer == customer && is_channel && account.excerpt_of().is_none()
+        };
+        let takes_back = |holds: &Holds| holds.to.is_none();
+        let files = self.files.iter().rev().filter(|(_, (account, _))| is_theirs(account));
+        let ages = files.flat_map(|(arrival, (account, progress))| {
+            let arrival = account.again.map_or(*arrival, |again| again.age);
+            let sent = progress.waiting.values().filter(|waiting| {
+                let is_open = matches!(waiting.wait, Wait::Time | Wait::Release);
+                let is_revoke = waiting.holds.as_ref().is_some_and(takes_back);
+                is_open && !is_revoke && waiting.address.as_deref() == Some(address)
+            });
+            sent.map(move |waiting| (arrival, waiting.first))
+        });
+        ages.filter(|age| *age != but).max()
     }
 }
 

@@ -134,7 +134,9 @@ impl Scr {
             return Ok((request, String::new()));
         }
         let no_login = |error: anyhow::Error| Reply::NoLogin(format!("SCR API: {error:#}"));
-        let signer = self.signer().await.map_err(no_login)?;
+        // Nothing but a person mends a key.
+        let no_key = |error: anyhow::Error| Reply::LoginRefused(format!("{error:#}"));
+        let signer = self.signer().await.map_err(no_key)?;
         let Some(signer) = signer else { return Ok((request, String::new())) };
         let token = signer.sign(Timestamp::now()).map_err(no_login)?;
         let header = http::bearer(&token).map_err(no_login)?;

@@ -200,7 +200,10 @@ async fn without_a_usable_key_nothing_is_sent() {
     let key = SecretSource::File(test_key("missing.pem"));
     let scr = Scr::open(&api(&server, signed("RS256", key)), &Arc::default()).unwrap();
     let reply = scr.assign("0xAB1", &driver()).await;
-    assert!(matches!(&reply, Reply::NoLogin(text) if text.contains("missing.pem")), "{reply:?}");
+    assert!(
+        matches!(&reply, Reply::LoginRefused(text) if text.contains("missing.pem")),
+        "{reply:?}"
+    );
     assert!(server.seen().is_empty());
 }
 

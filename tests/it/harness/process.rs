@@ -156,6 +156,14 @@ fn read(file: &File) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+impl Finished {
+    /// Shows all that it said if it did not end with this exit status.
+    #[track_caller]
+    pub fn ended(&self, code: i32) {
+        assert_eq!(self.code, code, "{self}");
+    }
+}
+
 impl fmt::Display for Finished {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Finished { code, stdout, stderr } = self;
