@@ -164,8 +164,9 @@ pub fn told(answer: &Answer) -> String {
     }
 }
 
-/// Whether an SCR API answers that there is no such release: by 404 or 410, or by its 500 with
-/// `{code, description}`, where the words tell, as the codes are not documented (reference/domain.md,
+/// Whether an SCR API answers that there is no such release: by 404, 410 or a fault's description.
+///
+/// The fault is a 500 with `{code, description}`, whose codes are not documented (reference/domain.md,
 /// section 4).
 pub fn is_not_found(answer: &Answer) -> bool {
     match answer.status {

@@ -47,8 +47,8 @@ pub struct Walked {
     /// From when on changes are asked for next time; none: all there are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
-    /// The last walk, if it took several pages: what changed while it lasted may have hidden others
-    /// from it.
+    /// The last walk, if its list changed while its pages were read, which may have hidden others from
+    /// it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub doubtful: Option<Doubtful>,
 }

@@ -106,12 +106,13 @@ pub async fn walk(parts: &Parts, api: &str, listens: bool) -> Result<usize, Brok
             }
         }
         changed += new;
-        doubtful = (list.pages() > 1).then(|| Doubtful { since, from, until: Timestamp::now() });
+        let may_hide = list.pages() > 1 && list.has_changed();
+        doubtful = may_hide.then(|| Doubtful { since, from, until: Timestamp::now() });
         match before.take() {
             // What changed during the last walk may have moved others from a page that was still to
             // be read to one that had been.
             Some(earlier) if hidden => since = earlier.since.min(since),
-            _ if list.pages() <= 1 || new == 0 || !list.has_changed() => break,
+            _ if !may_hide || new == 0 => break,
             _ => {}
         }
     }
