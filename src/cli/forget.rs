@@ -15,6 +15,7 @@ use crate::disk;
 use crate::ledger::renewal::{beside, sync_all};
 use crate::ledger::{self, Account, Entry, Phase, Queued, transfer};
 use crate::model::Arrival;
+use crate::pipeline::document;
 use crate::settle::{Kept, Receipt, kept, write_problems};
 use crate::spool::Spool;
 use crate::worker::StateLock;
@@ -206,10 +207,10 @@ impl Belongings {
         }
         for queued in &self.queued {
             let folder = to.join("outbox").join(queued.outbox.replace('/', "_"));
-            let from = spool.payload(&queued.payload);
             // What is gone cannot be written any more, either.
-            if from.exists() {
-                put(&from, &folder, &format!("{:08}.json", queued.sequence))?;
+            if let Some(document) = document(spool, &queued.payload)? {
+                disk::make_folder(&folder, 0o700)?;
+                fs::write(folder.join(format!("{:08}.json", queued.sequence)), document)?;
             }
         }
         let sources = config.customers.get(customer).map(|customer| &customer.sources);

@@ -2,8 +2,9 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-/// A notification that is still to be worked on. What it says lies in the spool, under its number.
+/// A notification that is still to be worked on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// Counted from 1 in the order of arrival.
@@ -17,6 +18,9 @@ pub struct Event {
     /// Why it is kept though nothing is done with it, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept: Option<String>,
+    /// What it says, where that is short; otherwise that lies in the spool, under its number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<Map<String, Value>>,
 }
 
 /// What is known of one who sends notifications.

@@ -35,7 +35,7 @@ pub struct Queued {
     pub sequence: u64,
     /// The name of its file in the spool, without the end.
     pub payload: String,
-    /// The bytes of that file.
+    /// Its bytes there.
     pub bytes: u64,
     /// Its event, in a word.
     pub event: String,

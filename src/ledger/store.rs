@@ -20,6 +20,7 @@ use anyhow::{Context, anyhow, bail};
 use jiff::Timestamp;
 
 pub use aside::WHOLE;
+use event::OfSender;
 use hold::Holding;
 use outbox::Outboxes;
 pub use outbox::Waits;
@@ -67,10 +68,10 @@ pub struct Store {
     pub tallies: BTreeMap<String, Tally>,
     /// The alarms that stand.
     pub alarms: Vec<Alarm>,
-    /// The notifications that are still to be worked on, by number.
+    /// The notifications that are still to be worked on, by number, without what they say.
     pub events: BTreeMap<u64, Event>,
-    /// How many of them are kept though nothing can be done with them.
-    kept_events: usize,
+    /// The same by their senders.
+    open_events: BTreeMap<String, OfSender>,
     /// Who has sent notifications.
     pub senders: BTreeMap<String, Sender>,
     /// The outboxes that something was queued in, by customer and name.
@@ -95,7 +96,7 @@ impl Store {
             tallies: BTreeMap::new(),
             alarms: Vec::new(),
             events: BTreeMap::new(),
-            kept_events: 0,
+            open_events: BTreeMap::new(),
             senders: BTreeMap::new(),
             outboxes: Outboxes::new(),
         };

@@ -5,10 +5,13 @@ pub mod again;
 mod begin;
 mod changed;
 pub mod cursor;
+mod cuts;
 mod finish;
+mod kept_back;
 mod late;
 mod outboxes;
 mod pass;
+mod sending;
 mod setup;
 mod verdict;
 mod wakes;
@@ -16,6 +19,7 @@ mod written;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
@@ -24,7 +28,7 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-pub use outboxes::{Outboxes, Payload, Put, clear};
+pub use outboxes::{Outboxes, Payload, Put, clear, document};
 pub use setup::{Pinnable, Setup};
 pub use wakes::{Bell, Wakes};
 
@@ -60,6 +64,8 @@ pub struct Parts {
     pub looks: OrderBook,
     /// Tells that a notification was kept.
     pub notified: Notify,
+    /// How many came in a crowd, so that acknowledging them goes before the work on them.
+    pub crowds: AtomicU64,
     /// Tells the outboxes that something was queued for them.
     pub outboxes: Outboxes,
     /// At partners' servers.
@@ -211,6 +217,7 @@ impl Parts {
             wakes: Wakes::default(),
             looks: OrderBook::default(),
             notified: Notify::new(),
+            crowds: AtomicU64::new(0),
             outboxes: Outboxes::default(),
             logins: Logins::default(),
             waiting: Waiting::default(),

@@ -1,21 +1,25 @@
 //! Outboxes: documents for the ERP are queued, to be written as files afterwards. A document's file
 //! in the spool and its entry in the ledger are on disk before its event counts as done.
 
+mod page;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
+use futures::future::try_join_all;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
+use self::page::Pages;
+pub use self::page::read as document;
 use super::Parts;
 use crate::ledger::{Alarm, AlarmKind, Store};
 use crate::pickup::claim::free_disk;
-use crate::spool::{Spool, write_whole};
+use crate::spool::Spool;
 
 /// How many documents may wait in one outbox: an entry of some 250 bytes on disk each, beside its
 /// file. It is meant to be reached by an outbox that nobody looks after alone.
@@ -24,6 +28,7 @@ const MOST_WAITING: u64 = 1_000_000;
 /// Who is told that something was queued.
 #[derive(Default)]
 pub struct Outboxes {
+    pages: Pages,
     wakes: Mutex<BTreeMap<(String, String), Arc<Notify>>>,
     again: watch::Sender<()>,
 }
@@ -98,25 +103,26 @@ impl Parts {
             self.tell_full(customer, &outbox, &why).await;
             return Ok(Put::Full(why));
         }
-        let payloads = taking.iter().map(|outbox| Payload {
-            customer: customer.to_owned(),
-            outbox: outbox.clone(),
-            event: event.to_owned(),
-            document: document.clone(),
+        let kept = taking.iter().map(async |outbox| {
+            let payload = Payload {
+                customer: customer.to_owned(),
+                outbox: outbox.clone(),
+                event: event.to_owned(),
+                document: document.clone(),
+            };
+            let line = serde_json::to_vec(&payload)?;
+            let bytes = line.len() as u64;
+            let name = self.outboxes.pages.keep(&self.spool, customer, line).await?;
+            anyhow::Ok(Kept { outbox: payload.outbox, name, bytes })
         });
-        let (spool, payloads) = (self.spool.clone(), payloads.collect::<Vec<_>>());
-        let kept = tokio::task::spawn_blocking(move || {
-            payloads.into_iter().map(|payload| keep(&spool, payload)).collect()
-        });
-        let kept: anyhow::Result<Vec<Kept>> = kept.await?;
-        let kept = kept?;
+        let kept = try_join_all(kept).await?;
         // What the ledger does not take is cleared by the next run: a commit that failed may be on
         // disk all the same.
+        let (of, what) = (customer.to_owned(), event.to_owned());
         self.ledger
             .update(move |store| {
-                for Kept { payload, name, bytes } in kept {
-                    let Payload { customer, outbox, event, .. } = &payload;
-                    store.queue((customer, outbox), event, (&name, bytes));
+                for Kept { outbox, name, bytes } in kept {
+                    store.queue((&of, &outbox), &what, (&name, bytes));
                 }
                 with(store);
             })
@@ -178,17 +184,9 @@ impl Parts {
 
 /// A document that is in the spool, and not in the ledger yet.
 struct Kept {
-    payload: Payload,
+    outbox: String,
     name: String,
     bytes: u64,
-}
-
-fn keep(spool: &Spool, payload: Payload) -> anyhow::Result<Kept> {
-    // Names in the order of time, and never twice.
-    let name = uuid::Uuid::now_v7().simple().to_string();
-    let bytes = serde_json::to_vec(&payload)?;
-    write_whole(&spool.payload(&name), &bytes, 0o600)?;
-    Ok(Kept { payload, name, bytes: bytes.len() as u64 })
 }
 
 /// Removes what lies in the spool of documents that no entry tells of: to be done before anything
@@ -212,13 +210,10 @@ pub async fn clear(parts: &Parts) -> anyhow::Result<()> {
 }
 
 impl Payload {
-    /// What a document's file says; none if it is gone or damaged.
+    /// What a document's file says of it; none if it is gone or damaged.
     pub fn read(spool: &Spool, name: &str) -> std::io::Result<Option<Payload>> {
-        match fs::read(spool.payload(name)) {
-            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        let line = document(spool, name)?;
+        Ok(line.and_then(|line| serde_json::from_slice(&line).ok()))
     }
 }
 

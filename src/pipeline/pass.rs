@@ -1,9 +1,8 @@
 //! A pass over one file: everything of it that can be sent now is sent, first what waited, then
 //! the rest. The mark moves only over what the ledger answers for.
 
-use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -13,12 +12,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::cursor::{Cursor, Piece};
-use super::{Missing, Occasion, Parts, Work, late};
+use super::cuts::Cuts;
+use super::kept_back::KeptBack;
+use super::sending::{Found, Sending};
+use super::{Missing, Occasion, Parts, Work};
 use crate::deliver::{Channel, Clearance, Go, Message, Prepared, Turn, after};
 use crate::inspect::{Inspection, Seen};
-use crate::ledger::{Account, AlarmKind, Change, Pinned, Progress, Wait, Waiting};
+use crate::ledger::{Account, Change, Pinned, Progress, Wait, Waiting};
 use crate::map::Mapping;
-use crate::model::{Arrival, LateAnswer, Origin, Problem, State};
+use crate::model::{Arrival, Origin, State};
 use crate::read::Unsound;
 
 /// How long a file at least leaves others the time to line up before it.
@@ -89,20 +91,12 @@ struct Pass {
     repeats: Arc<crate::ledger::Ordinals>,
     progress: Arc<Progress>,
     origin: Option<Arc<Origin>>,
-    /// Where the pieces start that are not answered yet, and where the next cut starts.
-    cuts: Arc<Mutex<Cuts>>,
+    cuts: Cuts,
     running: JoinSet<anyhow::Result<()>>,
-    /// Where the channel keeps the order: until when a message waits that none may overtake.
-    kept_back: Arc<Mutex<Option<Timestamp>>>,
+    kept_back: KeptBack,
     /// Nothing more is sent once the run is to stop, or an outcome could not be noted.
     halt: CancellationToken,
     _until_retired: AbortOnDropHandle<()>,
-}
-
-#[derive(Default)]
-struct Cuts {
-    open: BTreeSet<u64>,
-    next: u64,
 }
 
 impl Pass {
@@ -147,9 +141,9 @@ impl Pass {
             repeats: Arc::new(repeats),
             progress: Arc::new(progress),
             origin: super::again::origin(&parts.spool, &work.account)?,
-            cuts: Arc::default(),
+            cuts: Cuts::default(),
             running: JoinSet::new(),
-            kept_back: Arc::default(),
+            kept_back: KeptBack::default(),
             _until_retired: halt_when_retired(&channel, &halt),
             channel,
             halt,
@@ -217,21 +211,21 @@ impl Pass {
             due.sort_by_key(|waiting| waiting.attempts);
         }
         if due.is_empty() {
-            self.keep_back(then_kept_back);
+            self.kept_back.until_then(then_kept_back);
             return Ok(());
         }
         let progress = Arc::clone(&self.progress);
         let mut cursor = self.cursor();
         for waiting in due {
             self.make_way().await?;
-            if self.kept_back().is_some() {
+            if self.kept_back.until().is_some() {
                 return Ok(());
             }
             let go = match self.channel.clear(self.pinned.batch_bytes, &self.halt).await {
                 Clearance::Go(go) => go,
                 Clearance::Paused(until) if self.channel.keeps_order() => {
                     // Should the pause end now, the rest must not overtake this one.
-                    self.keep_back(Some(until));
+                    self.kept_back.until_then(Some(until));
                     return Ok(());
                 }
                 Clearance::Paused(_) | Clearance::Halted => break,
@@ -250,9 +244,9 @@ impl Pass {
             let message = self.message(&mut piece, Some(waiting));
             let prepared = self.channel.line_up(&message);
             // The problems of these records were noted when they were first mapped.
-            self.spawn(message, prepared, go, Vec::new(), Vec::new(), None);
+            self.spawn(message, prepared, go, Found::default(), None);
         }
-        self.keep_back(then_kept_back);
+        self.kept_back.until_then(then_kept_back);
         Ok(())
     }
 
@@ -260,11 +254,11 @@ impl Pass {
     async fn send_the_rest(&mut self) -> anyhow::Result<()> {
         let end = self.pinned.total + 1;
         let mut next = self.mark;
-        self.lock().next = next;
+        self.cuts.start_at(next);
         let mut cursor = self.cursor();
         while next < end {
             self.make_way().await?;
-            if let Some(until) = self.kept_back() {
+            if let Some(until) = self.kept_back.until() {
                 let hold = vec![Change::Hold(Some(until))];
                 self.parts.ledger.note(self.arrival, hold).await?;
                 return Ok(());
@@ -301,13 +295,9 @@ impl Pass {
             (cursor, self.seen) = (moved, seen);
             let mut piece = piece?;
             next = if piece.ended { end } else { position };
-            {
-                let mut cuts = self.lock();
-                cuts.next = next;
-                cuts.open.insert(start);
-            }
+            self.cuts.begin(start, next);
             if self.was_answered(&piece) {
-                self.lock().open.remove(&start);
+                self.cuts.end(start);
                 continue;
             }
             let mut changes = Vec::new();
@@ -322,7 +312,8 @@ impl Pass {
                 true => None,
                 false => self.channel.line_up(&message),
             };
-            self.spawn(message, prepared, go, piece.problems, changes, Some(start));
+            let found = Found { problems: piece.problems, changes };
+            self.spawn(message, prepared, go, found, Some(start));
         }
         if self.running.is_empty() && self.mark < end {
             // Everything before the end was answered earlier.
@@ -395,125 +386,31 @@ impl Pass {
         mut message: Message,
         mut prepared: Option<Prepared>,
         go: Go,
-        mut problems: Vec<Problem>,
-        mut changes: Vec<Change>,
+        mut found: Found,
         start: Option<u64>,
     ) {
-        let (parts, channel) = (Arc::clone(&self.parts), Arc::clone(&self.channel));
-        let cuts = Arc::clone(&self.cuts);
-        let kept_back = self.channel.keeps_order().then(|| Arc::clone(&self.kept_back));
-        let (arrival, mapping) = (self.arrival, Arc::clone(&self.mapping));
-        let halt = self.halt.clone();
         go.shrink(message.body.len());
         let go = (message.count() > 0).then_some(go);
-        let mut waits = None;
-        if let Some(prepared) = &mut prepared {
+        let sending = Sending {
+            parts: Arc::clone(&self.parts),
+            channel: Arc::clone(&self.channel),
+            mapping: Arc::clone(&self.mapping),
+            arrival: self.arrival,
+            cuts: self.cuts.clone(),
+            start,
+            kept_back: self.kept_back.clone(),
+            halt: self.halt.clone(),
+        };
+        let waits = prepared.as_mut().and_then(|prepared| {
             let told = prepared.take_problems(&message);
-            problems.extend(told.into_iter().map(|problem| named(problem, &mapping)));
+            found.problems.extend(told.into_iter().map(|problem| sending.named(problem)));
             // In line before anything newer can be noted, so that it stands after a crash, too.
-            waits = prepared.waits_from_now(&message).map(|waiting| {
+            prepared.waits_from_now(&message).map(|waiting| {
                 message.earlier = Some(waiting.clone());
-                parts.ledger.note_in_line(arrival, vec![Change::Wait(waiting)])
-            });
-        }
-        self.running.spawn(async move {
-            let count = message.count();
-            // What is known before the call is noted before it: a journal that cannot be written
-            // must not leave an answer that is not noted.
-            if let Some(noted) = waits {
-                noted.await.inspect_err(|_| halt.cancel())?;
-            }
-            note_problems(&parts, arrival, problems).await.inspect_err(|_| halt.cancel())?;
-            let mut raised = None;
-            let mut worked = false;
-            let mut frees = Vec::new();
-            if let Some(go) = go {
-                parts.ledger.in_flight(arrival, count as i64);
-                let sent =
-                    channel.send(&parts.ledger, &mut message, go, prepared.as_mut(), &halt).await;
-                let Some(outcome) = sent.inspect_err(|_| halt.cancel())? else { return Ok(()) };
-                if let (Some(kept_back), Some(Change::Wait(waiting))) = (
-                    kept_back,
-                    outcome.changes.iter().find(|change| matches!(change, Change::Wait(_))),
-                ) {
-                    *kept_back.lock().unwrap_or_else(PoisonError::into_inner) = Some(waiting.due);
-                }
-                // Only where calls line up is something told later.
-                if prepared.is_some() {
-                    let answers = late::answers(&message, &outcome, Timestamp::now());
-                    note_late(&parts, arrival, answers).await.inspect_err(|_| halt.cancel())?;
-                }
-                changes.extend(outcome.changes);
-                let told = outcome.problems.into_iter().map(|problem| named(problem, &mapping));
-                note_problems(&parts, arrival, told.collect())
-                    .await
-                    .inspect_err(|_| halt.cancel())?;
-                raised = outcome.alarm;
-                worked = outcome.worked;
-                frees = outcome.frees;
-            }
-            if let Some(start) = start {
-                let cuts = cuts.lock().unwrap_or_else(PoisonError::into_inner);
-                let others = cuts.open.iter().find(|open| **open != start);
-                changes.push(Change::Mark(others.copied().unwrap_or(cuts.next)));
-            }
-            let new_alarm = parts
-                .ledger
-                .change(move |store| {
-                    store.change(arrival, changes)?;
-                    store.in_flight(arrival, -(count as i64));
-                    // It may have been paused again since.
-                    if channel.lane.is_open() {
-                        store.clear(|alarm| {
-                            alarm.customer == channel.customer()
-                                && alarm.channel.as_deref() == Some(channel.name())
-                                && alarm.kind != AlarmKind::NoVerdict
-                                && (worked || alarm.kind == AlarmKind::Unreachable)
-                        });
-                    }
-                    // What was wrong with a channel that is gone is nothing to act on.
-                    let raised = raised.filter(|_| !channel.is_retired());
-                    Ok(raised.filter(|alarm| store.raise(alarm.clone())))
-                })
-                .await
-                // What cannot be noted must not be followed by further calls.
-                .inspect_err(|_| halt.cancel())?;
-            if let Some(alarm) = new_alarm {
-                let what = match alarm.kind {
-                    AlarmKind::NoVerdict => "No verdict",
-                    _ => "Channel paused",
-                };
-                tracing::error!(
-                    customer = %alarm.customer,
-                    channel = alarm.channel.as_deref().unwrap_or_default(),
-                    alarm = alarm.kind.word(),
-                    "{what}: {}",
-                    alarm.advice
-                );
-            }
-            if let Some(start) = start {
-                cuts.lock().unwrap_or_else(PoisonError::into_inner).open.remove(&start);
-            }
-            drop(prepared);
-            if !frees.is_empty() {
-                parts.wakes.ring_all(&frees);
-            }
-            Ok(())
+                self.parts.ledger.note_in_line(self.arrival, vec![Change::Wait(waiting)])
+            })
         });
-    }
-
-    fn kept_back(&self) -> Option<Timestamp> {
-        *self.kept_back.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn keep_back(&self, until: Option<Timestamp>) {
-        if let Some(until) = until {
-            *self.kept_back.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Cuts> {
-        self.cuts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.running.spawn(sending.run(message, prepared, go, waits, found));
     }
 }
 
@@ -538,40 +435,6 @@ fn is_due(waiting: &Waiting, occasion: Occasion, now: Timestamp) -> bool {
             Wait::Time => !waiting.answered,
             Wait::Release | Wait::Confirmation | Wait::Verdict => true,
         }
-}
-
-/// Appends problems to a file's journal, if there are any.
-async fn note_problems(
-    parts: &Parts,
-    arrival: Arrival,
-    problems: Vec<Problem>,
-) -> anyhow::Result<()> {
-    if problems.is_empty() {
-        return Ok(());
-    }
-    let spool = parts.spool.clone();
-    tokio::task::spawn_blocking(move || spool.note_problems(arrival, &problems)).await?
-}
-
-/// Appends late answers to a file's journal, if there are any.
-async fn note_late(
-    parts: &Parts,
-    arrival: Arrival,
-    answers: Vec<LateAnswer>,
-) -> anyhow::Result<()> {
-    if answers.is_empty() {
-        return Ok(());
-    }
-    let spool = parts.spool.clone();
-    tokio::task::spawn_blocking(move || spool.note_late(arrival, &answers)).await?
-}
-
-/// A problem that names a mapping's `to` names its `from` instead.
-fn named(mut problem: Problem, mapping: &Mapping) -> Problem {
-    if let Some(from) = mapping.from_of(&problem.field) {
-        problem.field = from.to_owned();
-    }
-    problem
 }
 
 /// The file in the spool is not what was inspected.

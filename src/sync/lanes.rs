@@ -2,8 +2,10 @@
 //! API is out of reach holds up no other.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::stream::{self, StreamExt};
 use jiff::Timestamp;
@@ -17,9 +19,17 @@ use crate::deliver::after;
 use crate::disk;
 use crate::ledger::{self, Alarm, AlarmKind};
 use crate::pipeline::{Parts, Setup};
+use crate::spool::write_whole;
 
 /// How many events are worked on and ended together.
 const TOGETHER: usize = 64;
+
+/// How many times as long as it worked a lane rests while notifications come in a crowd: acknowledging
+/// them goes first, and a share of the work goes on all the same.
+const REST: u32 = 3;
+
+/// How long it rests at most: where the API is slow, most of the work is waiting.
+const LONGEST_REST: Duration = Duration::from_secs(1);
 
 /// How long apart an API that is out of reach is asked at most.
 const UNREACHABLE: Duration = Duration::from_secs(60);
@@ -35,10 +45,7 @@ pub async fn work_on(parts: Arc<Parts>, stop: CancellationToken) {
     let mut lanes: BTreeMap<String, Arc<Notify>> = BTreeMap::new();
     let mut running = JoinSet::new();
     loop {
-        let senders = parts
-            .ledger
-            .change(|store| Ok(store.senders.keys().cloned().collect::<Vec<String>>()))
-            .await;
+        let senders = parts.ledger.change(|store| Ok(store.senders_of_events())).await;
         match senders {
             Ok(senders) => {
                 for sender in senders {
@@ -63,19 +70,12 @@ pub async fn work_on(parts: Arc<Parts>, stop: CancellationToken) {
 
 /// Works on what is open as far as it can be done now; tells how much is left.
 pub async fn work_once(parts: &Arc<Parts>, stop: &CancellationToken) -> anyhow::Result<u64> {
-    let senders: BTreeSet<String> = parts
-        .ledger
-        .change(|store| Ok(store.events.values().map(|event| event.sender.clone()).collect()))
-        .await?;
+    let senders = parts.ledger.change(|store| Ok(store.senders_of_events())).await?;
     for sender in senders {
         let mut lane = Lane::new(Arc::clone(parts), sender);
         while !stop.is_cancelled() && lane.turn().await?.is_none() {}
     }
-    let left = |store: &mut ledger::Store| {
-        let left = store.events.values().filter(|event| event.kept.is_none());
-        Ok(left.count() as u64)
-    };
-    parts.ledger.change(left).await
+    parts.ledger.change(|store| Ok(store.open_events() as u64)).await
 }
 
 struct Lane {
@@ -97,9 +97,16 @@ impl Lane {
 
     async fn run(mut self, wake: Arc<Notify>, stop: CancellationToken) {
         while !stop.is_cancelled() {
+            let (began, crowds) = (Instant::now(), self.parts.crowds.load(Ordering::Relaxed));
             let pause = match self.turn().await {
                 Ok(Some(pause)) => pause,
-                Ok(None) => continue,
+                Ok(None) => {
+                    if self.parts.crowds.load(Ordering::Relaxed) != crowds {
+                        let rest = (began.elapsed() * REST).min(LONGEST_REST);
+                        stop.run_until_cancelled(tokio::time::sleep(rest)).await;
+                    }
+                    continue;
+                }
                 Err(error) => {
                     tracing::error!("The notifications of {} wait: {error:#}", self.sender);
                     UNREACHABLE
@@ -134,17 +141,8 @@ impl Lane {
         // One alone shows whether the API is back.
         let most = if self.outages > 0 { 1 } else { TOGETHER };
         let sender = self.sender.clone();
-        let events: Vec<ledger::Event> = self
-            .parts
-            .ledger
-            .change(move |store| {
-                let mine = store
-                    .events
-                    .values()
-                    .filter(|event| event.sender == sender && !waits.contains(&event.number));
-                Ok(mine.take(most).cloned().collect())
-            })
-            .await?;
+        let events: Vec<ledger::Event> =
+            self.parts.ledger.change(move |store| store.events_of(&sender, &waits, most)).await?;
         if events.is_empty() {
             let next = self.put_off.values().filter_map(|(due, _)| *due).min();
             let pause = next.map(|due| due.duration_since(now));
@@ -153,11 +151,13 @@ impl Lane {
         }
         let mut done = Vec::new();
         let mut groups: Vec<Vec<Open>> = Vec::new();
-        for event in events {
-            let (spool, of) = (self.parts.spool.clone(), event.clone());
-            match tokio::task::spawn_blocking(move || inbox::read(&spool, &of)).await?? {
+        let spool = self.parts.spool.clone();
+        let read = move || events.into_iter().map(|event| inbox::read(&spool, event)).collect();
+        let read: io::Result<Vec<_>> = tokio::task::spawn_blocking(read).await?;
+        for (number, open) in read? {
+            match open {
                 None => {
-                    let (number, sender) = (event.number, &self.sender);
+                    let sender = &self.sender;
                     tracing::error!("What notification {number} of {sender} said is gone");
                     done.push(number);
                 }
@@ -187,8 +187,8 @@ impl Lane {
                     continue;
                 }
             };
-            for Open { event, .. } in group {
-                let number = event.number;
+            for open in group {
+                let number = open.event.number;
                 match worked.clone() {
                     Worked::Done => {
                         self.put_off.remove(&number);
@@ -203,8 +203,8 @@ impl Lane {
                         tracing::warn!("Notification {number} of {} waits: {why}", self.sender);
                         self.wait_its_turn(number);
                     }
-                    Worked::Refused(why) => self.put_off(&event, why).await?,
-                    Worked::Nobody(why) => self.keep(&event, why).await?,
+                    Worked::Refused(why) => self.put_off(&open, why).await?,
+                    Worked::Nobody(why) => self.keep(&open, why).await?,
                 }
             }
         }
@@ -232,9 +232,10 @@ impl Lane {
         self.put_off.insert(number, (Some(due), tries));
     }
 
-    async fn put_off(&mut self, event: &ledger::Event, why: String) -> anyhow::Result<()> {
+    async fn put_off(&mut self, open: &Open, why: String) -> anyhow::Result<()> {
+        let event = &open.event;
         if after(event.received, TRIED_FOR) <= Timestamp::now() {
-            return self.keep(event, why).await;
+            return self.keep(open, why).await;
         }
         let tries = self.put_off.get(&event.number).map_or(0, |(_, tries)| *tries) + 1;
         let due = after(Timestamp::now(), pause_after(tries, REFUSED));
@@ -242,11 +243,16 @@ impl Lane {
         Ok(())
     }
 
-    /// Keeps an event that fits nobody, with an alarm.
-    async fn keep(&mut self, event: &ledger::Event, why: String) -> anyhow::Result<()> {
-        let (number, sender) = (event.number, &self.sender);
+    /// Keeps an event that fits nobody, with an alarm. What it says lies in a file from now on, for
+    /// a person to look at and to remove.
+    async fn keep(&mut self, open: &Open, why: String) -> anyhow::Result<()> {
+        let (number, sender) = (open.event.number, &self.sender);
         self.put_off.insert(number, (None, 0));
-        let is_known = event.kept.as_ref() == Some(&why);
+        let is_known = open.event.kept.as_ref() == Some(&why);
+        if open.event.kept.is_none() {
+            let (path, bytes) = (self.parts.spool.event(number), serde_json::to_vec(&open.body)?);
+            tokio::task::spawn_blocking(move || write_whole(&path, &bytes, 0o600)).await??;
+        }
         let alarm = Alarm {
             since: Timestamp::now(),
             customer: sender.strip_prefix("cpu/").unwrap_or_default().to_owned(),

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -42,8 +43,11 @@ const PASSED_WITHIN: Duration = Duration::from_secs(2);
 /// How many KiB of bodies are held at once.
 const HELD: usize = 16 << 10;
 
-/// How many notifications are written to disk at once.
-const WRITES: usize = 32;
+/// How many notifications are written to disk at once: one commit takes all that wait for it.
+const WRITES: usize = 256;
+
+/// From how many on they crowd, so that the work on what they tell rests.
+const CROWD: usize = 32;
 
 /// How long a notification waits for its turn to be written.
 const WRITE_WITHIN: Duration = Duration::from_secs(10);
@@ -221,6 +225,9 @@ impl Desk {
     ) -> Result<StatusCode, Refusal> {
         let turn = tokio::time::timeout(WRITE_WITHIN, self.writes.acquire()).await;
         let _turn = turn.map_err(|_| Refusal::Busy)?;
+        if WRITES - self.writes.available_permits() >= CROWD {
+            self.parts.crowds.fetch_add(1, Ordering::Relaxed);
+        }
         match self.inbox.keep(sender, proof, body).await {
             // Who sent it before may have gone before it was told of.
             Ok(Kept::New | Kept::Repeat) => {

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use jsonwebtoken::{Algorithm, EncodingKey};
 use lighterman::sandbox::{Fault, Release, What};
@@ -81,11 +82,11 @@ impl Stage {
         post(self.at, API, &[&signed()], &on_release(event, &address(n), VAT))
     }
 
-    /// How many notifications lie there to be worked on.
-    fn open(&self) -> usize {
-        let files = std::fs::read_dir(self.provider.path("state/test/events")).unwrap();
-        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
-        names.filter(|name| !name.starts_with('.')).count()
+    /// How many notifications are still to be worked on.
+    fn open(&self) -> u64 {
+        let status = self.provider.status();
+        let senders = status["notifications"].as_object().into_iter().flat_map(|all| all.values());
+        senders.map(|sender| sender["open"].as_u64().unwrap()).sum()
     }
 }
 
@@ -161,23 +162,17 @@ fn who_does_not_prove_itself_is_refused_and_nothing_is_kept() {
     assert_eq!(stage.port.calls_to(SCR).len(), 1, "one was asked for");
 }
 
-#[test]
-fn what_was_acknowledged_is_worked_on_after_a_kill_and_what_was_not_may_be_sent_again() {
+/// The daemon is killed before each of these steps for a notification, which is open then or not.
+fn is_killed(body: &serde_json::Value, steps: &[(&str, u64)]) {
     let stage = Stage::new();
     let parks = stage.start();
     let file = [Assignment::of(&container(0), None, driver("D0"))];
     stage.provider.drop_file("wilgen", "1.xml", xml(file));
     until_true("the parking", || stage.provider.records("wilgen", "parked") == 1);
     parks.kill();
-    // Killed before the file is there, before the ledger knows of it, and before it is answered.
-    let body = on_release("TRANSFER", &address(0), VAT).to_string();
+    let body = body.to_string();
     let header = signed();
-    for (step, open) in [
-        ("write events/1.json", 0),
-        ("rename events/1.json", 0),
-        ("sync folder test/events", 1),
-        ("acknowledge events/1.json", 1),
-    ] {
+    for (step, open) in steps {
         let fault = format!("kill;at;1;{step}");
         let daemon = stage.provider.start_in(&["run"], &[("LIGHTERMAN_FAULT", &fault)]);
         stage.listens();
@@ -185,7 +180,7 @@ fn what_was_acknowledged_is_worked_on_after_a_kill_and_what_was_not_may_be_sent_
         assert!(answered.is_err(), "{step}: {answered:?}");
         let ended = daemon.end();
         assert_eq!(ended.code, 137, "{step}: {ended}");
-        assert_eq!(stage.open(), open, "{step}");
+        assert_eq!(stage.open(), *open, "{step}");
     }
     stage.port.replace(Port::scr_world(releases(1), 0)).unwrap();
     let daemon = stage.start();
@@ -195,7 +190,27 @@ fn what_was_acknowledged_is_worked_on_after_a_kill_and_what_was_not_may_be_sent_
     assert_eq!(daemon.stop().code, 0);
     let read = format!("{SCR}/releases/{}", address(0).to_lowercase());
     assert_eq!(stage.port.calls_to(&read).len(), 2, "the event was worked on, and the assignment");
+    let left = std::fs::read_dir(stage.provider.path("state/test/events")).unwrap();
+    assert_eq!(left.count(), 0);
     stage.provider.check_ledger();
+}
+
+#[test]
+fn what_was_acknowledged_is_worked_on_after_a_kill_and_what_was_not_may_be_sent_again() {
+    is_killed(&on_release("TRANSFER", &address(0), VAT), &[("acknowledge events/1.json", 1)]);
+}
+
+#[test]
+fn a_long_one_lies_in_a_file_before_the_ledger_knows_of_it() {
+    let mut body = on_release("TRANSFER", &address(0), VAT);
+    body["note"] = "x".repeat(300).into();
+    let steps = [
+        ("write events/1.json", 0),
+        ("rename events/1.json", 0),
+        ("sync folder test/events", 0),
+        ("acknowledge events/1.json", 1),
+    ];
+    is_killed(&body, &steps);
 }
 
 #[test]
@@ -272,14 +287,15 @@ fn a_token_in_the_body_proves_it_and_is_not_kept() {
     body["token"] = jwt(Algorithm::HS256, &other, 60).into();
     assert_eq!(post(stage.at, API, &[], &body), 401);
     let token = signed().trim_start_matches("Authorization: Bearer ").to_owned();
-    body["token"] = token.clone().into();
+    // A long one lies in a file.
+    let note = "x".repeat(300);
+    (body["token"], body["note"]) = (token.clone().into(), note.clone().into());
     assert_eq!(post(stage.at, API, &[], &body), 200);
     assert_eq!(stage.open(), 1);
     let kept = std::fs::read_to_string(stage.provider.path("state/test/events/1.json")).unwrap();
-    assert_eq!(
-        serde_json::from_str::<serde_json::Value>(&kept).unwrap(),
-        on_release("TRANSFER", &address(0), VAT)
-    );
+    let mut bare = on_release("TRANSFER", &address(0), VAT);
+    bare["note"] = note.into();
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&kept).unwrap(), bare);
     let ended = daemon.stop();
     assert!(!ended.stderr.contains(&token), "{ended}");
 }
@@ -412,7 +428,7 @@ fn of_a_flood_nothing_that_was_acknowledged_is_lost() {
     });
     acknowledged.push(999);
     assert_eq!(daemon.kill().code, 137);
-    assert_eq!(stage.open(), acknowledged.len());
+    assert_eq!(stage.open(), acknowledged.len() as u64);
     let before = stage.port.calls_to(SCR).len();
     stage.port.clear_faults();
     stage.port.replace(Port::scr_world(releases(1000), 0)).unwrap();
@@ -423,6 +439,35 @@ fn of_a_flood_nothing_that_was_acknowledged_is_lost() {
         let read = format!("{SCR}/releases/{}", address(n).to_lowercase());
         assert!(reads.iter().any(|call| call.path == read), "{n} was acknowledged");
     }
+    assert_eq!(daemon.stop().code, 0);
+}
+
+#[test]
+fn events_are_worked_on_though_callbacks_keep_coming() {
+    const SENDERS: u64 = 64;
+    const EACH: u64 = 500;
+    let stage = Stage::new();
+    stage.port.replace(Port::scr_world(releases(SENDERS), 0)).unwrap();
+    let daemon = stage.start();
+    let (sent, enough) = (AtomicU64::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        for sender in 0..SENDERS {
+            let (stage, sent, enough) = (&stage, &sent, &enough);
+            scope.spawn(move || {
+                for _ in (0..EACH).take_while(|_| !enough.load(Ordering::Relaxed)) {
+                    stage.tell("UPDATE", sender);
+                    sent.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        until_true("the work", || {
+            let is_left = sent.load(Ordering::Relaxed) < SENDERS * EACH;
+            !is_left || stage.port.calls_to(SCR).len() > 200
+        });
+        assert!(sent.load(Ordering::Relaxed) < SENDERS * EACH, "it did not wait for their end");
+        enough.store(true, Ordering::Relaxed);
+    });
+    until_true("the end of events", || stage.open() == 0);
     assert_eq!(daemon.stop().code, 0);
 }
 
@@ -451,6 +496,10 @@ fn what_fits_nobody_is_kept_with_an_alarm_until_it_fits() {
     let tell = |n, vat| post(stage.at, API, &[&signed()], &on_release("UPDATE", &address(n), vat));
     assert_eq!(tell(0, "BE1000000021"), 200);
     until_true("the alarm", || stage.provider.alarms() == ["notification"]);
+    // It lies where the alarm says that it may be looked at and removed.
+    let kept = stage.provider.path("state/test/events/1.json");
+    let says: serde_json::Value = serde_json::from_slice(&std::fs::read(&kept).unwrap()).unwrap();
+    assert_eq!(says, on_release("UPDATE", &address(0), "BE1000000021"));
     assert_eq!(tell(1, VAT), 200);
     until_true("the end of what fits", || stage.open() == 1);
     assert_eq!(stage.port.calls_to(SCR).len(), 1);
@@ -459,6 +508,7 @@ fn what_fits_nobody_is_kept_with_an_alarm_until_it_fits() {
     until_true("the end of the other", || stage.open() == 0);
     until_true("no alarm", || stage.provider.alarms().is_empty());
     assert_eq!(daemon.stop().code, 0);
+    assert!(!kept.exists());
 }
 
 #[test]

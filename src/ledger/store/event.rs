@@ -1,7 +1,7 @@
 //! Notifications that were acknowledged: those that are still to be worked on, and what tells a
 //! repeat.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 use jiff::Timestamp;
 
@@ -11,6 +11,14 @@ use crate::ledger::entries::parse;
 use crate::ledger::keys::{event_key, heard_key, sender_key, waiting_key};
 use crate::ledger::{Event, Sender};
 use crate::model::Arrival;
+
+/// The events of one sender.
+#[derive(Default)]
+pub(super) struct OfSender {
+    numbers: BTreeSet<u64>,
+    /// How many of them are kept though nothing can be done with them.
+    kept: usize,
+}
 
 impl Store {
     /// The number of the last event that came.
@@ -27,44 +35,68 @@ impl Store {
 
     /// How many events are to be worked on, without those that nothing can be done with.
     pub fn open_events(&self) -> usize {
-        self.events.len() - self.kept_events
+        self.open_events.values().map(OfSender::open).sum()
     }
 
-    /// Keeps an event until it is worked on; tells whether it is no repeat of one that came after a
-    /// time.
-    pub fn add_event(
-        &mut self,
-        event: Event,
-        hash: &[u8; 16],
-        after: Timestamp,
-    ) -> anyhow::Result<bool> {
-        let is_new = !self.heard(hash, after)?;
+    /// How many of one sender's.
+    pub fn open_events_of(&self, sender: &str) -> usize {
+        self.open_events.get(sender).map_or(0, OfSender::open)
+    }
+
+    /// Those of whose events some are kept.
+    pub fn senders_of_events(&self) -> Vec<String> {
+        self.open_events.keys().cloned().collect()
+    }
+
+    /// Up to `limit` events of a sender in the order of their arrival, without some, with what they
+    /// say.
+    pub fn events_of(
+        &self,
+        sender: &str,
+        without: &BTreeSet<u64>,
+        limit: usize,
+    ) -> anyhow::Result<Vec<Event>> {
+        let numbers = self.open_events.get(sender).into_iter().flat_map(|of| &of.numbers);
+        let wanted = numbers.filter(|number| !without.contains(number)).take(limit);
+        let mut events = Vec::new();
+        for number in wanted {
+            events.extend(self.entries.get::<Event>(&event_key(*number))?);
+        }
+        Ok(events)
+    }
+
+    /// Keeps an event until it is worked on, and what tells a repeat of it.
+    pub fn add_event(&mut self, event: Event, hash: &[u8; 16]) {
         let number = self.senders.get(&event.sender).map_or(0, |sender| sender.number);
         let sender = Sender { last: event.received, number: number.max(event.number) };
         self.entries.put(sender_key(&event.sender), &sender);
         self.senders.insert(event.sender.clone(), sender);
-        if is_new {
-            self.entries.put(heard_key(hash), &event.received);
-            self.entries.put(event_key(event.number), &event);
-            self.events.insert(event.number, event);
-        }
-        Ok(is_new)
+        self.entries.put(heard_key(hash), &event.received);
+        self.entries.put(event_key(event.number), &event);
+        self.hold_event(event);
     }
 
     /// The events are worked on, and no longer kept.
     pub fn end_events(&mut self, numbers: &[u64]) {
         for number in numbers {
-            if let Some(event) = self.events.remove(number) {
-                self.kept_events -= usize::from(event.kept.is_some());
-                self.entries.remove(event_key(*number));
+            let Some(event) = self.events.remove(number) else { continue };
+            self.entries.remove(event_key(*number));
+            let Some(of) = self.open_events.get_mut(&event.sender) else { continue };
+            of.numbers.remove(number);
+            of.kept -= usize::from(event.kept.is_some());
+            if of.numbers.is_empty() {
+                self.open_events.remove(&event.sender);
             }
         }
     }
 
-    /// Keeps an event though nothing can be done with it as things are.
+    /// Keeps an event though nothing can be done with it as things are. What it says has to lie in
+    /// the spool.
     pub fn keep_event(&mut self, number: u64, why: &str) {
         if let Some(event) = self.events.get_mut(&number) {
-            self.kept_events += usize::from(event.kept.is_none());
+            if let Some(of) = self.open_events.get_mut(&event.sender) {
+                of.kept += usize::from(event.kept.is_none());
+            }
             // Values stay small.
             event.kept = Some(why.chars().take(200).collect());
             self.entries.put(event_key(number), event);
@@ -133,12 +165,27 @@ impl Store {
     /// Reads all events, as the store opens.
     pub(super) fn load_events(&mut self) -> anyhow::Result<()> {
         let events = self.entries.starting_with(b"e/")?.into_values();
-        let events = events.map(|value| parse(&value).map(|event: Event| (event.number, event)));
-        self.events = events.collect::<anyhow::Result<BTreeMap<u64, Event>>>()?;
-        self.kept_events = self.events.values().filter(|event| event.kept.is_some()).count();
+        let events = events.map(|value| parse(&value));
+        for event in events.collect::<anyhow::Result<Vec<Event>>>()? {
+            self.hold_event(event);
+        }
         for (key, value) in self.entries.starting_with(b"n/")? {
             self.senders.insert(String::from_utf8_lossy(&key[2..]).into_owned(), parse(&value)?);
         }
         Ok(())
+    }
+
+    /// Holds an event in memory, where it takes little.
+    fn hold_event(&mut self, event: Event) {
+        let of = self.open_events.entry(event.sender.clone()).or_default();
+        of.numbers.insert(event.number);
+        of.kept += usize::from(event.kept.is_some());
+        self.events.insert(event.number, Event { body: None, ..event });
+    }
+}
+
+impl OfSender {
+    fn open(&self) -> usize {
+        self.numbers.len() - self.kept
     }
 }

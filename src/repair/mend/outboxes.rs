@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::Mending;
 use crate::ledger::{Entry, Outbox, Queued};
-use crate::pipeline::Payload;
+use crate::pipeline::{Payload, document};
 
 /// What an entry says of a document whose place in the order is not certain: it is tried again by
 /// the next run.
@@ -76,7 +76,7 @@ impl Mending<'_> {
         }
         // Otherwise a file without an entry was never acknowledged.
         if self.damaged {
-            for (payload, path) in self.payloads()? {
+            for payload in self.payloads()? {
                 let Some(held) = Payload::read(self.spool, &payload)? else { continue };
                 if known.contains(&payload) {
                     continue;
@@ -87,13 +87,14 @@ impl Mending<'_> {
                     waiting.settle(&key.0, &key.1);
                 }
                 let Some(outbox) = &mut waiting.outbox else { continue };
+                let bytes = document(self.spool, &payload)?.map_or(0, |line| line.len() as u64);
                 outbox.last += 1;
                 let queued = Queued {
                     customer: key.0.clone(),
                     outbox: key.1.clone(),
                     sequence: outbox.last,
                     payload,
-                    bytes: fs::metadata(&path)?.len(),
+                    bytes,
                     event: held.event,
                     queued: Timestamp::now(),
                     refused: None,
@@ -121,15 +122,13 @@ impl Mending<'_> {
         Ok(())
     }
 
-    /// The files of documents in the order in which they were queued, and where they lie.
-    fn payloads(&self) -> anyhow::Result<BTreeMap<String, std::path::PathBuf>> {
-        let mut all = BTreeMap::new();
+    /// The names of documents in the order in which they were queued.
+    fn payloads(&self) -> anyhow::Result<BTreeSet<String>> {
+        let mut all = BTreeSet::new();
         for entry in fs::read_dir(self.spool.payloads())? {
             let path = entry?.path();
             let name = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".json"));
-            if let Some(name) = name.map(str::to_owned) {
-                all.insert(name, path);
-            }
+            all.extend(name.map(str::to_owned));
         }
         Ok(all)
     }
