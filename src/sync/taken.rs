@@ -27,9 +27,8 @@ pub async fn note(
                 ..Release::default()
             });
             let names = names_of(&address, known.as_ref());
-            let theirs = store.files.values().filter(|(account, _)| {
-                customers.iter().any(|customer| *customer == account.customer)
-            });
+            let theirs =
+                store.files.values().filter(|(account, _)| customers.contains(&account.customer));
             let arrivals: Vec<_> = theirs.map(|(account, _)| account.arrival).collect();
             let waits = arrivals.into_iter().filter(|of| store.note_taken(*of, &names));
             let waits: Vec<_> = waits.collect();
