@@ -13,6 +13,7 @@ pub mod outbox;
 mod proof;
 mod receiver;
 mod release;
+mod taken;
 mod tls;
 mod walk;
 mod work;

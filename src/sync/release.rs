@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::change;
 use super::concerned::Concerned;
+use super::taken;
 use super::work::{Ends, Worked};
 use crate::deliver::{fault_of, is_not_found, names_of};
 use crate::ledger::{Seen, Store};
@@ -59,6 +60,7 @@ pub async fn work(
         return Ok(Worked::Nobody(format!("no customer of this API has the VAT number {vat}")));
     };
     let api = channel.scr_url().unwrap_or_default().to_owned();
+    taken::note(parts, happened, called.customers(), &api).await?;
     let mut turn = parts.looks.line_up(&format!("{api} {}", happened.address));
     turn.wait().await;
     let asked = Timestamp::now();
