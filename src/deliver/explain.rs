@@ -5,7 +5,7 @@
 use super::Outcome;
 use super::assignment::Action;
 use super::precedence::Answered;
-use super::resolve::{BLOCKED, Fit};
+use super::resolve::{Fit, is_about_it};
 use super::scr::{Job, Releases};
 use crate::model::State;
 
@@ -16,9 +16,17 @@ impl Releases {
         job: &Job<'_>,
         address: &str,
     ) -> Option<(Outcome, Answered)> {
-        let release = {
+        let read = {
             let _room = self.gate.reads.take(job.channel.customer(), 0).await;
-            self.gate.client.release(address).await.ok()??
+            self.gate.client.release(address).await
+        };
+        let release = match read {
+            Ok(Some(release)) => release,
+            Ok(None) if job.is_taken() => return Some((job.taken(), Answered::Refused)),
+            Err(reply) if job.is_taken() && is_about_it(&reply) => {
+                return Some((job.taken(), Answered::Refused));
+            }
+            _ => return None,
         };
         let message = job.message;
         let tried = message.earlier.as_ref().is_some_and(|earlier| earlier.unknown);
@@ -35,9 +43,9 @@ impl Releases {
         let outcome = match self.fit(job, &release) {
             // Nothing older of ours is under way: else this had not gone.
             Fit::Yes if is_revoke && release.next_owner.is_none() => self.needless(job, &[release]),
-            Fit::Yes if release.blocked => self.park(job, BLOCKED),
+            Fit::Yes if release.blocked => self.unfit(job, &Fit::Blocked, &release),
             Fit::Yes => return None,
-            other => self.unfit(job, &other, address),
+            other => self.unfit(job, &other, &release),
         };
         Some((outcome, Answered::Refused))
     }

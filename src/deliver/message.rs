@@ -202,6 +202,8 @@ impl Message {
             holds: earlier.and_then(|earlier| earlier.holds.clone()),
             unknown: earlier.is_some_and(|earlier| earlier.unknown),
             named: earlier.is_some_and(|earlier| earlier.named),
+            found: earlier.and_then(|earlier| earlier.found.clone()),
+            taken: earlier.is_some_and(|earlier| earlier.taken),
         };
         Outcome { changes: vec![Change::Wait(waiting)], ..Outcome::default() }
     }
@@ -244,6 +246,8 @@ impl Message {
                 holds: None,
                 unknown: self.earlier.as_ref().is_some_and(|earlier| earlier.unknown),
                 named: false,
+                found: None,
+                taken: false,
             })
         };
         let mut changes: Vec<Change> = self.stop_waiting().into_iter().collect();

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::assignment::{Action, ReleaseName};
 use super::consequence::UNKNOWN_OUTCOME;
 use super::scr::{Job, Releases};
-use super::verdict::{Remote, judge, told};
+use super::verdict::{Heard, Remote, Verdict, judge, told};
 use super::{Channel, Leave, Message, Outcome, after};
 use crate::ledger::{Change, Wait};
 use crate::model::{Problem, Reply};
@@ -17,7 +17,10 @@ use crate::remote::release::Release;
 use crate::remote::scr::Scr;
 
 /// Why a record waits for a release that is blocked.
-pub(super) const BLOCKED: &str = "the carrier has blocked this release";
+const BLOCKED: &str = "the carrier has blocked this release";
+
+/// Why a record waits no more for a release that is not found.
+const TAKEN: &str = "its release was taken back or deleted, and the API knows it no more";
 
 const MAY_BE_DONE: &str =
     "an earlier attempt was not answered, so the API may have carried it out all the same";
@@ -68,6 +71,8 @@ pub struct Unread {
     pub answered: bool,
     /// What it answered.
     pub reason: String,
+    /// Whether that was of the release alone.
+    pub is_about_it: bool,
     /// What becomes of the message; none if it was not tried, as no more is to be sent.
     pub outcome: Option<Outcome>,
 }
@@ -97,8 +102,12 @@ impl Releases {
     pub(super) async fn look(&self, job: &Job<'_>, address: &str) -> Found {
         let (release, leave) = match self.read(job, |scr| scr.release(address)).await {
             Ok((Some(release), leave)) => (release, leave),
+            Ok((None, _)) if job.is_taken() => return Found::Outcome(Box::new(job.taken())),
             Ok((None, _)) => {
                 return Found::Outcome(Box::new(self.park(job, "no such release yet")));
+            }
+            Err(unread) if job.is_taken() && unread.is_about_it => {
+                return Found::Outcome(Box::new(job.taken()));
             }
             Err(unread) => return unread.into(),
         };
@@ -109,7 +118,7 @@ impl Releases {
                 leave: Some(leave),
             }),
             Fit::NotYet(_) if job.moves() => Found::Elsewhere(vec![release]),
-            other => Found::Outcome(Box::new(self.unfit(job, &other, address))),
+            other => Found::Outcome(Box::new(self.unfit(job, &other, &release))),
         }
     }
 
@@ -157,8 +166,18 @@ impl Releases {
         // release is meant.
         let gone = of(&|fit| matches!(fit, Fit::Gone(_))).filter(|_| has_bl);
         let Some(place) = waits.or(gone) else {
-            let none = self.park(job, "no release for this container yet");
-            return Found::Outcome(Box::new(none));
+            if has_bl && job.is_taken() {
+                return Found::Outcome(Box::new(job.taken()));
+            }
+            let was = found.iter().find_map(|(fit, _)| match fit {
+                Fit::Gone(why) => Some(*why),
+                _ => None,
+            });
+            let none = match was.or(job.is_taken().then_some(TAKEN)) {
+                Some(why) => format!("{why}; the container's next release is waited for"),
+                None => "no release for this container yet".to_owned(),
+            };
+            return Found::Outcome(Box::new(self.park(job, &none)));
         };
         let (fit, release) = found.swap_remove(place);
         match fit {
@@ -167,7 +186,7 @@ impl Releases {
                 release: Some(Box::new(release)),
                 leave: Some(leave),
             }),
-            other => Found::Outcome(Box::new(self.unfit(job, &other, container))),
+            other => Found::Outcome(Box::new(self.unfit(job, &other, &release))),
         }
     }
 
@@ -194,7 +213,7 @@ impl Releases {
         if release.gate_out {
             return Fit::Gone("the container was picked up: it has left the terminal");
         }
-        if was_taken_back(release) {
+        if was_taken_back(release) || job.is_taken() && is_anothers(release) {
             return Fit::Gone("its previous owner has taken this release back");
         }
         let away = release.next_owner.is_some();
@@ -217,23 +236,34 @@ impl Releases {
     }
 
     /// What becomes of a record whose call does not fit.
-    pub(super) fn unfit(&self, job: &Job<'_>, fit: &Fit, value: &str) -> Outcome {
-        match fit {
-            Fit::Yes => self.park(job, "no such release yet"),
-            Fit::Blocked => self.park(job, BLOCKED),
-            Fit::NotYet(why) => self.park(job, why),
-            Fit::Gone(why) | Fit::Never(why) => job.set_aside(value, why),
+    pub(super) fn unfit(&self, job: &Job<'_>, fit: &Fit, release: &Release) -> Outcome {
+        let why = match fit {
+            Fit::Yes => return self.park(job, "no such release yet"),
+            Fit::Blocked => BLOCKED,
+            Fit::NotYet(why) => why,
+            Fit::Gone(why) | Fit::Never(why) => return job.set_aside(job.named(), why),
             Fit::Foreign => {
-                job.set_aside(value, "this release belongs to another company; correct the address")
+                return job.set_aside(
+                    job.named(),
+                    match job.is_taken() {
+                        true => "its release was taken back, and is another company's now",
+                        false => "this release belongs to another company; correct the address",
+                    },
+                );
+            }
+        };
+        let mut parked = self.park(job, why);
+        for change in &mut parked.changes {
+            if let Change::Wait(waiting) = change {
+                waiting.found = Some(release.address.to_lowercase());
             }
         }
+        parked
     }
 
     /// What becomes of a transfer or revoke that nothing older brings the release for.
     pub(super) fn needless(&self, job: &Job<'_>, releases: &[Release]) -> Outcome {
-        let (ReleaseName::Address(value) | ReleaseName::Container(value, _)) =
-            &job.assignment.release;
-        job.set_aside(value, &why_needless(&job.assignment.action, releases))
+        job.set_aside(job.named(), &why_needless(&job.assignment.action, releases))
     }
 
     /// One read. It goes through the lane as calls do, so that a server which is down or refuses is
@@ -255,7 +285,12 @@ impl Releases {
         halt: &CancellationToken,
         read: impl FnOnce(&'a Scr) -> F,
     ) -> Result<(T, Leave), Unread> {
-        let untried = |outcome| Unread { answered: false, reason: String::new(), outcome };
+        let untried = |outcome| Unread {
+            answered: false,
+            reason: String::new(),
+            is_about_it: false,
+            outcome,
+        };
         let paused = |until| untried(Some(message.paused(until)));
         let mut leave = channel.lane.enter().await.map_err(paused)?;
         leave.read_first();
@@ -285,13 +320,14 @@ impl Releases {
                     reply => reply,
                 };
                 let answered = matches!(reply, Reply::Answered(_));
+                let is_about_it = is_about_it(&reply);
                 let reason = match &reply {
                     Reply::Answered(answer) => told(answer),
                     _ => String::new(),
                 };
                 let verdict = judge(Remote::Scr, &reply, &BTreeMap::new());
                 let outcome = channel.outcome(verdict, message, leave);
-                Err(Unread { answered, reason, outcome: Some(outcome) })
+                Err(Unread { answered, reason, is_about_it, outcome: Some(outcome) })
             }
         }
     }
@@ -300,7 +336,6 @@ impl Releases {
     pub(super) fn park(&self, job: &Job<'_>, reason: &str) -> Outcome {
         let Job { channel, message, .. } = *job;
         let name = &job.assignment.release;
-        let (ReleaseName::Address(value) | ReleaseName::Container(value, _)) = name;
         let now = Timestamp::now();
         let since = match &message.earlier {
             Some(earlier) if earlier.wait == Wait::Release => earlier.since,
@@ -308,7 +343,7 @@ impl Releases {
         };
         if after(since, self.park_for) <= now {
             let advice = format!("{reason}, and `park_for` is over; ask who holds the release");
-            return job.set_aside(value, &advice);
+            return job.set_aside(job.named(), &advice);
         }
         let due = after(now, channel.retry.max);
         let mut parked = message.wait(Wait::Release, due, now, false, reason);
@@ -328,6 +363,23 @@ impl Job<'_> {
     /// Whether it is a transfer or revoke.
     pub(super) fn moves(&self) -> bool {
         self.assignment.action.bearing().moves()
+    }
+
+    /// What the record names its release by, without its bill of lading.
+    fn named(&self) -> &str {
+        let (ReleaseName::Address(value) | ReleaseName::Container(value, _)) =
+            &self.assignment.release;
+        value
+    }
+
+    /// Whether the port told, since the record waits, that its release was taken back or deleted.
+    pub(super) fn is_taken(&self) -> bool {
+        self.message.earlier.as_ref().is_some_and(|earlier| earlier.taken)
+    }
+
+    /// What becomes of the record when that release is not found.
+    pub(super) fn taken(&self) -> Outcome {
+        self.set_aside(self.named(), &format!("{TAKEN}; ask the carrier or its previous owner"))
     }
 
     /// Whether an earlier attempt may have acted on this release without a word of it.
@@ -395,6 +447,25 @@ fn was_taken_back(release: &Release) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether a release that we were told was taken back is another company's by any of its owners'
+/// fields.
+fn is_anothers(release: &Release) -> bool {
+    let Release { owner, self_owner, previous_owner, next_owner, .. } = release;
+    let same = |of: &Option<String>| {
+        owner.as_deref().zip(of.as_deref()).map(|(a, b)| a.eq_ignore_ascii_case(b))
+    };
+    let is_not_ours = same(self_owner).map_or(same(previous_owner) == Some(true), |same| !same);
+    next_owner.is_none() && is_not_ours
+}
+
+/// Whether an answer to a read speaks of the release that was asked for: the API answers so of one
+/// that is not there (reference/domain.md, section 4).
+pub(super) fn is_about_it(reply: &Reply) -> bool {
+    let verdict = judge(Remote::Scr, reply, &BTreeMap::new());
+    matches!(reply, Reply::Answered(answer) if matches!(answer.status, 404 | 410))
+        || matches!(verdict, Verdict::Later { heard: Heard::Word, .. })
 }
 
 impl From<Unread> for Found {

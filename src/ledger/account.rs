@@ -172,6 +172,12 @@ pub struct Waiting {
     /// Whether CPu told of other records of its call by their containers, and so will of these.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub named: bool,
+    /// The release's address, if one was found and the record was parked all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<String>,
+    /// Whether the port has told since that its release was taken back or deleted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub taken: bool,
 }
 
 /// A transfer or revoke that is not done: until it is final, no newer call for its release may go

@@ -170,7 +170,10 @@ impl Store {
                         }
                     }
                 }
-                Change::Wait(waiting) => {
+                Change::Wait(mut waiting) => {
+                    // What was told while it was looked at stands.
+                    let earlier = progress.waiting.get(&waiting.first);
+                    waiting.taken |= earlier.is_some_and(|earlier| earlier.taken);
                     self.entries.put(waiting_key(arrival, waiting.first), &waiting);
                     let parked = parked_key(&account.customer, &waiting);
                     let (first, holds) = (waiting.first, waiting.holds.clone());

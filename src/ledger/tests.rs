@@ -54,6 +54,8 @@ pub(super) fn waiting(first: u64, last: u64, wait: Wait) -> Waiting {
         holds: None,
         unknown: false,
         named: false,
+        found: None,
+        taken: false,
     }
 }
 

@@ -257,6 +257,8 @@ mod tests {
             holds: None,
             unknown: false,
             named: false,
+            found: None,
+            taken: false,
         }
     }
 

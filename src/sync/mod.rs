@@ -12,6 +12,7 @@ pub mod outbox;
 mod proof;
 mod receiver;
 mod release;
+mod taken;
 mod tls;
 mod walk;
 mod work;

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::change;
+use super::taken;
 use super::work::{Ends, Worked};
 use crate::deliver::{Channel, fault_of, names_of, same_vat};
 use crate::ledger::{Seen, Store};
@@ -131,6 +132,7 @@ pub async fn work(
         return Ok(Worked::Nobody(format!("no customer of this API has the VAT number {vat}")));
     };
     let api = channel.scr_url().unwrap_or_default().to_owned();
+    taken::note(parts, happened, concerned.customers(), &api).await?;
     let mut turn = parts.looks.line_up(&format!("{api} {}", happened.address));
     turn.wait().await;
     let asked = Timestamp::now();

@@ -236,6 +236,8 @@ mod tests {
             holds: None,
             unknown: false,
             named: false,
+            found: None,
+            taken: false,
         };
         let arrival = ledger
             .change(move |store| {

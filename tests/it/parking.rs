@@ -105,3 +105,43 @@ fn a_release_that_was_transferred_on_by_hand_parks_until_it_comes_back() {
     assert_eq!(stage.history(0), ["assign D1"]);
     assert_eq!(daemon.stop().code, 0);
 }
+
+#[test]
+fn a_release_that_was_taken_back_sets_aside_what_is_parked_for_it() {
+    let stage = Stage::new(world((0..2).map(blocked)), SLOW);
+    let daemon = stage.start();
+    let names: Vec<(String, String)> = (0..2).map(|n| (address(n), container(n))).collect();
+    stage.file(
+        "1.csv",
+        [
+            assign("", &names[0].1, "BL1"),
+            assign(&names[0].0, "", ""),
+            assign("", &names[1].1, "BL1"),
+            assign(&names[1].0, "", ""),
+            // A container comes back some day, with another bill of lading.
+            assign("", &names[0].1, ""),
+        ],
+    );
+    stage.until("parked", 5);
+    // Of the first the API tells no more, the second is another company's.
+    let theirs = Release { owner_vat: Some(HAULIER.1.to_owned()), ..blocked(1) };
+    stage.port.replace(world([theirs])).unwrap();
+    stage.tell("REVOKE", 0);
+    stage.tell("REVOKE", 1);
+    stage.until("quarantined", 4);
+    until_true("the last one tells why it waits", || {
+        let status = stage.provider.run(&["status", "1.csv"]).stdout;
+        status.contains("taken back") && !status.contains("blocked")
+    });
+    assert_eq!(stage.records("parked"), 1);
+    daemon.stop();
+    let mut problems = stage.problems("1.csv");
+    problems.sort();
+    let records: Vec<u64> = problems.iter().map(|problem| problem.0).collect();
+    assert_eq!(records, [1, 2, 3, 4], "{problems:?}");
+    let is_told = |problem: &(u64, String, String)| {
+        problem.1 == "release" && problem.2.contains("taken back")
+    };
+    assert!(problems.iter().all(is_told), "{problems:?}");
+    stage.provider.check_ledger();
+}

@@ -132,12 +132,31 @@ impl Store {
                 Wait::Confirmation => &waiting.address,
                 Wait::Verdict => continue,
             };
-            if of.as_ref().is_some_and(|of| releases.contains(of.as_str())) {
+            let mut names = of.iter().chain(&waiting.found);
+            if names.any(|of| releases.contains(of.as_str())) {
                 any = true;
                 if waiting.due > now {
                     waiting.due = now;
                     self.entries.put(waiting_key(arrival, waiting.first), waiting);
                 }
+            }
+        }
+        any
+    }
+
+    /// The port told that a release was taken back or deleted: what of a file waits for it under one of
+    /// these names is to know at its next look. Tells whether anything does.
+    pub fn note_taken(&mut self, arrival: Arrival, releases: &[String]) -> bool {
+        let Some((_, progress)) = self.files.get_mut(&arrival) else { return false };
+        let mut any = false;
+        for waiting in progress.waiting.values_mut() {
+            let is_open = matches!(waiting.wait, Wait::Release | Wait::Time);
+            let mut names =
+                [&waiting.release, &waiting.address, &waiting.found].into_iter().flatten();
+            if is_open && names.any(|of| releases.contains(of)) {
+                any = true;
+                waiting.taken = true;
+                self.entries.put(waiting_key(arrival, waiting.first), waiting);
             }
         }
         any
