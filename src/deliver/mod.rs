@@ -45,6 +45,7 @@ pub use resolve::{names_of, same_vat};
 pub use room::{Room, Rooms};
 pub use rota::InUse;
 pub use scr::Gate;
+pub use verdict::is_not_found;
 
 use crate::config::{self, Retry};
 use crate::ledger::{Alarm, AlarmKind, Ledger, Waiting};

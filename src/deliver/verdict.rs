@@ -164,6 +164,19 @@ pub fn told(answer: &Answer) -> String {
     }
 }
 
+/// Whether an SCR API answers that there is no such release: by 404, 410 or a fault's description.
+///
+/// The fault is a 500 with `{code, description}`, whose codes are not documented (reference/domain.md,
+/// section 4).
+pub fn is_not_found(answer: &Answer) -> bool {
+    match answer.status {
+        404 | 410 => true,
+        500 => description(&answer.text)
+            .is_some_and(|description| description.to_lowercase().contains("not found")),
+        _ => false,
+    }
+}
+
 /// SCR's `{code, description}` (SCR API 1.2.9, "Error codes"), read for people.
 fn description(text: &str) -> Option<String> {
     #[derive(serde::Deserialize)]
@@ -282,6 +295,18 @@ mod tests {
         assert!(matches!(judged(503), Verdict::Pause(AlarmKind::ChannelRefused, _)));
         assert!(matches!(judged(200), Verdict::Refused(_)));
         assert_eq!(judged(201), Verdict::Delivered);
+    }
+
+    #[test]
+    fn that_there_is_no_such_release_is_told_by_status_or_by_words() {
+        let is_not_found = |status: u16, text: &str| {
+            is_not_found(&Answer { status, retry_after: None, text: text.to_owned() })
+        };
+        assert!(is_not_found(404, "") && is_not_found(410, "<html>"));
+        assert!(is_not_found(500, r#"{"code":4,"description":"Release 0xab Not Found"}"#));
+        assert!(!is_not_found(500, r#"{"code":4,"description":"an error"}"#));
+        assert!(!is_not_found(500, "not found"), "it is not the API's own fault");
+        assert!(!is_not_found(503, r#"{"code":4,"description":"not found"}"#));
     }
 
     #[test]

@@ -157,6 +157,11 @@ pub fn seen_key(api: &str, address: &str) -> Vec<u8> {
     [b"t/".as_slice(), &api.as_bytes()[..8], b"/", address.as_bytes()].concat()
 }
 
+/// How it was when it was last looked at as a customer's that is not its owner any more.
+pub fn former_key(api: &str, address: &str, customer: &str) -> Vec<u8> {
+    seen_key(api, &format!("{address}/{customer}"))
+}
+
 /// How far the releases of an SCR API were walked.
 pub fn walked_key(api: &str) -> Vec<u8> {
     [b"y/".as_slice(), &blake3::hash(api.as_bytes()).as_bytes()[..8]].concat()

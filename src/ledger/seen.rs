@@ -27,6 +27,12 @@ pub struct Seen {
     /// The events that were told with it then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub told: Vec<String>,
+    /// Those events that a look has found, and of which no notification has come yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub found: Vec<String>,
+    /// A hash of when it was changed, as the API tells.
+    #[serde(default)]
+    pub updated: u64,
     /// A hash of its owners.
     pub owners: u64,
     /// A hash of its green lights.
@@ -41,8 +47,8 @@ pub struct Walked {
     /// From when on changes are asked for next time; none: all there are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
-    /// The last walk, if it took several pages: what changed while it lasted may have hidden others
-    /// from it.
+    /// The last walk, if its list changed while its pages were read, which may have hidden others from
+    /// it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub doubtful: Option<Doubtful>,
 }

@@ -28,7 +28,7 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-pub use outboxes::{Outboxes, Payload, Put, clear, document};
+pub use outboxes::{Outboxes, Payload, Prepared, Put, clear, document};
 pub use setup::{Pinnable, Setup};
 pub use wakes::{Bell, Wakes};
 

@@ -3,7 +3,7 @@
 
 mod page;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -85,6 +85,19 @@ impl Parts {
         document: Value,
         with: impl FnOnce(&mut Store) + Send + 'static,
     ) -> anyhow::Result<Put> {
+        match self.outbox_prepare(customer, event, document).await? {
+            Ok(prepared) => Ok(Put::Queued(self.outbox_queue(vec![prepared], with).await?)),
+            Err(why) => Ok(Put::Full(why)),
+        }
+    }
+
+    /// Writes the files of a document that is to be queued next; or tells why there is no room.
+    pub async fn outbox_prepare(
+        &self,
+        customer: &str,
+        event: &str,
+        document: Value,
+    ) -> anyhow::Result<Result<Prepared, String>> {
         let setup = self.setup();
         let config = &setup.of(customer).config;
         let taking: Vec<String> = config
@@ -96,12 +109,11 @@ impl Parts {
             .map(|outbox| outbox.name.clone())
             .collect();
         if taking.is_empty() {
-            self.ledger.update(with).await?;
-            return Ok(Put::Queued(0));
+            return Ok(Ok(Prepared(Vec::new())));
         }
         if let Some((outbox, why)) = self.no_room(customer, &taking).await? {
             self.tell_full(customer, &outbox, &why).await;
-            return Ok(Put::Full(why));
+            return Ok(Err(why));
         }
         let kept = taking.iter().map(async |outbox| {
             let payload = Payload {
@@ -113,24 +125,36 @@ impl Parts {
             let line = serde_json::to_vec(&payload)?;
             let bytes = line.len() as u64;
             let name = self.outboxes.pages.keep(&self.spool, customer, line).await?;
-            anyhow::Ok(Kept { outbox: payload.outbox, name, bytes })
+            let Payload { customer, outbox, event, .. } = payload;
+            anyhow::Ok(Kept { customer, outbox, event, name, bytes })
         });
-        let kept = try_join_all(kept).await?;
+        Ok(Ok(Prepared(try_join_all(kept).await?)))
+    }
+
+    /// Queues documents in this order, all in one commit with what `with` changes; tells how often.
+    pub async fn outbox_queue(
+        &self,
+        prepared: Vec<Prepared>,
+        with: impl FnOnce(&mut Store) + Send + 'static,
+    ) -> anyhow::Result<usize> {
+        let kept: Vec<Kept> = prepared.into_iter().flat_map(|Prepared(kept)| kept).collect();
+        let of = |kept: &Kept| (kept.customer.clone(), kept.outbox.clone());
+        let outboxes: BTreeSet<(String, String)> = kept.iter().map(of).collect();
+        let count = kept.len();
         // What the ledger does not take is cleared by the next run: a commit that failed may be on
         // disk all the same.
-        let (of, what) = (customer.to_owned(), event.to_owned());
         self.ledger
             .update(move |store| {
-                for Kept { outbox, name, bytes } in kept {
-                    store.queue((&of, &outbox), &what, (&name, bytes));
+                for Kept { customer, outbox, event, name, bytes } in kept {
+                    store.queue((&customer, &outbox), &event, (&name, bytes));
                 }
                 with(store);
             })
             .await?;
-        for outbox in &taking {
-            self.outboxes.wake(customer, outbox).notify_one();
+        for (customer, outbox) in outboxes {
+            self.outboxes.wake(&customer, &outbox).notify_one();
         }
-        Ok(Put::Queued(taking.len()))
+        Ok(count)
     }
 
     /// The outbox that has no room for another document, and why.
@@ -182,9 +206,14 @@ impl Parts {
     }
 }
 
-/// A document that is in the spool, and not in the ledger yet.
+/// A document that is in the spool for every outbox that takes it, and not in the ledger yet.
+pub struct Prepared(Vec<Kept>);
+
+/// The same for one outbox.
 struct Kept {
+    customer: String,
     outbox: String,
+    event: String,
     name: String,
     bytes: u64,
 }

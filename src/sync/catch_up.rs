@@ -17,7 +17,8 @@ pub async fn catch_up(parts: Arc<Parts>, stop: CancellationToken) {
     let mut left = wanted(&parts.setup());
     let mut pause = Duration::from_secs(1);
     loop {
-        if stop.run_until_cancelled(walk_all(&parts, &mut left)).await.is_none() || left.is_empty()
+        if stop.run_until_cancelled(walk_all(&parts, &mut left, true)).await.is_none()
+            || left.is_empty()
         {
             return;
         }
@@ -35,6 +36,6 @@ pub async fn catch_up_once(parts: &Arc<Parts>, stop: &CancellationToken) -> anyh
     let open = work_once(parts, stop).await?;
     let mut left = wanted(&parts.setup());
     let wanted = left.len();
-    let asked = stop.run_until_cancelled(walk_all(parts, &mut left)).await;
+    let asked = stop.run_until_cancelled(walk_all(parts, &mut left, false)).await;
     Ok(open + asked.map_or(wanted, |()| left.len()) as u64)
 }

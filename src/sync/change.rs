@@ -40,6 +40,8 @@ pub fn seen(document: &Value, customer: Option<&str>, at: Timestamp) -> Option<S
         blocked: release.blocked,
         deleted: release.deleted,
         told: Vec::new(),
+        found: Vec::new(),
+        updated: hash(&document["updatedAt"]),
         owners: hash(&Value::from(owners)),
         lights: hash(&lights),
         rest: hash(&rest),
@@ -69,6 +71,11 @@ pub fn events(before: Option<&Seen>, now: &Seen) -> Vec<&'static str> {
         true => [told, vec!["update"]].concat(),
         false => told,
     }
+}
+
+/// Whether nothing has happened to a release since.
+pub fn is_same(before: &Seen, now: &Seen) -> bool {
+    before.updated == now.updated && events(Some(before), now).is_empty()
 }
 
 fn hash(value: &Value) -> u64 {
@@ -150,6 +157,19 @@ mod tests {
                              "events": { "customs": { "color": "red", "updatedAt": "" } } }
         });
         assert_eq!(between(before, now), [""; 0]);
+    }
+
+    #[test]
+    fn a_release_is_the_same_while_neither_its_state_nor_the_time_of_its_change_differs() {
+        let state = |updated: &str, blocked: bool| {
+            let document = json!({ "address": "0xAB", "updatedAt": updated, "blocked": blocked });
+            seen(&document, None, Timestamp::UNIX_EPOCH).unwrap()
+        };
+        let before = state("2026-11-22T10:00:00Z", false);
+        let later = Seen { at: Timestamp::MAX, told: vec!["x".to_owned()], ..before.clone() };
+        assert!(is_same(&before, &later));
+        assert!(!is_same(&before, &state("2026-11-22T10:00:01Z", false)));
+        assert!(!is_same(&before, &state("2026-11-22T10:00:00Z", true)));
     }
 
     #[test]

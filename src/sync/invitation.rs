@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::release::Concerned;
+use super::concerned::Concerned;
 use super::work::{Ends, Worked};
 use crate::deliver::fault_of;
 use crate::model::Reply;

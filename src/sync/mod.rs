@@ -3,6 +3,7 @@
 
 mod catch_up;
 mod change;
+mod concerned;
 mod door;
 mod event;
 mod inbox;

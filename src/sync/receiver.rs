@@ -257,7 +257,7 @@ async fn pass_over(body: &mut Body) {
 }
 
 /// The callback of an SCR API: the provider's, or a customer's own.
-fn scr_callback(setup: &Arc<Setup>, api: &str) -> Option<ScrCallback> {
+pub(super) fn scr_callback(setup: &Arc<Setup>, api: &str) -> Option<ScrCallback> {
     let setup = match api.split_once('/') {
         Some((customer, _)) => setup.of(customer),
         None => setup,

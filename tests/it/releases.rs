@@ -1,7 +1,7 @@
 //! Releases that come or change: each is fetched, and lies in the outbox of whom it concerns, in
 //! the ERP's own dialect. Without a receiver one look at the start of a run stands for the events.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, TcpStream};
 
 use lighterman::sandbox::{Fault, Release, What};
@@ -47,6 +47,9 @@ values = { true = "J", false = "N" }
 to   = "CUSTOMS"
 from = "release.greenLights.events.customs.value"
 "#;
+
+/// Another company's VAT number.
+const OTHER: &str = "BE1000000021";
 
 fn address(n: u64) -> String {
     format!("0xC0de{n:036x}")
@@ -129,8 +132,25 @@ path    = "../erp/{id}"
     }
 
     fn tell(&self, event: &str, n: u64) {
-        let body = on_release(event, &address(n), VAT);
+        self.tell_of(event, n, VAT);
+    }
+
+    fn tell_of(&self, event: &str, n: u64, vat: &str) {
+        let body = on_release(event, &address(n), vat);
         assert_eq!(post(self.at, API, &[&signed()], &body), 200);
+    }
+
+    /// What is answered whenever this release is asked for.
+    fn answer(&self, n: u64, status: u16, body: &str) {
+        let (body, headers) = (Some(body.to_owned()), BTreeMap::new());
+        let what = What::Status { status, retry_after: None, body, headers };
+        let path = format!("{SCR}/releases/{}", address(n).to_lowercase());
+        self.port.fault(Fault::new(&path, what)).unwrap();
+    }
+
+    /// Waits until so many rows lie in a customer's outbox.
+    fn until_rows(&self, customer: &str, count: usize) {
+        until_true(&format!("row {count} of {customer}"), || self.rows(customer).len() == count);
     }
 
     /// All that lies in a customer's outbox, in the order of the names.
@@ -223,6 +243,50 @@ fn a_run_without_receiver_asks_once_for_what_changed_and_tells_it_once() {
 }
 
 #[test]
+fn what_was_there_before_a_daemon_that_listens_began_is_told_by_its_notification_alone() {
+    let stage = Stage::with(releases(2), true);
+    let daemon = stage.start_and_look();
+    stage.tell("TRANSFER", 0);
+    stage.until_rows("wilgen", 1);
+    stage.tell("TRANSFER", 1);
+    stage.until_rows("wilgen", 2);
+    assert_eq!(daemon.stop().code, 0);
+    let came = |n: u64| format!("{};transfer;{};BL1;N;released", n + 1, container(n));
+    assert_eq!(stage.rows("wilgen"), [came(0), came(1)]);
+    assert_eq!(stage.lists().len(), 1);
+}
+
+#[test]
+fn what_a_look_has_told_is_not_told_again_by_its_notification() {
+    let stage = Stage::with(releases(2), true);
+    assert_eq!(stage.provider.run_once(&[]).code, 0);
+    stage.until_rows("wilgen", 2);
+    let daemon = stage.start_and_look();
+    stage.tell("TRANSFER", 0);
+    // Only the first is the notification of what was told.
+    stage.tell("UPDATE", 0);
+    stage.until_rows("wilgen", 3);
+    stage.tell("TRANSFER", 0);
+    stage.until_rows("wilgen", 4);
+    // What has changed since is something else.
+    let blocked = Release { blocked: true, ..release(1) };
+    stage.port.replace(Port::scr_world(vec![release(0), blocked], 0)).unwrap();
+    stage.tell("TRANSFER", 1);
+    stage.until_rows("wilgen", 7);
+    assert_eq!(daemon.stop().code, 0);
+    assert_eq!(
+        stage.rows("wilgen")[2..],
+        [
+            "3;update;TEST0000000;BL1;N;released",
+            "4;transfer;TEST0000000;BL1;N;released",
+            "5;transfer;TEST0000001;BL1;J;released",
+            "6;block;TEST0000001;BL1;J;released",
+            "7;greenlights;TEST0000001;BL1;J;released"
+        ]
+    );
+}
+
+#[test]
 fn an_assignment_that_is_parked_wakes_by_the_look_of_a_run_too() {
     let stage = Stage::with(Vec::new(), false);
     let file = [Assignment::of(&container(0), None, Wanted::Driver("D0".to_owned()))];
@@ -240,7 +304,6 @@ fn an_assignment_that_is_parked_wakes_by_the_look_of_a_run_too() {
 
 #[test]
 fn at_an_api_of_several_a_release_goes_to_its_owner_alone() {
-    const OTHER: &str = "BE1000000021";
     let theirs = Release { owner_vat: Some(OTHER.to_owned()), ..release(1) };
     let stage = Stage::with(vec![release(0), theirs.clone()], true);
     stage.customer("zeta", OTHER, "");
@@ -255,6 +318,105 @@ fn at_an_api_of_several_a_release_goes_to_its_owner_alone() {
     assert_eq!(daemon.stop().code, 0);
     assert_eq!(stage.rows("zeta")[1], "2;update;TEST0000001;BL1;N;released");
     assert_eq!(stage.rows("wilgen").len(), 1);
+}
+
+/// The same release in another's hands, who has given it another container.
+fn gone_over(n: u64) -> Release {
+    Release { owner_vat: Some(OTHER.to_owned()), container: container(n + 90), ..release(n) }
+}
+
+#[test]
+fn an_event_never_brings_a_customer_the_release_of_another() {
+    let stage = Stage::with(releases(4), true);
+    stage.customer("zeta", OTHER, "");
+    assert_eq!(stage.provider.run_once(&[]).code, 0);
+    stage.until_rows("wilgen", 4);
+    let daemon = stage.start_and_look();
+    let third = Release { owner_vat: Some("BE0000000097".to_owned()), ..gone_over(3) };
+    let world = vec![gone_over(0), gone_over(1), gone_over(2), third];
+    stage.port.replace(Port::scr_world(world, 0)).unwrap();
+    // Told to the one, it is the other's.
+    stage.tell("UPDATE", 0);
+    stage.until_rows("zeta", 1);
+    // Taken from the one and given to the other, told in this order and in the other.
+    stage.tell("REVOKE", 1);
+    stage.until_rows("wilgen", 5);
+    stage.tell_of("TRANSFER", 1, OTHER);
+    stage.until_rows("zeta", 2);
+    stage.tell_of("TRANSFER", 2, "be 1000.000.021");
+    stage.until_rows("zeta", 3);
+    stage.tell("TRANSFER", 2);
+    stage.until_rows("wilgen", 6);
+    // It is that of neither.
+    stage.tell("UPDATE", 3);
+    until_true("the alarm", || stage.provider.alarms() == ["notification"]);
+    assert_eq!(daemon.stop().code, 0);
+    assert_eq!(
+        stage.rows("zeta"),
+        [
+            "1;update;TEST0000090;BL1;N;released",
+            "2;transfer;TEST0000091;BL1;N;released",
+            "3;transfer;TEST0000092;BL1;N;released"
+        ]
+    );
+    assert_eq!(
+        stage.rows("wilgen")[4..],
+        ["5;revoke;TEST0000001;BL1;;", "6;transfer;TEST0000002;BL1;;"],
+        "what was known"
+    );
+    stage.provider.check_ledger();
+}
+
+#[test]
+fn at_an_api_of_several_a_release_that_names_no_owner_is_kept_with_an_alarm() {
+    let stage = Stage::with(Vec::new(), true);
+    stage.customer("zeta", OTHER, "");
+    let daemon = stage.start_and_look();
+    let unowned = json!({ "address": address(0), "owner": "0x5e1f", "blocked": false });
+    stage.answer(0, 200, &unowned.to_string());
+    stage.tell("UPDATE", 0);
+    until_true("the alarm", || stage.provider.alarms() == ["notification"]);
+    assert_eq!(daemon.stop().code, 0);
+    assert_eq!(stage.rows("wilgen"), [""; 0]);
+    assert_eq!(stage.rows("zeta"), [""; 0]);
+}
+
+#[test]
+fn the_only_customer_is_not_told_of_another_companys_release_either() {
+    let stage = Stage::with(Vec::new(), true);
+    let daemon = stage.start_and_look();
+    stage.port.replace(Port::scr_world(vec![gone_over(0)], 0)).unwrap();
+    stage.tell("UPDATE", 0);
+    until_true("the alarm", || stage.provider.alarms() == ["notification"]);
+    assert_eq!(stage.rows("wilgen"), [""; 0]);
+    // That it was taken away is told, but nothing of how it is now.
+    stage.tell("REVOKE", 0);
+    stage.until_rows("wilgen", 1);
+    assert_eq!(daemon.stop().code, 0);
+    assert_eq!(stage.rows("wilgen"), ["1;revoke;;;;"]);
+}
+
+#[test]
+fn of_a_release_that_is_gone_is_told_at_once_what_was_known() {
+    let stage = Stage::with(releases(3), true);
+    assert_eq!(stage.provider.run_once(&[]).code, 0);
+    stage.until_rows("wilgen", 3);
+    let daemon = stage.start_and_look();
+    // "Release … not found", with code and description.
+    stage.port.replace(Port::scr_world(Vec::new(), 0)).unwrap();
+    stage.answer(1, 404, "");
+    stage.answer(2, 500, r#"{"code": 7, "description": "the ledger is busy"}"#);
+    // What may be over soon is waited for.
+    stage.tell("REVOKE", 2);
+    stage.tell("DELETE", 0);
+    stage.until_rows("wilgen", 4);
+    stage.tell("REVOKE", 1);
+    stage.until_rows("wilgen", 5);
+    assert_eq!(daemon.stop().code, 0);
+    assert_eq!(
+        stage.rows("wilgen")[3..],
+        ["4;delete;TEST0000000;BL1;;", "5;revoke;TEST0000001;BL1;;"]
+    );
 }
 
 #[test]

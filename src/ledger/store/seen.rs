@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::Store;
 use crate::ledger::entries::parse;
-use crate::ledger::keys::{seen_key, walked_key};
+use crate::ledger::keys::{former_key, seen_key, walked_key};
 use crate::ledger::{Seen, Walked};
 
 impl Store {
@@ -13,8 +13,30 @@ impl Store {
         self.entries.get(&seen_key(api, address))
     }
 
-    /// Keeps how a release is.
+    /// How a release was when it was last looked at as this customer's, though it may be another's by
+    /// now.
+    pub fn seen_by(
+        &self,
+        api: &str,
+        address: &str,
+        customer: &str,
+    ) -> anyhow::Result<Option<Seen>> {
+        let is_theirs = |seen: &Seen| seen.customer.as_deref() == Some(customer);
+        if let Some(seen) = self.seen(api, address)?.filter(is_theirs) {
+            return Ok(Some(seen));
+        }
+        let former: Option<Seen> = self.entries.get(&former_key(api, address, customer))?;
+        Ok(former.filter(is_theirs))
+    }
+
+    /// Keeps how a release is; what its last owner knew of it is kept apart.
     pub fn note_seen(&mut self, api: &str, address: &str, seen: &Seen) {
+        if let Ok(Some(before)) = self.seen(api, address)
+            && let Some(customer) = &before.customer
+            && seen.customer.as_ref() != Some(customer)
+        {
+            self.entries.put(former_key(api, address, customer), &before);
+        }
         self.entries.put(seen_key(api, address), seen);
     }
 
@@ -32,9 +54,9 @@ impl Store {
         Ok(forgotten)
     }
 
-    /// How far the releases of an SCR API were walked.
-    pub fn walked(&self, api: &str) -> anyhow::Result<Walked> {
-        Ok(self.entries.get(&walked_key(api))?.unwrap_or_default())
+    /// How far the releases of an SCR API were walked, if they ever were.
+    pub fn walked(&self, api: &str) -> anyhow::Result<Option<Walked>> {
+        self.entries.get(&walked_key(api))
     }
 
     /// Keeps how far they were walked.

@@ -45,6 +45,9 @@ pub struct Walk {
     query: Query,
     page: usize,
     known: HashSet<[u8; 16]>,
+    /// What the pages are known by.
+    pages: HashSet<blake3::Hash>,
+    has_changed: bool,
     is_over: bool,
 }
 
@@ -52,7 +55,14 @@ impl Walk {
     /// Begins at the first page.
     pub fn new(query: Query) -> Walk {
         let query = Query { limit: Some(PAGE), page: None, ..query };
-        Walk { query, page: 0, known: HashSet::new(), is_over: false }
+        let (known, pages) = (HashSet::new(), HashSet::new());
+        Walk { query, page: 0, known, pages, has_changed: false, is_over: false }
+    }
+
+    /// Whether the list has changed while it was read, so that some may have moved from a page that
+    /// was still to be read to one that had been: others moved the other way, and came once more.
+    pub fn has_changed(&self) -> bool {
+        self.has_changed
     }
 
     /// How many pages were read.
@@ -60,8 +70,22 @@ impl Walk {
         self.page
     }
 
+    /// Those of a page that did not come before.
+    fn new_of(&mut self, page: Vec<Value>) -> Vec<Value> {
+        let mut hasher = blake3::Hasher::new();
+        for release in &page {
+            hasher.update(address_of(release).as_bytes()).update(b"\n");
+        }
+        let is_new_page = self.pages.insert(hasher.finalize());
+        let length = page.len();
+        let new: Vec<Value> = page.into_iter().filter(|release| self.is_new(release)).collect();
+        // A whole page that comes again is that of an API that counts from 1, or knows no pages.
+        self.has_changed |= is_new_page && new.len() < length;
+        new
+    }
+
     fn is_new(&mut self, release: &Value) -> bool {
-        let address = release["address"].as_str().unwrap_or_default().to_ascii_lowercase();
+        let address = address_of(release);
         let mut known = [0; 16];
         known.copy_from_slice(&blake3::hash(address.as_bytes()).as_bytes()[..16]);
         self.known.insert(known)
@@ -152,7 +176,7 @@ impl Scr {
         walk.query.page = (walk.page > 0).then_some(walk.page);
         let list = self.releases(&walk.query).await?;
         let length = list.len();
-        let new: Vec<Value> = list.into_iter().filter(|release| walk.is_new(release)).collect();
+        let new = walk.new_of(list);
         walk.is_over = length < PAGE || walk.page > 1 && new.is_empty();
         walk.page += 1;
         Ok(Some(new))
@@ -187,6 +211,10 @@ impl Query {
     }
 }
 
+fn address_of(release: &Value) -> String {
+    release["address"].as_str().unwrap_or_default().to_ascii_lowercase()
+}
+
 /// A release without its pin, wherever that stands and whatever its capitals.
 fn without_pins(mut value: Value) -> Value {
     drop_pins(&mut value);
@@ -203,5 +231,30 @@ fn drop_pins(value: &mut Value) {
         }
         Value::Array(list) => list.iter_mut().for_each(drop_pins),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_has_changed_where_a_release_comes_again_on_another_page() {
+        let has_changed = |pages: &[&[u32]]| {
+            let mut walk = Walk::new(Query::default());
+            for page in pages {
+                let page = page.iter().map(|number| json!({ "address": format!("0x{number}") }));
+                walk.new_of(page.collect());
+            }
+            walk.has_changed()
+        };
+        // Pages are counted from 0, from 1, or not at all.
+        assert!(!has_changed(&[&[1, 2], &[3, 4], &[5]]));
+        assert!(!has_changed(&[&[1, 2], &[1, 2], &[3, 4], &[5]]));
+        assert!(!has_changed(&[&[1, 2, 3], &[1, 2, 3], &[1, 2, 3]]));
+        // The first moved to the end, or one that was still to come to the front.
+        assert!(has_changed(&[&[1, 2], &[1, 2], &[4, 5], &[1]]));
+        assert!(has_changed(&[&[1, 2], &[2, 3], &[4, 5]]));
+        assert!(has_changed(&[&[1, 2], &[5, 1], &[2, 3], &[4]]));
     }
 }

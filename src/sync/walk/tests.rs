@@ -1,6 +1,7 @@
 //! A walk over a list that changes while it is read misses nothing for good.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -26,6 +27,8 @@ struct State {
     releases: Vec<Value>,
     requests: usize,
     plan: Plan,
+    /// Whether the pages have an order of their own.
+    mixed: bool,
 }
 
 impl State {
@@ -45,6 +48,9 @@ impl State {
         let mut list: Vec<Value> =
             self.releases.iter().filter(|release| time(release) >= since).cloned().collect();
         list.sort_by_key(time);
+        if self.mixed {
+            list.sort_by_key(|release| *blake3::hash(time(release).as_bytes()).as_bytes());
+        }
         let limit: usize = query["limit"].parse().unwrap();
         let page: usize = query.get("page").map_or(1, |page| page.parse().unwrap());
         list.into_iter().skip((page - 1) * limit).take(limit).collect()
@@ -84,11 +90,16 @@ impl Port {
              [scr.wallet]\nurl = \"{}/v1\"\nauth = {{ type = \"none\" }}\n",
             self.server.url
         );
+        let listens = "callback = { key = { file = \"key\" }, in = \"header\" }\n\
+                       [listen]\nnotifications = { address = \"127.0.0.1:0\" }\n";
         let acme = "vat = \"BE0403019261\"\n[channels.a]\ntype = \"scr\"\napi = \"wallet\"\n\
                     [[outbox]]\nmapping = \"out\"\npath = \"../erp\"\n";
         let out = "direction = \"out\"\n[output]\nformat = \"json\"\n\
                    [[fields]]\nto = \"event\"\nfrom = \"event\"\n";
-        std::fs::write(folder.join("lighterman.toml"), provider).unwrap();
+        std::fs::write(folder.join("key"), "the-secret-of-callbacks-of-32-bytes!").unwrap();
+        let private = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(folder.join("key"), private).unwrap();
+        std::fs::write(folder.join("lighterman.toml"), provider + listens).unwrap();
         std::fs::write(folder.join("mappings/out.toml"), out).unwrap();
         std::fs::write(folder.join("customers/acme.toml"), acme).unwrap();
         let loaded = load(Some(&folder.join("lighterman.toml")), None).unwrap();
@@ -126,7 +137,11 @@ async fn queued(parts: &Parts, from: &mut u64) -> BTreeMap<String, Vec<String>> 
 }
 
 async fn walked(parts: &Parts) -> usize {
-    match walk(parts, "wallet").await {
+    walked_by(parts, false).await
+}
+
+async fn walked_by(parts: &Parts, listens: bool) -> usize {
+    match walk(parts, "wallet", listens).await {
         Ok(changed) => changed,
         Err(Broken::Api(_, reply)) => panic!("{reply:?}"),
         Err(Broken::Full(why)) => panic!("{why}"),
@@ -160,6 +175,52 @@ async fn one_page_is_one_request_and_what_is_known_is_told_once() {
     assert_eq!(queued(&parts, &mut from).await, BTreeMap::new());
     let last = port.server.seen().pop().unwrap().path;
     assert!(last.starts_with("/v1/releases?since=2026-"), "{last}");
+}
+
+#[tokio::test]
+async fn what_does_not_change_is_read_once_and_told_in_the_order_of_its_changes() {
+    let port = Port::open(250).await;
+    port.state.lock().unwrap().mixed = true;
+    let folder = tempfile::tempdir().unwrap();
+    let parts = port.parts(folder.path());
+    assert_eq!(walked(&parts).await, 250);
+    // Without a number, then 1, 2 and 3.
+    assert_eq!(port.requests(), 4);
+    let queued = parts.ledger.change(|store| store.queued("acme", "outbox", 0, 1000)).await;
+    let changed_at = |queued: crate::ledger::Queued| {
+        let payload = crate::pipeline::Payload::read(&parts.spool, &queued.payload);
+        let document = payload.unwrap().unwrap().document;
+        document["release"]["updatedAt"].as_str().unwrap().to_owned()
+    };
+    let told: Vec<String> = queued.unwrap().into_iter().map(changed_at).collect();
+    assert_eq!(told.len(), 250);
+    assert!(told.is_sorted(), "{told:?}");
+}
+
+#[tokio::test]
+async fn where_we_listen_the_first_look_of_all_only_notes_what_there_is() {
+    let port = Port::open(3).await;
+    let folder = tempfile::tempdir().unwrap();
+    let (parts, mut from) = (port.parts(folder.path()), 0);
+    assert_eq!(walked_by(&parts, true).await, 3);
+    assert_eq!(queued(&parts, &mut from).await, BTreeMap::new());
+    port.plan([(0, (1, now()))]);
+    assert_eq!(walked_by(&parts, true).await, 1);
+    let lights = BTreeMap::from([(address(1), vec!["greenlights".to_owned()])]);
+    assert_eq!(queued(&parts, &mut from).await, lights);
+}
+
+#[tokio::test]
+async fn what_comes_after_a_look_at_nothing_is_told() {
+    let port = Port::open(1).await;
+    let release = port.state.lock().unwrap().releases.pop().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (parts, mut from) = (port.parts(folder.path()), 0);
+    assert_eq!(walked_by(&parts, true).await, 0);
+    port.state.lock().unwrap().releases.push(release);
+    assert_eq!(walked_by(&parts, true).await, 1);
+    let came = BTreeMap::from([(address(0), vec!["transfer".to_owned()])]);
+    assert_eq!(queued(&parts, &mut from).await, came);
 }
 
 #[tokio::test]

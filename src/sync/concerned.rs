@@ -1,0 +1,98 @@
+//! Concerned: those of an SCR API's users whom a release concerns.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::deliver::{Channel, same_vat};
+use crate::pipeline::{Parts, Setup};
+use crate::remote::Release;
+
+/// Those of an SCR API's users whom a release concerns.
+#[derive(Clone, Default)]
+pub struct Concerned {
+    channels: Vec<Arc<Channel>>,
+}
+
+impl Concerned {
+    /// The customers who use an API and have this VAT number; all of them if there is none.
+    pub fn of(setup: &Arc<Setup>, api: &str, vat: Option<&str>) -> Concerned {
+        let users: Vec<Arc<Channel>> = setup
+            .all_channels()
+            .into_values()
+            .filter(|channel| channel.scr_api() == Some(api))
+            .collect();
+        let customers: BTreeSet<&str> = users.iter().map(|channel| channel.customer()).collect();
+        let is_whose = |channel: &Channel| {
+            let customer = setup.of(channel.customer()).config.customers.get(channel.customer());
+            match (vat, customer.and_then(|customer| customer.vat.as_deref())) {
+                (Some(vat), Some(theirs)) => same_vat(vat, theirs),
+                (None, _) => true,
+                // Without a VAT number it is the only one's.
+                (Some(_), None) => customers.len() == 1,
+            }
+        };
+        let whose: Vec<bool> = users.iter().map(|channel| is_whose(channel)).collect();
+        let channels = users.into_iter().zip(whose).filter(|(_, is_whose)| *is_whose);
+        Concerned { channels: channels.map(|(channel, _)| channel).collect() }
+    }
+
+    /// Those whom a release names as its owner; where it names none, the only customer of the API.
+    pub fn by(setup: &Arc<Setup>, api: &str, release: &Release, all: &Concerned) -> Concerned {
+        match (&release.self_owner_vat, all.one()) {
+            (Some(vat), _) => Concerned::of(setup, api, Some(vat)),
+            (None, Some(_)) => all.clone(),
+            (None, None) => Concerned::default(),
+        }
+    }
+
+    /// Whether it concerns nobody.
+    pub fn is_nobody(&self) -> bool {
+        self.channels.is_empty()
+    }
+
+    /// One of their channels.
+    pub fn channel(&self) -> Option<&Arc<Channel>> {
+        self.channels.first()
+    }
+
+    /// The customers.
+    pub fn customers(&self) -> BTreeSet<&str> {
+        self.channels.iter().map(|channel| channel.customer()).collect()
+    }
+
+    /// The customer, if it is one.
+    pub fn one(&self) -> Option<&str> {
+        let customers = self.customers();
+        customers.first().copied().filter(|_| customers.len() == 1)
+    }
+
+    /// Whether they are the same customers.
+    pub fn are(&self, others: &Concerned) -> bool {
+        self.customers() == others.customers()
+    }
+
+    /// Wakes the records of theirs that wait for a release.
+    pub async fn wake(&self, parts: &Parts, names: &[String]) -> anyhow::Result<()> {
+        let whose: Vec<(String, String)> = self
+            .channels
+            .iter()
+            .map(|channel| (channel.customer().to_owned(), channel.name().to_owned()))
+            .collect();
+        let arrivals = parts
+            .ledger
+            .change(move |store| {
+                let open = store.files.values().filter(|(account, _)| {
+                    account.pinned.as_ref().is_some_and(|pinned| {
+                        let mut whose = whose.iter();
+                        whose.any(|(of, to)| *of == account.customer && *to == pinned.channel)
+                    })
+                });
+                Ok(open.map(|(account, _)| account.arrival).collect::<Vec<_>>())
+            })
+            .await?;
+        for arrival in arrivals {
+            parts.wakes.ring(arrival, names);
+        }
+        Ok(())
+    }
+}
