@@ -5,7 +5,7 @@
 use super::Outcome;
 use super::assignment::Action;
 use super::precedence::Answered;
-use super::resolve::{Fit, is_about_it};
+use super::resolve::{Fit, is_not_there};
 use super::scr::{Job, Releases};
 use crate::model::State;
 
@@ -23,7 +23,7 @@ impl Releases {
         let release = match read {
             Ok(Some(release)) => release,
             Ok(None) if job.is_taken() => return Some((job.taken(), Answered::Refused)),
-            Err(reply) if job.is_taken() && is_about_it(&reply) => {
+            Err(reply) if job.is_taken() && is_not_there(&reply) => {
                 return Some((job.taken(), Answered::Refused));
             }
             _ => return None,

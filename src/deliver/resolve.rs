@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::assignment::{Action, ReleaseName};
 use super::consequence::UNKNOWN_OUTCOME;
 use super::scr::{Job, Releases};
-use super::verdict::{Heard, Remote, Verdict, judge, told};
+use super::verdict::{Remote, is_not_found, judge, told};
 use super::{Channel, Leave, Message, Outcome, after};
 use crate::ledger::{Change, Wait};
 use crate::model::{Problem, Reply};
@@ -71,8 +71,8 @@ pub struct Unread {
     pub answered: bool,
     /// What it answered.
     pub reason: String,
-    /// Whether that was of the release alone.
-    pub is_about_it: bool,
+    /// Whether it said that there is no such release.
+    pub is_not_there: bool,
     /// What becomes of the message; none if it was not tried, as no more is to be sent.
     pub outcome: Option<Outcome>,
 }
@@ -106,7 +106,7 @@ impl Releases {
             Ok((None, _)) => {
                 return Found::Outcome(Box::new(self.park(job, "no such release yet")));
             }
-            Err(unread) if job.is_taken() && unread.is_about_it => {
+            Err(unread) if job.is_taken() && unread.is_not_there => {
                 return Found::Outcome(Box::new(job.taken()));
             }
             Err(unread) => return unread.into(),
@@ -288,7 +288,7 @@ impl Releases {
         let untried = |outcome| Unread {
             answered: false,
             reason: String::new(),
-            is_about_it: false,
+            is_not_there: false,
             outcome,
         };
         let paused = |until| untried(Some(message.paused(until)));
@@ -320,14 +320,14 @@ impl Releases {
                     reply => reply,
                 };
                 let answered = matches!(reply, Reply::Answered(_));
-                let is_about_it = is_about_it(&reply);
+                let is_not_there = is_not_there(&reply);
                 let reason = match &reply {
                     Reply::Answered(answer) => told(answer),
                     _ => String::new(),
                 };
                 let verdict = judge(Remote::Scr, &reply, &BTreeMap::new());
                 let outcome = channel.outcome(verdict, message, leave);
-                Err(Unread { answered, reason, is_about_it, outcome: Some(outcome) })
+                Err(Unread { answered, reason, is_not_there, outcome: Some(outcome) })
             }
         }
     }
@@ -460,12 +460,9 @@ fn is_anothers(release: &Release) -> bool {
     next_owner.is_none() && is_not_ours
 }
 
-/// Whether an answer to a read speaks of the release that was asked for: the API answers so of one
-/// that is not there (reference/domain.md, section 4).
-pub(super) fn is_about_it(reply: &Reply) -> bool {
-    let verdict = judge(Remote::Scr, reply, &BTreeMap::new());
-    matches!(reply, Reply::Answered(answer) if matches!(answer.status, 404 | 410))
-        || matches!(verdict, Verdict::Later { heard: Heard::Word, .. })
+/// Whether an answer to a read says that there is no such release.
+pub(super) fn is_not_there(reply: &Reply) -> bool {
+    matches!(reply, Reply::Answered(answer) if is_not_found(answer))
 }
 
 impl From<Unread> for Found {

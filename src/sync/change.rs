@@ -73,9 +73,10 @@ pub fn events(before: Option<&Seen>, now: &Seen) -> Vec<&'static str> {
     }
 }
 
-/// Whether nothing has happened to a release since.
+/// Whether nothing has happened to a release since, as far as it tells when it changed.
 pub fn is_same(before: &Seen, now: &Seen) -> bool {
-    before.updated == now.updated && events(Some(before), now).is_empty()
+    let is_told = now.updated != hash(&Value::Null);
+    is_told && before.updated == now.updated && events(Some(before), now).is_empty()
 }
 
 fn hash(value: &Value) -> u64 {

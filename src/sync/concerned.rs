@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::deliver::{Channel, same_vat};
+use crate::ledger::{Account, Store};
+use crate::model::Arrival;
 use crate::pipeline::{Parts, Setup};
 use crate::remote::Release;
 
@@ -73,26 +75,29 @@ impl Concerned {
 
     /// Wakes the records of theirs that wait for a release.
     pub async fn wake(&self, parts: &Parts, names: &[String]) -> anyhow::Result<()> {
-        let whose: Vec<(String, String)> = self
-            .channels
-            .iter()
-            .map(|channel| (channel.customer().to_owned(), channel.name().to_owned()))
-            .collect();
-        let arrivals = parts
-            .ledger
-            .change(move |store| {
-                let open = store.files.values().filter(|(account, _)| {
-                    account.pinned.as_ref().is_some_and(|pinned| {
-                        let mut whose = whose.iter();
-                        whose.any(|(of, to)| *of == account.customer && *to == pinned.channel)
-                    })
-                });
-                Ok(open.map(|(account, _)| account.arrival).collect::<Vec<_>>())
-            })
-            .await?;
+        let of = self.channel_names();
+        let arrivals = parts.ledger.change(move |store| Ok(files_of(store, &of))).await?;
         for arrival in arrivals {
             parts.wakes.ring(arrival, names);
         }
         Ok(())
     }
+
+    /// Their channels, each by customer and name.
+    pub fn channel_names(&self) -> Vec<(String, String)> {
+        let names =
+            |channel: &Arc<Channel>| (channel.customer().to_owned(), channel.name().to_owned());
+        self.channels.iter().map(names).collect()
+    }
+}
+
+/// The open files that go to one of these channels.
+pub fn files_of(store: &Store, channels: &[(String, String)]) -> Vec<Arrival> {
+    let is_theirs = |account: &Account| {
+        account.pinned.as_ref().is_some_and(|pinned| {
+            channels.iter().any(|(of, to)| *of == account.customer && *to == pinned.channel)
+        })
+    };
+    let open = store.files.values().map(|(account, _)| account);
+    open.filter(|account| is_theirs(account)).map(|account| account.arrival).collect()
 }

@@ -60,7 +60,6 @@ pub async fn work(
         return Ok(Worked::Nobody(format!("no customer of this API has the VAT number {vat}")));
     };
     let api = channel.scr_url().unwrap_or_default().to_owned();
-    taken::note(parts, happened, called.customers(), &api).await?;
     let mut turn = parts.looks.line_up(&format!("{api} {}", happened.address));
     turn.wait().await;
     let asked = Timestamp::now();
@@ -85,6 +84,7 @@ pub async fn work(
         if vat.is_none() && called.one().is_none() {
             return Ok(Worked::Nobody("it does not tell of which customer it is".to_owned()));
         }
+        taken::note(parts, happened, &called, &api).await?;
         called.wake(parts, &names_of(happened.address, None)).await?;
         return tell_known(parts, &called, happened, &api, ends).await;
     };
@@ -93,6 +93,7 @@ pub async fn work(
     let names = names_of(happened.address, Some(&release));
     whose.wake(parts, &names).await?;
     if vat.is_some() && !whose.are(&called) {
+        taken::note(parts, happened, &called, &api).await?;
         called.wake(parts, &names).await?;
         let mut was_theirs = false;
         for customer in called.customers() {

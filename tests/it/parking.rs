@@ -145,3 +145,25 @@ fn a_release_that_was_taken_back_sets_aside_what_is_parked_for_it() {
     assert!(problems.iter().all(is_told), "{problems:?}");
     stage.provider.check_ledger();
 }
+
+#[test]
+fn a_revoke_of_ones_own_takes_nothing_from_what_is_parked() {
+    let stage = Stage::new(world([blocked(0)]), SLOW);
+    let daemon = stage.start();
+    let container = container(0);
+    stage.file("1.csv", [assign("", &container, "BL1")]);
+    stage.until("parked", 1);
+    // The API tells of it as of the carrier's, and the release is ours as before.
+    stage.tell("REVOKE", 0);
+    until_true("it is worked on", || {
+        stage.provider.status()["notifications"]["scr/wallet-a"]["open"] == 0
+    });
+    assert_eq!(daemon.stop().code, 0);
+    // A list that lacks it for a while decides nothing.
+    stage.port.replace(world([])).unwrap();
+    stage.provider.run_once(&[]).ended(75);
+    assert_eq!(stage.records("parked"), 1);
+    stage.port.replace(world([release(0)])).unwrap();
+    stage.provider.run_once(&["--wait", "20s"]).ended(0);
+    assert_eq!(stage.history(0), ["assign D1"]);
+}
